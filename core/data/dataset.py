@@ -1,0 +1,94 @@
+"""A dataset: named clips, and named ways to split them; `read` opens whatever format lies in a folder."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from core.clip import Clip
+
+Split = Mapping[str, tuple[str, ...]]  # "train" | "test" -> clip names
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Clips with the same modalities.
+
+    splits      protocol name -> {"train": clip names, "test": clip names}; the first is the default
+    extractors  modality -> what made its features, in words
+    simulated   True when our own simulator rendered the videos; shown wherever the data is
+    notes       what the reader cut, mapped or could not use, in sentences for the user
+    """
+
+    name: str
+    clips: Mapping[str, Clip]
+    splits: Mapping[str, Split]
+    fps: float
+    frames_per_unit: int = 16
+    extractors: Mapping[str, str] = field(default_factory=dict)
+    licence: str = ""
+    simulated: bool = False
+    root: Path | None = None
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.clips:
+            raise ValueError(f"dataset {self.name!r} holds no clips")
+        first = next(iter(self.clips.values()))
+        for clip in self.clips.values():
+            if clip.widths != first.widths:
+                raise ValueError(
+                    f"dataset {self.name!r}: clip {clip.name!r} has widths {clip.widths}, but {first.name!r} has {first.widths}"
+                )
+        for protocol, parts in self.splits.items():
+            for part, names in parts.items():
+                unknown = [name for name in names if name not in self.clips]
+                if unknown:
+                    raise ValueError(
+                        f"dataset {self.name!r}: split {protocol!r}/{part} names {len(unknown)} unknown clips, first {unknown[0]!r}"
+                    )
+
+    @property
+    def widths(self) -> dict[str, int]:
+        return next(iter(self.clips.values())).widths
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        return tuple(self.widths)
+
+    def part(self, part: str, protocol: str | None = None) -> tuple[Clip, ...]:
+        """The clips of `train` or `test`; every clip when the dataset names no split."""
+        if not self.splits:
+            return tuple(self.clips.values())
+        if protocol is None:
+            protocol = next(iter(self.splits))
+        if protocol not in self.splits:
+            raise ValueError(f"dataset {self.name!r} has no split {protocol!r}; it has {', '.join(self.splits)}")
+        parts = self.splits[protocol]
+        if part not in parts:
+            raise ValueError(f"dataset {self.name!r}: split {protocol!r} has no part {part!r}; it has {', '.join(parts)}")
+        return tuple(self.clips[name] for name in parts[part])
+
+    def digest(self) -> str:
+        """SHA-256 over names, features, labels and splits: the data's fingerprint in every run made from it."""
+        total = hashlib.sha256()
+        for name in sorted(self.clips):
+            clip = self.clips[name]
+            total.update(name.encode())
+            for modality in sorted(clip.features):
+                rows = clip.features[modality].contiguous()
+                total.update(f"{modality}{tuple(rows.shape)}".encode())
+                total.update(rows.numpy().tobytes())
+            total.update(repr(clip.truth).encode())
+            total.update(b"?" if clip.labels is None else clip.labels.numpy().tobytes())
+        total.update(repr({p: {k: list(v) for k, v in s.items()} for p, s in self.splits.items()}).encode())
+        return total.hexdigest()
+
+
+def read(path: Path) -> Dataset:
+    """Open a dataset of any known format; a `ValueError` says what is wrong, where, and what to do."""
+    from core.data import native
+
+    if (path / "dataset.json").is_file():
+        return native.read(path)
+    raise ValueError(f"{path.name!r} is no dataset that can be trained or scored: no dataset.json in it")
