@@ -38,14 +38,16 @@ class Dataset:
         for clip in self.clips.values():
             if clip.widths != first.widths:
                 raise ValueError(
-                    f"dataset {self.name!r}: clip {clip.name!r} has widths {clip.widths}, but {first.name!r} has {first.widths}"
+                    f"dataset {self.name!r}: clip {clip.name!r} has widths {clip.widths}, "
+                    f"but {first.name!r} has {first.widths}"
                 )
         for protocol, parts in self.splits.items():
             for part, names in parts.items():
                 unknown = [name for name in names if name not in self.clips]
                 if unknown:
                     raise ValueError(
-                        f"dataset {self.name!r}: split {protocol!r}/{part} names {len(unknown)} unknown clips, first {unknown[0]!r}"
+                        f"dataset {self.name!r}: split {protocol!r}/{part} names {len(unknown)} unknown clips, "
+                        f"first {unknown[0]!r}"
                     )
 
     @property
@@ -66,7 +68,8 @@ class Dataset:
             raise ValueError(f"dataset {self.name!r} has no split {protocol!r}; it has {', '.join(self.splits)}")
         parts = self.splits[protocol]
         if part not in parts:
-            raise ValueError(f"dataset {self.name!r}: split {protocol!r} has no part {part!r}; it has {', '.join(parts)}")
+            known = ", ".join(parts)
+            raise ValueError(f"dataset {self.name!r}: split {protocol!r} has no part {part!r}; it has {known}")
         return tuple(self.clips[name] for name in parts[part])
 
     def digest(self) -> str:

@@ -1,0 +1,340 @@
+"""Our own dataset folder: written whole or not at all, read back bit for bit.
+
+    dataset.json                     names, widths, splits, truth, and the SHA-256 of every feature file
+    features/<modality>/<clip>.npy   float32 or float16, (units, width) or (units, crops, width)
+    clips/<clip>.mp4                 the video, where there is one
+
+`sum` in dataset.json is the SHA-256 of everything else in it, so that a flipped byte anywhere is found; who edits
+the file by hand removes that line. A folder without `files` was made by other hands: it is read, and said.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from core.clip import Clip, Intervals, intervals, unit_labels
+from core.data import drafts, npy, rows
+from core.data.dataset import Dataset
+from core.data.names import RefusedError, check_name, inside, opened, shown
+
+FORMAT, VERSION = "fusescope-dataset", 1
+LARGEST_INDEX = 64 << 20
+LARGEST_FEATURE = 1 << 30
+
+
+def read(path: Path) -> Dataset:
+    """The dataset in this folder.
+
+    Errors: `ValueError` naming file, clip, field and numbers; nothing outside the folder is ever opened.
+    """
+    index = load_index(path)
+    name = index["name"]
+    sums = index["files"]
+    notes = list(index["notes"])
+    if sums is None:
+        notes.append("dataset.json lists no checksums ('files'), so damage to its features would go unseen")
+    clips = {}
+    for clip_name, entry in index["clips"].items():
+        clip, note = read_clip(path, index, clip_name, entry)
+        clips[clip_name] = clip
+        notes.extend([note] if note else [])
+    return Dataset(
+        name=name,
+        clips=clips,
+        splits={
+            protocol: {part: tuple(names) for part, names in parts.items()}
+            for protocol, parts in index["splits"].items()
+        },
+        fps=index["fps"],
+        frames_per_unit=index["frames_per_unit"],
+        extractors={modality: entry["extractor"] for modality, entry in index["modalities"].items()},
+        licence=index["licence"],
+        simulated=index["simulated"],
+        root=path,
+        notes=tuple(notes),
+    )
+
+
+def read_clip(path: Path, index: Mapping[str, Any], name: str, entry: Mapping[str, Any]) -> tuple[Clip, str | None]:
+    """One clip of a loaded index, and the note where a unit was cut."""
+    features: dict[str, Tensor] = {}
+    for modality, described in index["modalities"].items():
+        relative = f"features/{modality}/{name}.npy"
+        array = _array(path, relative, index["files"])
+        rows.crop_axis(array.shape, f"file {shown(relative)!r}")
+        features[modality] = rows.to_rows(array, 1 if array.ndim == 3 else None, name, modality)
+        if array.shape[-1] != described["width"]:
+            raise ValueError(
+                f"clip {shown(name)!r}: modality {shown(modality)!r} is {array.shape[-1]} wide, "
+                f"dataset.json says {described['width']}"
+            )
+    features, note = rows.cut(features, name)
+    units = next(iter(features.values())).shape[-2]
+    per_unit, frames, truth = index["frames_per_unit"], entry["frames"], entry["truth"]
+    _frames_fit(frames, units, per_unit, name)
+    video = inside(path, entry["video"], "video") if entry["video"] is not None else None
+    if video is not None and not video.is_file():
+        note = " ".join(filter(None, [note, f"clip {shown(name)!r}: its video is not there"]))
+        video = None
+    clip = Clip(
+        name=name,
+        features=features,
+        labels=None if truth is None else unit_labels(truth, units, per_unit),
+        seconds=per_unit / index["fps"],
+        frames=frames,
+        truth=truth,
+        anomalous=entry["anomalous"],
+        kinds=entry["kinds"],
+        video=video,
+        frames_per_unit=per_unit,
+        notes=(note,) if note else (),
+    )
+    return clip, note
+
+
+def load_index(path: Path) -> dict[str, Any]:
+    """dataset.json with every field present, of its type, and believable."""
+    stream, size = opened(path / "dataset.json", LARGEST_INDEX, "dataset.json")
+    with stream:
+        content = stream.read(size + 1)
+    try:
+        found = json.loads(content.decode("utf-8"), parse_constant=_constant, object_pairs_hook=_once)
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise RefusedError(f"dataset.json cannot be read as JSON: {shown(error, 120)}") from None
+    except RecursionError:
+        raise RefusedError("dataset.json cannot be read as JSON: nested too deeply") from None
+    if not isinstance(found, dict) or found.get("format") != FORMAT:
+        raise RefusedError(f"dataset.json is no dataset: its format is not {FORMAT!r}")
+    if found.get("version") != VERSION:
+        raise RefusedError(f"dataset.json has version {shown(found.get('version'), 20)}; version {VERSION} is read")
+    stated = found.pop("sum", None)
+    if stated is not None and stated != _sum(found):
+        raise RefusedError(
+            "dataset.json does not match its own checksum: it is damaged. If you edited it, remove its line 'sum'"
+        )
+    index: dict[str, Any] = {
+        "name": check_name(found.get("name", path.name), "dataset"),
+        "fps": _number(found, "fps"),
+        "frames_per_unit": _whole(found.get("frames_per_unit", 16), "frames_per_unit", 1, 10_000),
+        "licence": _text(found.get("licence", ""), "licence"),
+        "simulated": _of(found.get("simulated", False), bool, "simulated"),
+        "notes": [_text(note, "notes") for note in _of(found.get("notes", []), list, "notes")],
+        "modalities": {},
+        "splits": {},
+        "clips": {},
+        "files": None if found.get("files") is None else _of(found["files"], dict, "files"),
+    }
+    for modality, entry in _of(found.get("modalities"), dict, "modalities").items():
+        check_name(modality, "modality")
+        entry = _of(entry, dict, f"modality {shown(modality)!r}")
+        index["modalities"][modality] = {
+            "width": _whole(entry.get("width"), f"modality {shown(modality)!r}: width", 1, 1 << 20),
+            "extractor": _text(entry.get("extractor", ""), "extractor"),
+            "settings": _of(entry.get("settings", {}), dict, "settings"),
+        }
+    for protocol, parts in _of(found.get("splits", {}), dict, "splits").items():
+        check_name(protocol, "split")
+        index["splits"][protocol] = {
+            check_name(part, "split"): [_text(name, "splits") for name in _of(names, list, "splits")]
+            for part, names in _of(parts, dict, f"split {shown(protocol)!r}").items()
+        }
+    for name, entry in _of(found.get("clips"), dict, "clips").items():
+        check_name(name, "clip")
+        index["clips"][name] = _clip_entry(name, _of(entry, dict, f"clip {shown(name)!r}"))
+    if not index["clips"] or not index["modalities"]:
+        raise RefusedError(f"dataset.json names {len(index['clips'])} clips and {len(index['modalities'])} modalities")
+    return index
+
+
+def write(
+    dataset: Dataset,
+    path: Path,
+    *,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+    overwrite: bool = False,
+    half: bool = False,
+) -> Path:
+    """Write the dataset as a folder at `path`; `read` gives it back with equal features, truth and splits.
+
+    settings    modality -> what its extractor was told, kept for who wants to extract more the same way
+    overwrite   replace an existing folder; otherwise that is a `ValueError`
+    half        store features as float16: half the size, 3 digits
+    """
+    for name in dataset.clips:
+        check_name(name, "clip")
+    for modality in dataset.modalities:
+        check_name(modality, "modality")
+    videos = {name: clip.video for name, clip in dataset.clips.items() if clip.video is not None}
+    size = sum(video.stat().st_size for video in videos.values()) + sum(
+        rows_.numel() * (2 if half else 4) for clip in dataset.clips.values() for rows_ in clip.features.values()
+    )
+    described = {name: _described(clip) for name, clip in dataset.clips.items()}
+    for name, entry in described.items():  # nothing is written that `read` would refuse
+        _frames_fit(_clip_entry(name, entry)["frames"], dataset.clips[name].units, dataset.frames_per_unit, name)
+    files: dict[str, str] = {}
+    with drafts.new_folder(path, size=size, overwrite=overwrite) as draft:
+        for modality in dataset.modalities:
+            (draft / "features" / modality).mkdir(parents=True)
+        for name, clip in dataset.clips.items():
+            for modality, values in clip.features.items():
+                relative = f"features/{modality}/{name}.npy"
+                content = npy.packed(_on_disk(values, clip, modality, half))
+                (draft / relative).write_bytes(content)
+                files[relative] = hashlib.sha256(content).hexdigest()
+        for name, video in videos.items():
+            (draft / "clips").mkdir(exist_ok=True)
+            shutil.copyfile(video, draft / _video_place(name, video))
+        index = {
+            "format": FORMAT,
+            "version": VERSION,
+            "name": check_name(dataset.name, "dataset"),
+            "fps": dataset.fps,
+            "frames_per_unit": dataset.frames_per_unit,
+            "licence": dataset.licence,
+            "simulated": dataset.simulated,
+            "notes": list(dataset.notes),
+            "modalities": {
+                modality: {
+                    "width": width,
+                    "extractor": dataset.extractors.get(modality, ""),
+                    "settings": dict((settings or {}).get(modality, {})),
+                }
+                for modality, width in dataset.widths.items()
+            },
+            "splits": {p: {part: list(names) for part, names in parts.items()} for p, parts in dataset.splits.items()},
+            "clips": described,
+            "files": files,
+        }
+        index["sum"] = _sum(index)
+        (draft / "dataset.json").write_text(json.dumps(index, indent=1, ensure_ascii=False), encoding="utf-8")
+    return path
+
+
+def _described(clip: Clip) -> dict[str, Any]:
+    truth = clip.truth
+    if truth is None and clip.labels is not None:  # labels by unit only: the same labels, told in frames
+        last = clip.units * clip.frames_per_unit if clip.frames is None else clip.frames
+        truth = tuple(
+            (start * clip.frames_per_unit, min(stop * clip.frames_per_unit, last))
+            for start, stop in intervals(clip.labels)
+        )
+    return {
+        "frames": clip.frames,
+        "truth": None if truth is None else [list(pair) for pair in truth],
+        "kinds": list(clip.kinds),
+        "anomalous": clip.anomalous,
+        "video": _video_place(clip.name, clip.video) if clip.video is not None else None,
+    }
+
+
+def _frames_fit(frames: int | None, units: int, per_unit: int, name: str) -> None:
+    if frames is not None and abs(units - frames / per_unit) > 1:
+        raise ValueError(
+            f"clip {shown(name)!r}: {frames} frames are {frames / per_unit:g} units of {per_unit}, "
+            f"but its features have {units}"
+        )
+
+
+def _video_place(name: str, video: Path) -> str:
+    return f"clips/{name}{video.suffix.lower()}"
+
+
+def _on_disk(values: Tensor, clip: Clip, modality: str, half: bool) -> np.ndarray:
+    array = values.detach().cpu().numpy()
+    array = np.moveaxis(array, 0, 1) if array.ndim == 3 else array
+    if not half:
+        return array.astype(np.float32)
+    small = array.astype(np.float32).clip(-65504, 65504).astype(np.float16)
+    if np.abs(array).max() > 65504:
+        raise ValueError(f"clip {shown(clip.name)!r}: modality {shown(modality)!r} does not fit float16 (over 65504)")
+    return small
+
+
+def _array(path: Path, relative: str, sums: Mapping[str, Any] | None) -> np.ndarray:
+    what = f"file {shown(relative, 160)!r}"
+    stream, size = opened(inside(path, relative, "file"), LARGEST_FEATURE, what)
+    with stream:
+        array = npy.read(stream, size, what, LARGEST_FEATURE)
+        if sums is not None:
+            stream.seek(0)
+            if relative not in sums:
+                raise RefusedError(f"{what} is not listed under 'files' in dataset.json")
+            if hashlib.sha256(stream.read()).hexdigest() != sums[relative]:
+                raise RefusedError(f"{what} does not match its checksum in dataset.json: it is damaged or was replaced")
+    if array.dtype not in (np.float32, np.float16):
+        raise RefusedError(f"{what} holds {array.dtype}; float32 or float16 is needed")
+    return array
+
+
+def _clip_entry(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
+    where = f"clip {shown(name)!r}"
+    frames, truth, anomalous = entry.get("frames"), entry.get("truth"), entry.get("anomalous")
+    video = entry.get("video")
+    if frames is not None:
+        frames = _whole(frames, f"{where}: frames", 1, 1 << 31)
+    if anomalous is not None:
+        _of(anomalous, bool, f"{where}: anomalous")
+    if video is not None:
+        _of(video, str, f"{where}: video")
+    kinds = tuple(_text(kind, f"{where}: kinds") for kind in _of(entry.get("kinds", []), list, f"{where}: kinds"))
+    if truth is not None:
+        truth = _truth(_of(truth, list, f"{where}: truth"), frames, where)
+    return {"frames": frames, "truth": truth, "anomalous": anomalous, "kinds": kinds, "video": video}
+
+
+def _truth(pairs: list[Any], frames: int | None, where: str) -> Intervals:
+    for pair in pairs:
+        whole = isinstance(pair, list) and len(pair) == 2 and all(type(edge) is int for edge in pair)
+        if not whole or not 0 <= pair[0] < pair[1]:
+            raise RefusedError(f"{where}: truth {shown(pair, 40)} is no interval [start, stop) of frames")
+        if frames is not None and pair[1] > frames:
+            raise RefusedError(f"{where}: truth {pair} reaches past its {frames} frames")
+    return tuple((pair[0], pair[1]) for pair in pairs)
+
+
+def _sum(index: Mapping[str, Any]) -> str:
+    content = json.dumps(index, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def _constant(text: str) -> float:
+    raise RefusedError(f"dataset.json holds {text}, which is no number")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise RefusedError(f"dataset.json names {shown(twice)!r} twice in one place")
+    return found
+
+
+def _of(value: Any, kind: type, field: str) -> Any:
+    if not isinstance(value, kind):
+        words = {dict: "an object", list: "a list", str: "a text", bool: "true or false"}
+        raise RefusedError(f"dataset.json: {field} is {shown(repr(value), 40)}; {words[kind]} is needed")
+    return value
+
+
+def _text(value: Any, field: str) -> str:
+    return str(_of(value, str, field))
+
+
+def _whole(value: Any, field: str, low: int, high: int) -> int:
+    if type(value) is not int or not low <= value <= high:
+        raise RefusedError(f"dataset.json: {field} is {shown(repr(value), 40)}; a whole number {low}..{high} is needed")
+    return value
+
+
+def _number(found: Mapping[str, Any], field: str) -> float:
+    value = found.get(field)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 10_000:
+        raise RefusedError(f"dataset.json: {field} is {shown(repr(value), 40)}; a number above 0, to 10000, is needed")
+    return float(value)
