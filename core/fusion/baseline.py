@@ -1,0 +1,140 @@
+r"""The rivals of table 1: one modality alone, and concat, sum, product, on features or on graphs.
+
+    feature level   z_m = Linear(d_m, project)(f_m);   score = sigmoid(Linear(h, 1)(relu(Linear(., h)(combined z))))
+    graph level     R_m = relation of the projected rows; combined R, row by row, through LEGO's own head
+
+Ding et al., ICLR 2025, table 1. Projection, head and protocol are LEGO's, so only the fusion differs.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import nn
+
+from core.fusion import graph as g
+from core.fusion.base import Features, Fused, Fusion
+from core.fusion.lego import Head, Projection, RowHead
+
+Level = Literal["feature", "graph"]
+
+
+@dataclass(frozen=True)
+class BaselineConfig:
+    """Options of the simple fusions.
+
+    level     combine features or relationship graphs
+    modality  which one alone (`single` only); empty means the first
+    project   width of the learned projection; sum and product on features need it (or equal widths)
+    hidden    hidden units of the feature-level head; the graph-level head is LEGO's, with `nodes`
+    """
+
+    level: Level = "feature"
+    modality: str = ""
+    project: int | None = 32
+    relation: g.Relation = "cosine"
+    head: Head = "sorted"
+    nodes: int = 32
+    hidden: int = 32
+
+
+@dataclass(frozen=True)
+class GraphTrace:
+    """graphs: per modality. fused: what the head reads; with concat the mean of the graphs, shown but not read."""
+
+    graphs: Mapping[str, g.Graph]
+    fused: g.Graph
+
+
+@dataclass(frozen=True)
+class FeatureTrace:
+    """fused: the combined rows that the head reads."""
+
+    fused: g.Rows
+
+
+class Baseline(Fusion):
+    """Shared wiring of the simple fusions; a subclass says how things are combined."""
+
+    Config = BaselineConfig
+    config: BaselineConfig
+    how: ClassVar[str]
+
+    def __init__(self, widths: Mapping[str, int], config: BaselineConfig | None = None) -> None:
+        config = config or BaselineConfig()
+        super().__init__(widths, config)
+        used = {name: width for name, width in widths.items() if self.how != "single" or name == self.chosen(widths)}
+        self.project = Projection(used, config.project)
+        self.used = tuple(used)
+        seen = {name: config.project or width for name, width in used.items()}
+        copies = len(used) if self.how == "concat" else 1
+        if config.level == "graph":
+            self.window = config.nodes
+            self.head: nn.Module = RowHead(config.nodes, config.head, copies * config.nodes)
+        else:
+            if self.how in ("sum", "product") and len(set(seen.values())) > 1:
+                raise ValueError(f"{self.how} of features needs equal widths, got {seen}; set project")
+            width = sum(seen.values()) if self.how == "concat" else next(iter(seen.values()))
+            self.head = nn.Sequential(nn.Linear(width, config.hidden), nn.ReLU(), nn.Linear(config.hidden, 1))
+
+    def chosen(self, widths: Mapping[str, int]) -> str:
+        name = self.config.modality or next(iter(widths))
+        if name not in widths:
+            raise ValueError(f"there is no modality {name!r}; there are {list(widths)}")
+        return name
+
+    def forward(self, features: Features) -> Fused[GraphTrace] | Fused[FeatureTrace]:
+        present = next((features[name] for name in self.used if name in features), None)
+        if present is None:
+            raise ValueError(f"none of the modalities {list(self.used)} is there")
+        # A missing modality is zeros before the projection on features, and all ones as a graph.
+        rows = {
+            name: self.project(
+                name, features[name] if name in features else present.new_zeros(*present.shape[:-1], self.widths[name])
+            )
+            for name in self.used
+        }
+        if self.config.level == "feature":
+            combined = self.combine(list(rows.values()), dim=-1)
+            return Fused(self.head(combined).squeeze(-1).sigmoid(), FeatureTrace(combined))
+        graphs = {
+            name: g.relate(row, self.config.relation)
+            if name in features
+            else row.new_ones(*row.shape[:-1], row.shape[-2])
+            for name, row in rows.items()
+        }
+        if self.how == "concat":
+            return Fused(self.head(*graphs.values()), GraphTrace(graphs, torch.stack(list(graphs.values())).mean(0)))
+        fused = self.combine(list(graphs.values()), dim=-1)
+        return Fused(self.head(fused), GraphTrace(graphs, fused))
+
+    def combine(self, parts: list[torch.Tensor], dim: int) -> torch.Tensor:
+        if self.how == "concat":
+            return torch.cat(parts, dim=dim)
+        stacked = torch.stack(parts)
+        return stacked.prod(0) if self.how == "product" else stacked.sum(0)
+
+
+class Single(Baseline):
+    """One modality alone."""
+
+    how = "single"
+
+
+class Concat(Baseline):
+    """Side by side: features before the head, or each unit's rows of all graphs."""
+
+    how = "concat"
+
+
+class Sum(Baseline):
+    """Added entry by entry."""
+
+    how = "sum"
+
+
+class Product(Baseline):
+    """Multiplied entry by entry."""
+
+    how = "product"

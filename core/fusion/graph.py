@@ -1,0 +1,298 @@
+r"""Relationship graphs: how they are made, expanded into powers, and fused.
+
+    R[i, j]  = relation(f_i, f_j)                                                       (eq. 1, 2)
+    powers   : R^0 = I, then R_ij^p (elementwise) or the matrix power R^p (walks)       (eq. 3, 6)
+    G[i, j]  = sum over p, q, ...  A[p, q, ...] * R_a^p[i, j] * R_b^q[i, j] * ...        (eq. 5)
+
+Ding et al., "Learnable Expansion of Graph Operators for Multi-Modal Feature Fusion", ICLR 2025,
+https://arxiv.org/abs/2410.01506. Leading axes are a batch: the same code serves one clip and many.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+Rows = Float[Tensor, "*batch n d"]
+Graph = Float[Tensor, "*batch n n"]
+Powers = Float[Tensor, "p *batch n n"]
+Relation = Literal["cosine", "rbf", "distance", "intersection", "soft-dtw"]
+Expansion = Literal["elementwise", "walks"]
+Normalise = Literal["spectral", "degree", "none"]
+Rescale = Literal["graph", "batch", "standard", "none"]
+
+TINY = 1e-30  # below this a squared length says nothing in float32
+
+
+# ---------------------------------------------------------------------------- relations
+
+
+def cosine(rows: Rows) -> Graph:
+    """relu(cos(f_i, f_j)), in [0, 1]; a zero row is related to nothing, itself included.
+
+    >>> cosine(torch.tensor([[3.0, 0.0], [0.0, 0.0]])).tolist()
+    [[1.0, 0.0], [0.0, 0.0]]
+    """
+    gram = rows @ rows.mT
+    squares = gram.diagonal(dim1=-2, dim2=-1)
+    if not bool(((squares > TINY) & squares.isfinite()).all()):  # very long, very short or zero rows: scale first
+        rows = rows / rows.detach().abs().amax(-1, keepdim=True).clamp_min(torch.finfo(rows.dtype).tiny)
+        gram = rows @ rows.mT
+        squares = gram.diagonal(dim1=-2, dim2=-1)
+    some = squares > TINY
+    inverse = torch.where(some, squares, 1.0).rsqrt() * some  # the order keeps a zero row's gradient finite
+    return (gram * inverse.unsqueeze(-1) * inverse.unsqueeze(-2)).relu().clamp_max(1.0)
+
+
+def unit_rows(rows: Rows) -> Rows:
+    """Rows of length 1; a zero row stays zero."""
+    lengths = rows.square().sum(-1, keepdim=True)
+    some = lengths > TINY
+    return rows * torch.where(some, lengths, 1.0).rsqrt() * some
+
+
+def squared_distances(rows: Rows) -> Graph:
+    gram = rows @ rows.mT
+    squares = gram.diagonal(dim1=-2, dim2=-1)
+    return (squares.unsqueeze(-1) + squares.unsqueeze(-2) - 2 * gram).clamp_min(0)
+
+
+def rbf(rows: Rows, sigma: float | None = None) -> Graph:
+    """exp(-|f_i - f_j|^2 / 2 sigma^2) on rows of length 1; sigma is the graph's median distance unless given."""
+    squares = squared_distances(unit_rows(rows))
+    if sigma is not None:
+        return (-squares / (2 * sigma**2)).exp()
+    n = rows.shape[-2]
+    if n < 2:
+        return torch.ones_like(squares)
+    pairs = torch.triu_indices(n, n, 1, device=rows.device)
+    median = squares.detach()[..., pairs[0], pairs[1]].median(-1).values.clamp_min(1e-12)
+    return (-squares / (2 * median[..., None, None])).exp()
+
+
+def distance(rows: Rows) -> Graph:
+    """1 - |f_i - f_j| / 2 on rows of length 1, in [0, 1]."""
+    squares = squared_distances(unit_rows(rows))
+    return 1 - torch.where(squares > 1e-12, squares, 1e-12).sqrt().where(squares > 1e-12, 0.0) / 2
+
+
+def intersection(rows: Rows) -> Graph:
+    """Histogram intersection sum_k min(f_ik, f_jk) of non-negative rows that add up to 1; negative values count as 0."""
+    parts = rows.relu()
+    total = parts.sum(-1, keepdim=True)
+    shares = torch.where(total > TINY, parts / total.clamp_min(TINY), 0.0)
+    return torch.minimum(shares.unsqueeze(-2), shares.unsqueeze(-3)).sum(-1)
+
+
+def soft_dtw(rows: Rows, steps: int, gamma: float = 0.1) -> Graph:
+    r"""exp(-D) of the soft-DTW divergence D(x, y) = s(x, y) - (s(x, x) + s(y, y)) / 2 between units that are sequences.
+
+    A unit's row holds `steps` frames of equal width, made length 1; s is soft-DTW with squared distances (Cuturi and
+    Blondel, 2017, eq. 2; Blondel et al., 2021, eq. 13), divided by `steps`.
+    """
+    *batch, n, d = rows.shape
+    if d % steps:
+        raise ValueError(f"soft-dtw needs rows that split into {steps} equal frames, got width {d}")
+    frames = unit_rows(rows.reshape(*batch, n, steps, d // steps))
+    x = frames[..., :, None, :, :]
+    y = frames[..., None, :, :, :]
+    costs = 2 - 2 * (x.unsqueeze(-2) * y.unsqueeze(-3)).sum(-1)  # (*batch, n, n, steps, steps)
+    far = torch.full(costs.shape[:-2], 1e6, dtype=rows.dtype, device=rows.device)
+    before = [torch.zeros_like(far)] + [far] * steps
+    for s in range(steps):
+        now = [far]
+        for t in range(steps):
+            three = torch.stack([before[t], before[t + 1], now[t]])
+            now.append(costs[..., s, t] - gamma * torch.logsumexp(-three / gamma, dim=0))
+        before = now
+    total = before[-1] / steps
+    own = total.diagonal(dim1=-2, dim2=-1)
+    return (-(total - (own.unsqueeze(-1) + own.unsqueeze(-2)) / 2).clamp_min(0)).exp()
+
+
+def relate(rows: Rows, relation: Relation = "cosine", sigma: float | None = None, steps: int = 1) -> Graph:
+    """The relationship graph of one modality: eq. 1 and 2."""
+    if relation == "cosine":
+        return cosine(rows)
+    if relation == "rbf":
+        return rbf(rows, sigma)
+    if relation == "distance":
+        return distance(rows)
+    if relation == "intersection":
+        return intersection(rows)
+    return soft_dtw(rows, steps)
+
+
+# ---------------------------------------------------------------------------- powers
+
+
+def normalised(graph: Graph, kind: Normalise) -> Graph:
+    """The graph that walks are counted on.
+
+    spectral  divided by its spectral radius, so no power grows (a 32-node cosine graph's radius reaches 32)
+    degree    D^-1/2 R D^-1/2
+    none      as it is
+    """
+    if kind == "spectral":
+        radius = torch.linalg.eigvalsh(graph)[..., -1].clamp_min(1e-6)
+        return graph / radius[..., None, None]
+    if kind == "degree":
+        inverse = graph.sum(-1).clamp_min(1e-6).rsqrt()
+        return graph * inverse.unsqueeze(-1) * inverse.unsqueeze(-2)
+    return graph
+
+
+def powers(graph: Graph, count: int, expansion: Expansion = "elementwise") -> Powers:
+    """Powers 1 .. count of a graph, stacked first; power 0, the identity, lives in `fuse`.
+
+    elementwise  graph[i, j]^p: how strong the direct relation is (eq. 6 and the released code)
+    walks        (graph @ ... @ graph)[i, j]: weight of all p-step walks from i to j (eq. 3)
+    """
+    if count == 0:
+        return graph.new_zeros(0, *graph.shape)
+    steps = [graph]
+    for _ in range(count - 1):
+        steps.append(steps[-1] * graph if expansion == "elementwise" else steps[-1] @ graph)
+    return torch.stack(steps)
+
+
+# ---------------------------------------------------------------------------- fusion
+
+
+def contract(stacks: Sequence[Float[Tensor, "_ *entries"]], A: Float[Tensor, "..."]) -> Float[Tensor, "*entries"]:
+    """sum over p, q, ... of A[p, q, ...] * stacks[0][p] * stacks[1][q] * ..., entry by entry.
+
+    The first modality is one matrix product with A, every further one a multiply-add per power.
+    """
+    first, *rest = stacks
+    parts = (A.reshape(A.shape[0], -1).mT @ first.flatten(1)).reshape(*A.shape[1:], *first.shape[1:])
+    for stack in rest:
+        total = parts[0] * stack[0]
+        for part, power in zip(parts[1:], stack[1:], strict=True):
+            total = torch.addcmul(total, part, power)
+        parts = total
+    return parts
+
+
+def fuse(stacks: Sequence[Powers], A: Float[Tensor, "..."]) -> Graph:
+    """Combine every power of one graph with every power of the others, weighted by A (eq. 5); `stacks` from `powers`.
+
+    R^0 = I touches the diagonal only, so the sum over powers >= 1 is dense and the rest is a vector a graph.
+
+    >>> a, b = torch.rand(2, 4, 4)
+    >>> A = torch.zeros(3, 3); A[1, 1] = 1.0
+    >>> torch.equal(fuse([powers(a, 2), powers(b, 2)], A), a * b)
+    True
+    """
+    diagonals = []
+    for stack in stacks:
+        own = stack.diagonal(dim1=-2, dim2=-1)
+        diagonals.append(torch.cat([own.new_ones(1, *own.shape[1:]), own]))
+    inner = A[(slice(1, None),) * A.ndim]
+    on_diagonal = contract(diagonals, A)
+    if inner.numel() == 0:
+        return torch.diag_embed(on_diagonal)
+    dense = contract(stacks, inner)
+    return dense + torch.diag_embed(on_diagonal - dense.diagonal(dim1=-2, dim2=-1))
+
+
+def term(stacks: Sequence[Powers], entry: Sequence[int]) -> Graph:
+    """One term of G without its weight: R_a^p * R_b^q * ... for entry (p, q, ...)."""
+    shape = stacks[0].shape[1:]
+    found = torch.ones(shape, dtype=stacks[0].dtype, device=stacks[0].device)
+    for stack, power in zip(stacks, entry, strict=True):
+        found = found * (stack[power - 1] if power else torch.eye(shape[-1], dtype=stack.dtype, device=stack.device))
+    return found
+
+
+def scale_of(graph: Graph, rescale: Rescale) -> Float[Tensor, "*batch 1 1"]:
+    """What G is divided by: its maximum, a graph's own or the batch's; without a positive entry, its largest magnitude."""
+    if rescale == "none":
+        return torch.ones_like(graph[..., :1, :1])
+    top = graph.amax((-2, -1), keepdim=True) if rescale == "graph" else graph.amax().expand_as(graph[..., :1, :1])
+    size = graph.abs().amax((-2, -1), keepdim=True) if rescale == "graph" else graph.abs().amax().expand_as(top)
+    return torch.where(top > 1e-6, top, size.clamp_min(1e-6))
+
+
+def rescaled(graph: Graph, rescale: Rescale) -> Graph:
+    """G as the head sees it.
+
+    graph     divided by its own maximum (default)
+    batch     by the maximum of the whole batch: the released code; a clip's score then depends on its neighbours
+    standard  zero mean and unit deviation over the graph; needed with normalised walks, whose rows become copies
+    none      as it is
+    """
+    if rescale == "standard":
+        centred = graph - graph.mean((-2, -1), keepdim=True)
+        return centred / centred.square().mean((-2, -1), keepdim=True).clamp_min(1e-12).sqrt()
+    return graph / scale_of(graph, rescale)
+
+
+# ---------------------------------------------------------------------------- degrees
+
+
+def degrees(graph: Graph, alpha: float) -> Float[Tensor, "*batch n"]:
+    """Weighted degree: the sum of a node's relations that are at least alpha (inside eq. 7)."""
+    return (graph * (graph >= alpha)).sum(-1)
+
+
+def top_edges(graph: Graph, alpha: float, k: int) -> Float[Tensor, "*batch n"]:
+    """The released code's abnormal degree: the sum of each row's k largest edges that are at least alpha."""
+    return (graph * (graph >= alpha)).topk(min(k, graph.shape[-1]), dim=-1).values.sum(-1)
+
+
+def variances(
+    graph: Graph, anomalous: Bool[Tensor, "*batch"], alpha: float, k: int, regulariser: Literal["equation", "released"]
+) -> Float[Tensor, "*batch"]:
+    """One side of eq. 7 per graph: the variance of all degrees (normal) or of the k highest (anomalous)."""
+    every = degrees(graph, alpha)
+    if regulariser == "equation":
+        top = every.topk(min(k, every.shape[-1]), dim=-1).values
+    else:
+        top = top_edges(graph, alpha, k)
+    if every.shape[-1] < 2 or top.shape[-1] < 2:
+        return every.new_zeros(every.shape[:-1])
+    return torch.where(anomalous, top.var(-1), every.var(-1))
+
+
+def degree_variance(
+    graph: Float[Tensor, "batch n n"],
+    anomalous: Bool[Tensor, " batch"],
+    alpha: float,
+    k: int,
+    regulariser: Literal["equation", "released"] = "equation",
+) -> Float[Tensor, ""]:
+    """Eq. 7 without lambda: normal and anomalous graphs of the batch, paired in order.
+
+    equation  squared difference of variances; the anomalous side takes the k highest degrees
+    released  absolute difference; an anomalous degree is the sum of a row's k largest edges
+    """
+    sides = variances(graph, anomalous, alpha, k, regulariser)
+    normal, abnormal = sides[~anomalous], sides[anomalous]
+    pairs = min(len(normal), len(abnormal))
+    if pairs == 0:
+        return graph.new_zeros(())
+    gap = normal[:pairs] - abnormal[:pairs]
+    return (gap.square() if regulariser == "equation" else gap.abs()).mean()
+
+
+# ---------------------------------------------------------------------------- rows
+
+
+def ordered(graph: Graph, head: Literal["row", "sorted", "relative"]) -> Graph:
+    """Each row in the order its head reads it.
+
+    row       by node: the paper; the head's weights are tied to the order of the nodes
+    sorted    strongest first (ours): the order of the units does not matter
+    relative  by time from the unit itself, wrapping round (ours)
+    """
+    if head == "sorted":
+        return graph.sort(dim=-1, descending=True).values
+    if head == "relative":
+        n = graph.shape[-1]
+        steps = torch.arange(n, device=graph.device)
+        index = (steps[:, None] + steps) % n
+        return graph.gather(-1, index.expand_as(graph))
+    return graph

@@ -1,0 +1,191 @@
+r"""LEGO: fuse relationship graphs through a learned table of graph powers, score every row of the result.
+
+    G = sum over p, q  A[p, q] * R_a^p * R_b^q        (eq. 5; eq. 4 with A = a outer b)
+    score_i = sigmoid(Linear(N, 1)(relu(Linear(N, N)(G_i))))
+    loss = BCE(highest unit score, clip label) + lambda * degree variance (eq. 7)
+
+Ding et al., "Learnable Expansion of Graph Operators for Multi-Modal Feature Fusion", ICLR 2025,
+https://arxiv.org/abs/2410.01506. Where paper and released code differ, both are options by name.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import permutations
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from core.fusion import graph as g
+from core.fusion.base import Features, Fused, Fusion
+
+Head = Literal["row", "sorted", "relative"]
+
+
+@dataclass(frozen=True)
+class LegoConfig:
+    """Options of LEGO; the defaults' evidence is in docs/decisions.
+
+    P, Q, rest   highest power of the first, the second and every further modality
+    project      width of the learned projection before the graph; None uses the features as they are
+    relation     what an edge means; sigma for rbf (None: median distance), steps for soft-dtw
+    expansion    elementwise powers (released code) or walks (eq. 3), normalised before
+    operator     matrix: free A (eq. 5); outer: A = a outer b (eq. 4)
+    gate         on A before use: none (paper), sigmoid (released code), relu
+    rescale      G by its own maximum, the batch's (released code), to zero mean and unit deviation, or not
+    head         order in which the head reads a row of G
+    nodes        N, units in a window
+    pairing      more than two modalities: full multilinear A, or a random pair a step (the paper)
+    regulariser  eq. 7 as printed or as released; alpha cuts edges, k highest degrees, weight lam
+    """
+
+    P: int = 3
+    Q: int = 3
+    rest: int = 3
+    project: int | None = 32
+    relation: g.Relation = "cosine"
+    sigma: float | None = None
+    steps: int = 1
+    expansion: g.Expansion = "elementwise"
+    normalise: g.Normalise = "spectral"
+    operator: Literal["matrix", "outer"] = "matrix"
+    gate: Literal["none", "sigmoid", "relu"] = "none"
+    rescale: g.Rescale = "graph"
+    head: Head = "sorted"
+    nodes: int = 32
+    pairing: Literal["full", "random"] = "full"
+    regulariser: Literal["equation", "released"] = "equation"
+    alpha: float = 0.5
+    k: int = 10
+    lam: float = 1.0
+
+
+@dataclass(frozen=True)
+class LegoTrace:
+    """graphs: per modality. operator: A after its gate. raw: G as summed; fused: G as the head reads it."""
+
+    graphs: Mapping[str, g.Graph]
+    operator: Float[Tensor, "..."]
+    raw: g.Graph
+    fused: g.Graph
+
+
+class RowHead(nn.Module):
+    """Linear(width, N), ReLU, Linear(N, 1), sigmoid on every row of a graph."""
+
+    def __init__(self, nodes: int, order: Head, width: int | None = None) -> None:
+        super().__init__()
+        self.order: Head = order
+        self.fc1, self.fc2 = nn.Linear(width or nodes, nodes), nn.Linear(nodes, 1)
+
+    def forward(self, *graphs: g.Graph) -> Float[Tensor, "*batch n"]:
+        rows = torch.cat([g.ordered(graph, self.order) for graph in graphs], dim=-1)
+        return self.fc2(self.fc1(rows).relu()).squeeze(-1).sigmoid()
+
+
+class Projection(nn.ModuleDict):
+    """One Linear(d_m, project) per modality; with `steps` > 1 a row is that many frames, each projected alike."""
+
+    def __init__(self, widths: Mapping[str, int], project: int | None, steps: int = 1) -> None:
+        bad = [name for name, width in widths.items() if width % steps]
+        if bad:
+            raise ValueError(
+                f"modality {bad[0]!r} has width {widths[bad[0]]}, which does not split into {steps} frames"
+            )
+        layers = {} if project is None else {name: nn.Linear(width // steps, project) for name, width in widths.items()}
+        super().__init__({f"of_{name}": layer for name, layer in layers.items()})
+        self.steps = steps
+
+    def forward(self, name: str, rows: g.Rows) -> g.Rows:
+        if not len(self):
+            return rows
+        layer = self[f"of_{name}"]
+        if self.steps == 1:
+            return layer(rows)
+        return layer(rows.unflatten(-1, (self.steps, -1))).flatten(-2)
+
+
+class Lego(Fusion):
+    """Unit scores from the fused relationship graph of two or more modalities."""
+
+    Config = LegoConfig
+    config: LegoConfig
+
+    def __init__(self, widths: Mapping[str, int], config: LegoConfig | None = None) -> None:
+        config = config or LegoConfig()
+        super().__init__(widths, config)
+        if len(widths) < 2:
+            raise ValueError(f"LEGO fuses two or more modalities, got {list(widths)}; use 'single' for one")
+        if min(config.P, config.Q, config.rest) < 0:
+            raise ValueError(f"highest powers must be 0 or more, got P={config.P}, Q={config.Q}, rest={config.rest}")
+        self.window = config.nodes
+        self.project = Projection(widths, config.project, config.steps if config.relation == "soft-dtw" else 1)
+        self.tops = dict(zip(widths, [config.P, config.Q] + [config.rest] * (len(widths) - 2), strict=True))
+        sizes = [config.P, config.Q] if config.pairing == "random" else list(self.tops.values())
+        shape = [size + 1 for size in sizes]
+        if config.operator == "matrix":
+            self.A = nn.Parameter(torch.randn(shape))
+        else:
+            self.selectors = nn.ParameterList([nn.Parameter(torch.randn(size)) for size in shape])
+        self.head = RowHead(config.nodes, config.head)
+
+    def operator(self) -> Float[Tensor, "..."]:
+        """A as it is used: after the outer product (eq. 4) and the gate."""
+        if self.config.operator == "matrix":
+            A = self.A
+        else:
+            A = self.selectors[0]
+            for selector in list(self.selectors)[1:]:
+                A = A[..., None] * selector
+        return {"none": lambda x: x, "sigmoid": torch.sigmoid, "relu": torch.relu}[self.config.gate](A)
+
+    def graphs(self, features: Features) -> dict[str, g.Graph]:
+        """One graph per modality; a missing one's is all ones, the neutral element of the product."""
+        present = [name for name in self.widths if name in features]
+        if not present:
+            raise ValueError(f"none of the modalities {list(self.widths)} is there")
+        found = {
+            name: g.relate(
+                self.project(name, features[name]), self.config.relation, self.config.sigma, self.config.steps
+            )
+            for name in present
+        }
+        like = found[present[0]]
+        return {name: found.get(name, torch.ones_like(like)) for name in self.widths}
+
+    def stack(self, graph: g.Graph, count: int, missing: bool = False) -> g.Powers:
+        """Powers 1 .. count as configured; a missing modality's stay all ones."""
+        if missing:
+            return torch.ones(count, *graph.shape, dtype=graph.dtype, device=graph.device)
+        if self.config.expansion == "walks":
+            graph = g.normalised(graph, self.config.normalise)
+        return g.powers(graph, count, self.config.expansion)
+
+    def fold(self, graphs: Mapping[str, g.Graph], A: Float[Tensor, "..."], present: Sequence[str]) -> g.Graph:
+        """G before it is rescaled: one multilinear sum, or pair after pair from the left (pairing="random")."""
+        names = list(graphs)
+        if self.config.pairing == "full" or len(names) == 2:
+            return g.fuse([self.stack(graphs[n], self.tops[n], n not in present) for n in names], A)
+        if self.training:
+            pairs = list(permutations(names, 2))
+            names = list(pairs[int(torch.randint(len(pairs), ()))])
+        total = graphs[names[0]]
+        for step, name in enumerate(names[1:]):
+            left = self.stack(total, self.config.P, step == 0 and names[0] not in present)
+            raw = g.fuse([left, self.stack(graphs[name], self.config.Q, name not in present)], A)
+            total = g.rescaled(raw, "graph" if self.config.rescale == "none" else self.config.rescale)
+        return raw
+
+    def forward(self, features: Features) -> Fused[LegoTrace]:
+        graphs = self.graphs(features)
+        A = self.operator()
+        raw = self.fold(graphs, A, [name for name in graphs if name in features])
+        fused = g.rescaled(raw, self.config.rescale)
+        return Fused(self.head(fused), LegoTrace(graphs, A, raw, fused))
+
+    def penalty(self, fused: Fused[LegoTrace], anomalous: Bool[Tensor, " batch"]) -> Float[Tensor, ""]:
+        config = self.config
+        if config.lam == 0:
+            return fused.scores.new_zeros(())
+        return config.lam * g.degree_variance(fused.trace.fused, anomalous, config.alpha, config.k, config.regulariser)

@@ -1,0 +1,156 @@
+"""Run a fusion on clips, window by window. Torch ends here: the app only sees read-only numpy."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from core.clip import Clip
+from core.fusion.base import Features, Fused, Fusion
+from core.fusion.baseline import GraphTrace
+from core.fusion.lego import LegoTrace
+
+
+def array(tensor: Tensor) -> np.ndarray:
+    """A copy that cannot be written to, so a cached result cannot be changed by a view."""
+    values = tensor.detach().cpu().numpy().copy()
+    values.setflags(write=False)
+    return values
+
+
+@dataclass(frozen=True)
+class GraphArrays:
+    """What a graph-level fusion did in one window, over its n real units.
+
+    graphs    modality -> relations before fusion, in [0, 1]
+    fused     relations after fusion, as the head reads them
+    raw       the same before rescaling; equals `fused` where the fusion does not rescale
+    operator  A after its gate, one axis per modality; None where the fusion has none
+    """
+
+    graphs: Mapping[str, np.ndarray]
+    fused: np.ndarray
+    raw: np.ndarray
+    operator: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class Window:
+    """Units start .. stop of the clip, scored together; `fresh` is the first unit whose score this window gives."""
+
+    start: int
+    stop: int
+    fresh: int
+    trace: GraphArrays | None
+
+
+@dataclass(frozen=True)
+class Look:
+    """Scores of every unit, in [0, 1], higher is more anomalous, and what each window's trace holds."""
+
+    scores: np.ndarray
+    windows: tuple[Window, ...]
+
+
+def spans(units: int, window: int | None) -> list[tuple[int, int, int]]:
+    """(start, stop, fresh) of each window; the last is shifted back to end with the clip and scores only what is new.
+
+    >>> spans(70, 32)
+    [(0, 32, 0), (32, 64, 32), (38, 70, 64)]
+    >>> spans(5, 32)
+    [(0, 5, 0)]
+    """
+    if window is None or units <= window:
+        return [(0, units, 0)]
+    starts = list(range(0, units - window + 1, window))
+    found = [(start, start + window, start) for start in starts]
+    if found[-1][1] < units:
+        found.append((units - window, units, found[-1][1]))
+    return found
+
+
+def cut(rows: Tensor, start: int, stop: int, window: int | None) -> Tensor:
+    """Rows start .. stop; a clip shorter than the window is repeated until it fills it."""
+    part = rows[..., start:stop, :]
+    if window is not None and stop - start < window:
+        part = part[..., torch.arange(window, device=rows.device) % (stop - start), :]
+    return part
+
+
+def windowed(clip: Clip, window: int | None, modalities: Sequence[str] | None = None) -> list[Features]:
+    """The clip's windows, all modalities with the same crops, each `(crops, units, width)`."""
+    chosen = {name: rows for name, rows in clip.features.items() if modalities is None or name in modalities}
+    crops = max((rows.shape[0] for rows in chosen.values() if rows.ndim == 3), default=1)
+    full = {}
+    for name, rows in chosen.items():
+        rows = rows if rows.ndim == 3 else rows[None]
+        if rows.shape[0] not in (1, crops):
+            raise ValueError(f"clip {clip.name!r}: modality {name!r} has {rows.shape[0]} crops, others have {crops}")
+        full[name] = rows.expand(crops, -1, -1)
+    return [{n: cut(r, start, stop, window) for n, r in full.items()} for start, stop, _ in spans(clip.units, window)]
+
+
+def graph_arrays(trace: object, index: int, units: int) -> GraphArrays | None:
+    """One graph's arrays out of a batch's trace, cut to its real units; None for methods without graphs."""
+    if not isinstance(trace, (LegoTrace, GraphTrace)):
+        return None
+    raw = trace.raw if isinstance(trace, LegoTrace) else trace.fused
+    return GraphArrays(
+        graphs={name: array(graph[index, :units, :units]) for name, graph in trace.graphs.items()},
+        fused=array(trace.fused[index, :units, :units]),
+        raw=array(raw[index, :units, :units]),
+        operator=array(trace.operator) if isinstance(trace, LegoTrace) else None,
+    )
+
+
+@torch.inference_mode()
+def look(model: Fusion, clip: Clip) -> Look:
+    """Scores of every unit and the graphs behind them; crops are scored one by one and averaged, graphs are crop 0's."""
+    model.eval()
+    scores, windows = np.zeros(clip.units, np.float32), []
+    for features, (start, stop, fresh) in zip(
+        windowed(clip, model.window, tuple(model.widths)), spans(clip.units, model.window), strict=True
+    ):
+        fused: Fused = model(to_device(features, model))
+        mean = fused.scores.mean(0)
+        scores[fresh:stop] = mean[fresh - start : stop - start].cpu().numpy()
+        windows.append(Window(start, stop, fresh, graph_arrays(fused.trace, 0, stop - start)))
+    scores.setflags(write=False)
+    return Look(scores, tuple(windows))
+
+
+def to_device(features: Features, model: Fusion) -> Features:
+    device = next(model.parameters()).device
+    return {name: rows.to(device) for name, rows in features.items()}
+
+
+@torch.inference_mode()
+def score(model: Fusion, clips: Sequence[Clip], entries: int = 1 << 22) -> dict[str, np.ndarray]:
+    """Clip name -> unit scores; windows of all clips go through the model in large batches.
+
+    `entries` bounds one batch's feature values. A fusion without a window takes clips of equal length together.
+    """
+    model.eval()
+    names = tuple(model.widths)
+    found = {clip.name: np.zeros(clip.units, np.float32) for clip in clips}
+    groups: dict[tuple[int, int], list[tuple[Clip, tuple[int, int, int], Features]]] = {}
+    for clip in clips:
+        for features, span in zip(windowed(clip, model.window, names), spans(clip.units, model.window), strict=True):
+            first = next(iter(features.values()))
+            groups.setdefault((first.shape[0], first.shape[1]), []).append((clip, span, features))
+    for (crops, units), group in groups.items():
+        size = max(1, entries // max(1, crops * units * sum(model.widths.values())))
+        for at in range(0, len(group), size):
+            part = group[at : at + size]
+            batch = {n: torch.stack([features[n] for _, _, features in part]) for n in part[0][2]}
+            values = model(to_device(batch, model)).scores.mean(1).cpu().numpy()
+            for row, (clip, (start, stop, fresh), _) in zip(values, part, strict=True):
+                found[clip.name][fresh:stop] = row[fresh - start : stop - start]
+    return found
+
+
+def best_device() -> torch.device:
+    """The accelerator where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

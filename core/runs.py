@@ -1,0 +1,243 @@
+"""A run: one folder that holds everything one training produced.
+
+    runs/<id>/run.json            fusion, config, training, data fingerprint, seed, metrics, versions, manifest
+    runs/<id>/model.safetensors   weights
+    runs/<id>/history.csv         one line an epoch
+
+<id> is the fusion's name and a hash of what was asked for; runs that differ in the seed alone share a group.
+"""
+
+import csv
+import hashlib
+import io
+import json
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from core.fusion import FUSIONS
+from core.fusion.base import Fusion
+
+FORMAT = {"format": "fusescope-run", "version": 1}
+MAX_WEIGHTS_BYTES = 2 << 30
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a run was trained on: enough to find the data again and to notice when it changed."""
+
+    name: str
+    digest: str
+    protocol: str
+    widths: Mapping[str, int]
+    simulated: bool = False
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: what was asked for, and what came out. metrics are percent, of the last epoch."""
+
+    fusion: str
+    config: Mapping[str, Any]
+    training: Mapping[str, Any]
+    source: Source
+    seed: int
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    weights: int = 0
+    note: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def group(self) -> str:
+        """The same for every seed of one config on one data set."""
+        return self._name(with_seed=False)
+
+    @property
+    def id(self) -> str:
+        """The same config, data and seed always get the same folder, on every machine."""
+        return self._name(with_seed=True)
+
+    def _name(self, with_seed: bool) -> str:
+        asked = {
+            "fusion": self.fusion,
+            "config": dict(self.config),
+            "training": dict(self.training),
+            "data": [self.source.digest, self.source.protocol, dict(self.source.widths)],
+        }
+        if with_seed:
+            asked["seed"] = self.seed
+        digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:12]
+        return f"{self.fusion}-{digest}"
+
+    @property
+    def level(self) -> str:
+        return str(self.config.get("level", "graph" if self.fusion == "lego" else "feature"))
+
+    @property
+    def title(self) -> str:
+        """A short name for people: the fusion, its level where it has one, and the modality it uses alone."""
+        words = [{"lego": "LEGO", "mtn": "MTN"}.get(self.fusion, self.fusion)]
+        if self.fusion == "single":
+            words.append(str(self.config.get("modality") or next(iter(self.source.widths))))
+        elif self.fusion == "lego":
+            words.append("+".join(self.source.widths))
+        if "level" in self.config:
+            words.append(f"({self.level})")
+        return " ".join(words)
+
+
+History = Sequence[Mapping[str, float]]
+
+
+def versions() -> dict[str, str]:
+    return {"python": platform.python_version(), "torch": torch.__version__.split("+")[0], "numpy": np.__version__}
+
+
+def sync(path: Path) -> None:
+    """Make sure the file's bytes are on the disk before a rename makes it visible."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def save(run: Run, weights: Mapping[str, Tensor], history: History, root: Path) -> Path:
+    """Write everything to a draft folder, then rename it: no one ever sees half a run, a second finisher keeps the first."""
+    root.mkdir(parents=True, exist_ok=True)
+    target = root / run.id
+    draft = Path(tempfile.mkdtemp(dir=root, prefix=".draft-"))
+    try:
+        contents = {
+            "model.safetensors": save_tensors({name: tensor.contiguous() for name, tensor in weights.items()}),
+            "history.csv": table(history).encode(),
+        }
+        for name, content in contents.items():
+            (draft / name).write_bytes(content)
+            sync(draft / name)
+        record = FORMAT | asdict(replace(run, versions=run.versions or versions()))
+        record |= {"id": run.id, "group": run.group}
+        record["files"] = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+        (draft / "run.json").write_text(json.dumps(record, indent=1, sort_keys=True, allow_nan=False) + "\n")
+        sync(draft / "run.json")
+        os.chmod(draft, 0o755)
+        os.rename(draft, target)
+    except OSError:
+        if not (target / "run.json").exists():
+            raise
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return target
+
+
+def table(history: History) -> str:
+    """The history as CSV text."""
+    if not history:
+        return ""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(history[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()} for row in history)
+    return out.getvalue()
+
+
+def load(folder: Path) -> Run:
+    """The record of a run; a `ValueError` says which file or field is wrong."""
+    try:
+        record = json.loads((folder / "run.json").read_text())
+    except FileNotFoundError:
+        raise ValueError(f"{folder.name!r} is no run: it has no run.json") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"run {folder.name!r}: run.json cannot be read ({error})") from None
+    if not isinstance(record, dict) or record.get("format") != FORMAT["format"]:
+        raise ValueError(f"run {folder.name!r}: run.json is not a FuseScope run")
+    if record.get("version") != FORMAT["version"]:
+        raise ValueError(f"run {folder.name!r}: written in version {record.get('version')!r}, this program reads 1")
+    if record.get("fusion") not in FUSIONS:
+        raise ValueError(
+            f"run {folder.name!r}: unknown fusion {record.get('fusion')!r}; there are {', '.join(FUSIONS)}"
+        )
+    try:
+        source = Source(**record["source"])
+        kept = {f.name: record[f.name] for f in fields(Run) if f.name in record and f.name != "source"}
+        return Run(source=source, **kept)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"run {folder.name!r}: run.json has other fields than expected ({error})") from None
+
+
+def checked(folder: Path, name: str) -> bytes:
+    """A file's bytes, once its sum in the manifest holds."""
+    record = json.loads((folder / "run.json").read_text())
+    path = folder / name
+    if not path.is_file() or path.is_symlink():
+        raise ValueError(f"run {folder.name!r}: {name} is missing")
+    if path.stat().st_size > MAX_WEIGHTS_BYTES:
+        raise ValueError(f"run {folder.name!r}: {name} is larger than {MAX_WEIGHTS_BYTES >> 20} MB")
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != record.get("files", {}).get(name):
+        raise ValueError(
+            f"run {folder.name!r}: {name} is not what was written (its SHA-256 sum differs); train it again"
+        )
+    return content
+
+
+def model(folder: Path) -> Fusion:
+    """The trained fusion of a run folder, on the CPU, in evaluation mode."""
+    run = load(folder)
+    fusion = build(run.fusion, run.source.widths, run.config)
+    found = load_tensors(checked(folder, "model.safetensors"))
+    wanted = fusion.state_dict()
+    wrong = [n for n in wanted if n not in found] + [n for n in found if n not in wanted]
+    wrong += [n for n in wanted if n in found and wanted[n].shape != found[n].shape]
+    if wrong:
+        raise ValueError(f"run {folder.name!r}: {len(wrong)} weights do not fit its config, first {wrong[0]!r}")
+    fusion.load_state_dict(found)
+    return fusion.eval()
+
+
+def build(fusion: str, widths: Mapping[str, int], config: Mapping[str, Any]) -> Fusion:
+    """A fusion by name with a plain mapping as its config; unknown options are named."""
+    if fusion not in FUSIONS:
+        raise ValueError(f"unknown fusion {fusion!r}; there are {', '.join(FUSIONS)}")
+    kind = FUSIONS[fusion]
+    known = {f.name for f in fields(kind.Config)}
+    unknown = sorted(set(config) - known)
+    if unknown:
+        raise ValueError(f"{fusion} has no option {unknown[0]!r}; it has {', '.join(sorted(known))}")
+    return kind(widths, kind.Config(**config))
+
+
+def history(folder: Path) -> list[dict[str, float]]:
+    """The epochs of a run, in order."""
+    rows = csv.DictReader(io.StringIO(checked(folder, "history.csv").decode()))
+    return [{name: float(value) for name, value in row.items()} for row in rows]
+
+
+def listing(root: Path) -> dict[str, Run]:
+    """Run id -> run, for every readable run below a folder; drafts and foreign folders are passed over."""
+    found = {}
+    for folder in sorted(root.iterdir()) if root.is_dir() else ():
+        if folder.name.startswith(".") or not (folder / "run.json").is_file():
+            continue
+        try:
+            found[folder.name] = load(folder)
+        except ValueError:
+            continue
+    return found
+
+
+def sweep_drafts(root: Path) -> int:
+    """Remove what killed writers left behind; call at start, when nobody writes. Returns how many there were."""
+    left = list(root.glob(".draft-*")) if root.is_dir() else []
+    for folder in left:
+        shutil.rmtree(folder, ignore_errors=True)
+    return len(left)

@@ -1,0 +1,234 @@
+"""Train a fusion on a dataset: weak or unit supervision, balanced batches, one run per seed.
+
+    loss = BCE(mean of the `top` highest unit scores, clip label) + fusion.penalty      (supervision="clip")
+    loss = BCE(unit score, unit label) averaged over units + fusion.penalty             (supervision="unit")
+
+Ding et al., ICLR 2025, section 3.3; METHODS of the field: multiple-instance learning on clip labels.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from core.clip import Clip
+from core.data.dataset import Dataset
+from core.evaluate import jsonable, measure
+from core.fusion.base import Features, Fusion, count_weights
+from core.infer import score
+from core.runs import History, Run, Source, build
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Options of the training loop.
+
+    epochs        passes over the training clips; metrics are always the last epoch's
+    batch         clips in a step, half normal, half anomalous
+    lr            Adam's step size; weight_decay its L2 pull
+    supervision   clip: only clip labels are seen; unit: every unit's label is
+    top           clip supervision: the clip's score is the mean of its `top` highest unit scores
+    units         N: training resamples every clip to this many units
+    track         also measure the test clips after every epoch (for the curve, never for choosing)
+    """
+
+    epochs: int = 50
+    batch: int = 32
+    lr: float = 1e-3
+    weight_decay: float = 1e-3
+    supervision: Literal["clip", "unit"] = "clip"
+    top: int = 1
+    units: int = 32
+    track: bool = False
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a training stands, for a bar."""
+
+    epoch: int
+    epochs: int
+    loss: float
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A run and what its folder will hold."""
+
+    run: Run
+    model: Fusion
+    history: History
+
+
+def resample(rows: Float[Tensor, "*crops units d"], count: int) -> Float[Tensor, "*crops count d"]:
+    """T units to `count` by the means of equal bins (`linspace` edges); an empty bin takes the unit at its edge.
+
+    >>> resample(torch.arange(4.0)[:, None], 2).flatten().tolist()
+    [0.5, 2.5]
+    >>> resample(torch.arange(2.0)[:, None], 4).flatten().tolist()
+    [0.0, 0.0, 1.0, 1.0]
+    """
+    units = rows.shape[-2]
+    edges = torch.linspace(0, units, count + 1).long().tolist()
+    parts = [rows[..., a : max(b, a + 1), :].mean(-2) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return torch.stack(parts, dim=-2)
+
+
+def resample_labels(labels: Bool[Tensor, " units"], count: int) -> Bool[Tensor, " count"]:
+    """A bin is anomalous when any of its units is."""
+    return resample(labels.float()[:, None], count).flatten() > 0
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Training clips as tensors: modality -> `(clips, crops, N, d)`, clip labels, and unit labels where known."""
+
+    features: Mapping[str, Float[Tensor, "clips crops n _"]]
+    anomalous: Bool[Tensor, " clips"]
+    labels: Bool[Tensor, "clips n"] | None
+
+
+def prepare(clips: Sequence[Clip], modalities: Sequence[str], units: int) -> Prepared:
+    unlabelled = [clip.name for clip in clips if clip.anomalous is None]
+    if unlabelled:
+        raise ValueError(f"{len(unlabelled)} training clips have no label, first {unlabelled[0]!r}")
+    anomalous = torch.tensor([bool(clip.anomalous) for clip in clips])
+    if not len(clips) or anomalous.all() or not anomalous.any():
+        raise ValueError(
+            f"training needs normal and anomalous clips, got {int((~anomalous).sum())} normal and {int(anomalous.sum())} anomalous"
+        )
+    crops = max((rows.shape[0] for clip in clips for rows in clip.features.values() if rows.ndim == 3), default=1)
+    features = {}
+    for name in modalities:
+        rows = [resample(clip.features[name], units) for clip in clips]
+        features[name] = torch.stack([r if r.ndim == 3 else r.expand(crops, -1, -1) for r in rows])
+    known = [clip.labels for clip in clips]
+    labels = None
+    if all(found is not None for found in known):
+        labels = torch.stack([resample_labels(found, units) for found in known if found is not None])
+    return Prepared(features, anomalous, labels)
+
+
+def batches(anomalous: Bool[Tensor, " clips"], size: int, random: torch.Generator) -> Iterator[Tensor]:
+    """One epoch of clip indices: half of each batch normal, half anomalous, the smaller class drawn again as needed."""
+    half = max(1, size // 2)
+    sides = [(~anomalous).nonzero().flatten(), anomalous.nonzero().flatten()]
+    steps = -(-max(len(side) for side in sides) // half)
+    drawn = []
+    for side in sides:
+        rounds = -(-steps * min(half, len(side)) // len(side))
+        drawn.append(torch.cat([side[torch.randperm(len(side), generator=random)] for _ in range(rounds)]))
+    for step in range(steps):
+        yield torch.cat(
+            [d[step * (n := min(half, len(s))) : (step + 1) * n] for d, s in zip(drawn, sides, strict=True)]
+        )
+
+
+def clip_score(scores: Float[Tensor, "batch n"], top: int) -> Float[Tensor, " batch"]:
+    """The mean of a clip's `top` highest unit scores."""
+    return scores.topk(min(top, scores.shape[-1]), dim=-1).values.mean(-1)
+
+
+def step_loss(
+    model: Fusion,
+    features: Features,
+    anomalous: Bool[Tensor, " batch"],
+    labels: Bool[Tensor, "batch n"] | None,
+    training: TrainConfig,
+) -> tuple[Tensor, Tensor]:
+    """(classification loss, penalty) of one batch."""
+    fused = model(features)
+    if training.supervision == "unit":
+        if labels is None:
+            raise ValueError('supervision="unit" needs unit labels for every training clip')
+        wanted, found = labels.float(), fused.scores
+    else:
+        wanted, found = anomalous.float(), clip_score(fused.scores, training.top)
+    return nn.functional.binary_cross_entropy(found.clamp(1e-7, 1 - 1e-7), wanted), model.penalty(fused, anomalous)
+
+
+def train(
+    dataset: Dataset,
+    fusion: str = "lego",
+    config: Mapping[str, Any] | None = None,
+    training: TrainConfig | None = None,
+    seed: int = 0,
+    protocol: str | None = None,
+    modalities: Sequence[str] | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    device: torch.device | str = "cpu",
+) -> Trained:
+    """One training from one seed; the same seed gives the same weights on the same machine."""
+    training = training or TrainConfig()
+    chosen = tuple(modalities or dataset.modalities)
+    unknown = [name for name in chosen if name not in dataset.widths]
+    if unknown:
+        raise ValueError(
+            f"dataset {dataset.name!r} has no modality {unknown[0]!r}; it has {', '.join(dataset.modalities)}"
+        )
+    protocol = protocol or next(iter(dataset.splits), "all")
+    data = prepare(dataset.part("train", None if protocol == "all" else protocol), chosen, training.units)
+    test = dataset.part("test", None if protocol == "all" else protocol)
+    random = torch.Generator().manual_seed(seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = build(fusion, {name: dataset.widths[name] for name in chosen}, config or {}).to(device)
+        began = time.perf_counter()
+        history = fit(model, data, training, random, progress, lambda: measure(score(model, test), test).auc)
+        seconds = time.perf_counter() - began
+    metrics = jsonable(measure(score(model, test), test))
+    if training.track:
+        metrics["auc_best_epoch_on_test"] = max(row["auc_test"] for row in history)
+    run = Run(
+        fusion=fusion,
+        config=asdict(model.config),
+        training=asdict(training),
+        source=Source(dataset.name, dataset.digest(), protocol, model.widths, dataset.simulated),
+        seed=seed,
+        metrics=metrics,
+        seconds=round(seconds, 3),
+        weights=count_weights(model),
+    )
+    return Trained(run, model.cpu().eval(), history)
+
+
+def fit(
+    model: Fusion,
+    data: Prepared,
+    training: TrainConfig,
+    random: torch.Generator,
+    progress: Callable[[Progress], None] | None = None,
+    test_auc: Callable[[], float] | None = None,
+) -> list[dict[str, float]]:
+    """The loop; returns one row an epoch."""
+    device = next(model.parameters()).device
+    adam = torch.optim.Adam(model.parameters(), lr=training.lr, weight_decay=training.weight_decay, fused=True)
+    crops = next(iter(data.features.values())).shape[1]
+    rows = []
+    for epoch in range(training.epochs):
+        model.train()
+        total = {"loss": 0.0, "classification": 0.0, "penalty": 0.0}
+        steps = 0
+        for index in batches(data.anomalous, training.batch, random):
+            crop = int(torch.randint(crops, (), generator=random)) if crops > 1 else 0
+            features = {name: every[index, crop].to(device) for name, every in data.features.items()}
+            labels = None if data.labels is None else data.labels[index].to(device)
+            loss, penalty = step_loss(model, features, data.anomalous[index].to(device), labels, training)
+            adam.zero_grad()
+            (loss + penalty).backward()
+            adam.step()
+            steps += 1
+            total["classification"] += float(loss.detach())
+            total["penalty"] += float(penalty.detach())
+        row = {"epoch": epoch + 1.0} | {name: value / steps for name, value in total.items()}
+        row["loss"] = row["classification"] + row["penalty"]
+        if training.track and test_auc is not None:
+            row["auc_test"] = test_auc()
+        rows.append(row)
+        if progress is not None:
+            progress(Progress(epoch + 1, training.epochs, row["loss"]))
+    return rows
