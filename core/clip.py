@@ -1,5 +1,6 @@
 """A clip: the one thing every data source produces and every fusion reads."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,6 +10,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 Intervals = tuple[tuple[int, int], ...]
+MODALITY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")  # a field in weights' names and in links
+HUGE = 1e15  # squares of larger values overflow float32
 
 
 @dataclass(frozen=True)
@@ -51,12 +54,22 @@ class Clip:
         if self.units == 0:
             raise ValueError(f"clip {self.name!r} has no units")
         for name, rows in self.features.items():
+            if not MODALITY.fullmatch(name):
+                raise ValueError(f"clip {self.name!r}: {name!r} is no modality name; use letters, digits, - and _")
+            if rows.shape[-1] == 0:
+                raise ValueError(f"clip {self.name!r}: modality {name!r} has rows of width 0")
             bad = ~rows.isfinite()
             if bad.any():
                 units = sorted(set(bad.nonzero()[:, -2].tolist()))
                 shown = ", ".join(map(str, units[:5])) + (", …" if len(units) > 5 else "")
                 raise ValueError(
-                    f"clip {self.name!r}: modality {name!r} has {int(bad.sum())} NaN or infinite values, in units {shown}"
+                    f"clip {self.name!r}: modality {name!r} has {int(bad.sum())} NaN or infinite values, "
+                    f"in units {shown}"
+                )
+            if rows.abs().amax() > HUGE:
+                raise ValueError(
+                    f"clip {self.name!r}: modality {name!r} has values up to {float(rows.abs().amax()):.1e}; "
+                    f"scale them below {HUGE:.0e}"
                 )
         if self.anomalous is None and self.labels is not None:
             object.__setattr__(self, "anomalous", bool(self.labels.any()))

@@ -1,4 +1,4 @@
-"""Judge scores against labels. Pure functions on numpy arrays; AUC and precision in percent, undefined is NaN with a reason."""
+"""Judge scores against labels: pure functions on numpy arrays. AUC and precision are percent; undefined is NaN."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass

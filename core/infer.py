@@ -107,7 +107,7 @@ def graph_arrays(trace: object, index: int, units: int) -> GraphArrays | None:
 
 @torch.inference_mode()
 def look(model: Fusion, clip: Clip) -> Look:
-    """Scores of every unit and the graphs behind them; crops are scored one by one and averaged, graphs are crop 0's."""
+    """Scores of every unit and the graphs behind them; crops' scores are averaged, the graphs are crop 0's."""
     model.eval()
     scores, windows = np.zeros(clip.units, np.float32), []
     for features, (start, stop, fresh) in zip(

@@ -29,7 +29,7 @@ from torch import Tensor
 from core.fusion import FUSIONS
 from core.fusion.base import Fusion
 
-FORMAT = {"format": "fusescope-run", "version": 1}
+FORMAT: dict[str, Any] = {"format": "fusescope-run", "version": 1}
 MAX_WEIGHTS_BYTES = 2 << 30
 
 
@@ -70,7 +70,7 @@ class Run:
         return self._name(with_seed=True)
 
     def _name(self, with_seed: bool) -> str:
-        asked = {
+        asked: dict[str, Any] = {
             "fusion": self.fusion,
             "config": dict(self.config),
             "training": dict(self.training),
@@ -112,7 +112,7 @@ def sync(path: Path) -> None:
 
 
 def save(run: Run, weights: Mapping[str, Tensor], history: History, root: Path) -> Path:
-    """Write everything to a draft folder, then rename it: no one ever sees half a run, a second finisher keeps the first."""
+    """Write a draft folder, then rename it: no one ever sees half a run, a second finisher keeps the first."""
     root.mkdir(parents=True, exist_ok=True)
     target = root / run.id
     draft = Path(tempfile.mkdtemp(dir=root, prefix=".draft-"))

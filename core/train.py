@@ -99,7 +99,8 @@ def prepare(clips: Sequence[Clip], modalities: Sequence[str], units: int) -> Pre
     anomalous = torch.tensor([bool(clip.anomalous) for clip in clips])
     if not len(clips) or anomalous.all() or not anomalous.any():
         raise ValueError(
-            f"training needs normal and anomalous clips, got {int((~anomalous).sum())} normal and {int(anomalous.sum())} anomalous"
+            "training needs normal and anomalous clips, "
+            f"got {int((~anomalous).sum())} normal and {int(anomalous.sum())} anomalous"
         )
     crops = max((rows.shape[0] for clip in clips for rows in clip.features.values() if rows.ndim == 3), default=1)
     features = {}

@@ -1,0 +1,272 @@
+"""`python -m core …`: whatever a page computes, a script can. `--json` prints one JSON object and nothing else."""
+
+import ast
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Annotated, Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # two threads are slower than one for models this small
+
+import typer  # noqa: E402
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", help="An option as key=value; value: none, true, a number, a word.")
+]
+Protocol = Annotated[str | None, typer.Option(help="Which of the dataset's splits; the first one unless given.")]
+Modalities = Annotated[
+    str | None, typer.Option(help="Comma-separated modalities to use, in this order; all unless given.")
+]
+Device = Annotated[str, typer.Option(help="cpu, cuda, or auto: the accelerator where there is one.")]
+
+
+def literal(text: str) -> Any:
+    """`none`, `true`, `false`, numbers and words; what Python would read, and else the word itself."""
+    words = {"none": None, "true": True, "false": False}
+    if text.lower() in words:
+        return words[text.lower()]
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def settings(pairs: Sequence[str] | None) -> dict[str, Any]:
+    found = {}
+    for pair in pairs or ():
+        key, sign, value = pair.partition("=")
+        if not sign or not key:
+            raise ValueError(f"--set wants key=value, got {pair!r}")
+        found[key.strip()] = literal(value.strip())
+    return found
+
+
+def split_settings(pairs: Sequence[str] | None) -> tuple[dict[str, Any], Any]:
+    """(options of the fusion, the training config): training options are told apart by their names."""
+    from core.train import TrainConfig
+
+    found = settings(pairs)
+    known = {f.name for f in fields(TrainConfig)}
+    training = TrainConfig(**{key: value for key, value in found.items() if key in known})
+    return {key: value for key, value in found.items() if key not in known}, training
+
+
+def names(text: str | None) -> tuple[str, ...] | None:
+    return tuple(part.strip() for part in text.split(",") if part.strip()) if text else None
+
+
+def tell(message: str) -> None:
+    """Progress goes to standard error, so that standard output stays clean."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def put(result: dict[str, Any], text: str, as_json: bool) -> None:
+    print(json.dumps(result, allow_nan=False) if as_json else text)
+
+
+def device_of(name: str) -> str:
+    from core.infer import best_device
+
+    return str(best_device()) if name == "auto" else name
+
+
+def opened(path: Path, extracted: Path | None = None, workers: int = 2) -> Any:
+    """A dataset from any folder: features are read; videos and frame folders are extracted beside the work first."""
+    from core.data import read
+
+    if not path.exists():
+        raise ValueError(f"{str(path)!r} does not exist")
+    if is_footage(path):
+        from core.extract import extract
+
+        target = extracted or Path(os.environ.get("FUSESCOPE_WORKSPACE", "workspace")) / "data" / path.resolve().name
+        tell(f"extracting features of {path.name} into {target} (resumes where it stopped)")
+        return extract(path, target, workers=workers, progress=lambda p: tell(f"  {p}"))
+    return read(path)
+
+
+def is_footage(path: Path) -> bool:
+    """Whether PATH holds videos or frame folders rather than features."""
+    from core.data.frames import collection
+
+    if path.is_file():
+        return True
+    if (path / "dataset.json").is_file() or any(path.glob("*.npy")):
+        return False
+    try:
+        return bool(collection(path).footage)
+    except ValueError:
+        return False
+
+
+@app.command()
+def check(path: Path, json_: Json = False) -> None:
+    """Say what lies at PATH and every problem in it, with clip, field and numbers."""
+    from core.data.check import check as inspect
+
+    report = inspect(path)
+    put(report.to_json(), report.text(), json_)
+    raise typer.Exit(0 if report.ok else 1)
+
+
+@app.command()
+def extract(
+    source: Path,
+    out: Path,
+    modalities: Modalities = None,
+    workers: Annotated[int, typer.Option(help="Clips worked on at once.")] = 2,
+    fps: Annotated[float | None, typer.Option(help="Frames a second of a frame folder that does not say.")] = None,
+    json_: Json = False,
+) -> None:
+    """Turn videos or frame folders into a dataset of features; run it again to go on where it stopped."""
+    from core.extract import extract as run
+
+    given: dict[str, Any] = {} if modalities is None else {"modalities": names(modalities)}
+    dataset = run(source, out, workers=workers, fps=fps, progress=lambda p: tell(f"  {p}"), **given)
+    units = sum(clip.units for clip in dataset.clips.values())
+    result = {"out": str(out), "clips": len(dataset.clips), "units": units, "widths": dataset.widths}
+    put(result, f"{out}: {len(dataset.clips)} clips, {units} units, widths {dataset.widths}", json_)
+
+
+@app.command()
+def train(
+    dataset: Path,
+    fusion: Annotated[str, typer.Option(help="Name of the fusion.")] = "lego",
+    set_: Set = None,
+    seeds: Annotated[int, typer.Option(help="How many seeds, from 0 on.", min=1)] = 1,
+    out: Annotated[Path, typer.Option(help="Folder of runs.")] = Path("workspace/runs"),
+    protocol: Protocol = None,
+    modalities: Modalities = None,
+    device: Device = "cpu",
+    json_: Json = False,
+) -> None:
+    """Train one fusion from K seeds; each becomes a run folder."""
+    from core import runs
+    from core.table import show, summary
+    from core.train import train as fit
+
+    options, training = split_settings(set_)
+    data = opened(dataset)
+    made = []
+    for seed in range(seeds):
+        done = fit(data, fusion, options, training, seed, protocol, names(modalities), device=device_of(device))
+        folder = runs.save(done.run, done.model.state_dict(), done.history, out)
+        made.append(done.run)
+        tell(f"{folder}: unit AUC {show(done.run.metrics['auc'])}, {done.run.seconds:.1f} s")
+    mean, sd = summary([run.metrics["auc"] for run in made])
+    result = {"runs": [run.id for run in made], "group": made[0].group, "auc_mean": mean, "auc_sd": sd}
+    result |= {"metrics": [dict(run.metrics) for run in made], "weights": made[0].weights}
+    put(result, f"{made[0].title}: unit AUC {show(mean)} ± {show(sd)} over {seeds} seeds, last epoch", json_)
+
+
+@app.command()
+def score(
+    run: Path,
+    dataset: Path,
+    part: Annotated[str, typer.Option(help="train, test or all.")] = "test",
+    protocol: Protocol = None,
+    per_clip: Annotated[bool, typer.Option(help="Add every clip's unit scores.")] = False,
+    device: Device = "cpu",
+    json_: Json = False,
+) -> None:
+    """Score clips with a trained run and measure the result where there is truth."""
+    from core import runs
+    from core.evaluate import jsonable, measure
+    from core.infer import score as run_on
+    from core.table import show
+
+    model = runs.model(run)
+    data = opened(dataset)
+    clips = tuple(data.clips.values()) if part == "all" else data.part(part, protocol)
+    found = run_on(model.to(device_of(device)), clips)
+    judged = measure(found, clips)
+    result: dict[str, Any] = {"run": runs.load(run).id, "clips": len(clips), **jsonable(judged)}
+    if per_clip:
+        result["scores"] = {name: [round(float(v), 6) for v in values] for name, values in found.items()}
+    shown = {"AUC": judged.auc, "AP": judged.ap, "frame AUC": judged.auc_frames, "in anomalous": judged.auc_anomalous}
+    words = ", ".join(f"{name} {show(None if value != value else value)}" for name, value in shown.items())
+    put(result, f"{len(clips)} clips, {judged.units} units: {words}{f' ({judged.why})' if judged.why else ''}", json_)
+
+
+@app.command()
+def table(
+    dataset: Path,
+    fusions: Annotated[str, typer.Option(help="Comma-separated; concat@graph for one level, single:text for one.")] = (
+        "single,concat,sum,product,mtn,lego"
+    ),
+    seeds: Annotated[int, typer.Option(min=1)] = 5,
+    set_: Set = None,
+    protocol: Protocol = None,
+    modalities: Modalities = None,
+    out: Annotated[Path | None, typer.Option(help="Also keep every run in this folder.")] = None,
+    json_: Json = False,
+) -> None:
+    """Methods x metrics, mean ± sd over seeds at the last epoch; videos are extracted first."""
+    from core.table import methods, text
+    from core.table import table as rows_of
+
+    options, training = split_settings(set_)
+    data = opened(dataset)
+    used = names(modalities) or data.modalities
+    chosen = methods(names(fusions) or (), used, options)
+    rows = list(rows_of(data, chosen, seeds, training, protocol, out, tell))
+    put({"dataset": data.name, "seeds": seeds, "rows": [asdict(row) for row in rows]}, text(rows), json_)
+
+
+@app.command()
+def count(
+    fusion: str,
+    widths: Annotated[str, typer.Option(help="Comma-separated widths of the modalities.")],
+    set_: Set = None,
+    json_: Json = False,
+) -> None:
+    """Number of trainable weights, as one integer."""
+    from core.fusion.base import count_weights
+    from core.runs import build
+
+    sizes = {f"m{i}": int(width) for i, width in enumerate(names(widths) or ())}
+    weights = count_weights(build(fusion, sizes, settings(set_)))
+    put({"fusion": fusion, "weights": weights}, str(weights), json_)
+
+
+@app.command()
+def bench(
+    name: Annotated[str | None, typer.Argument(help="One benchmark; all unless given.")] = None, json_: Json = False
+) -> None:
+    """Ratios of fast paths against their named rivals, measured in one run."""
+    from core.bench import run as measure_all
+
+    result, text = measure_all(name, tell)
+    put(result, text, json_)
+
+
+def main() -> int:
+    import torch
+
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    try:
+        app(standalone_mode=False)
+    except (ValueError, OSError) as error:
+        tell(f"error: {error}")
+        return 2
+    except KeyboardInterrupt:
+        tell("stopped; run the same command again to go on")
+        return 130
+    except typer.Exit as leave:
+        return leave.exit_code
+    except Exception as error:  # click's own usage errors carry their message
+        if hasattr(error, "format_message"):
+            tell(f"error: {error.format_message()}")
+            return 2
+        raise
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

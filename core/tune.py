@@ -1,0 +1,214 @@
+"""Answers for sliders: the graphs of a whole set kept ready, so that A, alpha and k move at the speed of a hand.
+
+fuse again        G = sum over p, q of A_pq R_a^p * R_b^q from cached powers, in blocks that stay in cache
+one entry of A    G += delta * R_a^p * R_b^q
+alpha on degrees  a binary search in each row's sorted edges and their running sums
+AUC               a binary search of the anomalous scores among the sorted normal ones
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from core.clip import Clip
+from core.evaluate import auc
+from core.fusion import graph as g
+from core.fusion.base import Fusion
+from core.fusion.baseline import Baseline, GraphTrace
+from core.fusion.lego import Lego, LegoTrace
+from core.infer import spans, windowed
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Each row's edges, strongest first, with running sums: any alpha's degrees by binary search."""
+
+    falling: Float[Tensor, "*rows n"]
+    sums: Float[Tensor, "*rows n+1"]
+
+    @staticmethod
+    def of(graph: g.Graph) -> "Gate":
+        order = graph.sort(dim=-1, descending=True).values
+        return Gate((-order).contiguous(), torch.nn.functional.pad(order.cumsum(-1), (1, 0)))
+
+    def degrees(self, alpha: float) -> Float[Tensor, "*rows"]:
+        """Sum of every row's edges >= alpha."""
+        cut = torch.full((*self.falling.shape[:-1], 1), -alpha, dtype=self.falling.dtype)
+        return self.sums.gather(-1, torch.searchsorted(self.falling, cut, right=True)).squeeze(-1)
+
+    def counts(self, alpha: float) -> Tensor:
+        """How many of every row's edges are >= alpha."""
+        cut = torch.full((*self.falling.shape[:-1], 1), -alpha, dtype=self.falling.dtype)
+        return torch.searchsorted(self.falling, cut, right=True).squeeze(-1)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one position of the sliders means for the whole set; AUC in percent, NaN where undefined.
+
+    scores              of every unit, clip after clip, in [0, 1]
+    auc                 of these scores, all edges kept
+    auc_cut             of the scores when edges below alpha are cut before the head
+    auc_degree          when a low alpha-gated degree alone is called anomalous
+    degrees             alpha-gated weighted degree of every unit in the fused graph
+    variance_normal, variance_anomalous   mean of eq. 7's two sides; NaN where a side has no window
+    penalty             eq. 7 without lambda, over all pairs of a normal and an anomalous window's mean
+    """
+
+    scores: np.ndarray
+    auc: float
+    auc_cut: float
+    auc_degree: float
+    degrees: np.ndarray
+    variance_normal: float
+    variance_anomalous: float
+    penalty: float
+
+
+class GraphSet:
+    """The relationship graphs of every window of some clips under one graph-level fusion."""
+
+    def __init__(self, model: Fusion, clips: Sequence[Clip]) -> None:
+        if model.window is None:
+            raise ValueError(f"{type(model).__name__} makes no relationship graphs")
+        self.model, self.clips = model.eval(), tuple(clips)
+        names, window = tuple(model.widths), model.window
+        pieces, where, at = [], [], 0
+        for clip in self.clips:
+            for features, (start, stop, fresh) in zip(
+                windowed(clip, window, names), spans(clip.units, window), strict=True
+            ):
+                pieces.append(features)
+                where.append((at, fresh - start, stop - start, clip))
+                at += 1
+        batch = {n: torch.stack([features[n] for features in pieces]) for n in pieces[0]}
+        with torch.inference_mode():
+            trace = model(batch).trace
+        assert isinstance(trace, (LegoTrace, GraphTrace))
+        self.graphs: Mapping[str, Tensor] = {n: graph.contiguous() for n, graph in trace.graphs.items()}
+        self.trained = trace.fused
+        self.row = torch.cat([torch.arange(a, b) for _, a, b, _ in where])
+        self.window = torch.cat([torch.full((b - a,), i) for i, a, b, _ in where])
+        self.real = torch.tensor([b for _, _, b, _ in where])  # units before repetition starts
+        self.anomalous: Bool[Tensor, " windows"] = torch.tensor(
+            [bool(c.labels.any()) if c.labels is not None else bool(c.anomalous) for _, _, _, c in where]
+        )
+        self.labels = np.concatenate(
+            [c.labels.numpy() if c.labels is not None else np.zeros(c.units, bool) for c in self.clips]
+        )
+        self.known = np.concatenate([np.full(c.units, c.labels is not None) for c in self.clips])
+        self.starts = dict(
+            zip((c.name for c in self.clips), np.cumsum([0] + [c.units for c in self.clips]), strict=False)
+        )
+        self.stacks: list[Tensor] = []
+        if isinstance(model, Lego) and (model.config.pairing == "full" or len(names) == 2):
+            with torch.inference_mode():
+                self.stacks = [model.stack(self.graphs[n], model.tops[n]) for n in names]
+
+    @property
+    def operator(self) -> Tensor | None:
+        """A after its gate, or None where the fusion has none."""
+        return self.model.operator().detach() if isinstance(self.model, Lego) else None
+
+    def edited(
+        self, entries: Mapping[tuple[int, ...], float] | None = None, tops: Sequence[int] | None = None
+    ) -> Tensor | None:
+        """A with some entries replaced and all powers above `tops` switched off."""
+        A = self.operator
+        if A is None:
+            return None
+        A = A.clone()
+        for entry, value in (entries or {}).items():
+            A[entry] = value
+        for axis, top in enumerate(tops or ()):
+            A.narrow(axis, min(top + 1, A.shape[axis]), max(A.shape[axis] - top - 1, 0)).zero_()
+        return A
+
+    @torch.inference_mode()
+    def raw(self, A: Tensor | None = None) -> Tensor:
+        """G of every window before rescaling, `(windows, crops, N, N)`, under A (default: the trained one)."""
+        if not isinstance(self.model, Lego):
+            return self.trained
+        A = self.model.operator() if A is None else A
+        return g.fuse_blocked(self.stacks, A) if self.stacks else self.model.fold(self.graphs, A, list(self.graphs))
+
+    @torch.inference_mode()
+    def nudged(self, raw: Tensor, entry: tuple[int, ...], delta: float) -> Tensor:
+        """G before rescaling after one entry of A moved by delta; needs cached powers (not random pairs)."""
+        return raw + delta * g.term(self.stacks, entry)
+
+    @torch.inference_mode()
+    def fused(self, A: Tensor | None = None) -> Tensor:
+        """G of every window as the head reads it."""
+        if not isinstance(self.model, Lego):
+            return self.trained
+        return g.rescaled(self.raw(A), self.model.config.rescale)
+
+    @torch.inference_mode()
+    def scores(self, fused: Tensor, alpha: float | None = None) -> np.ndarray:
+        """Unit scores of the head on these graphs; with alpha, edges below it are cut first."""
+        graphs: list[Tensor] = [fused]
+        if isinstance(self.model, Baseline) and self.model.how == "concat":
+            graphs = list(self.graphs.values())
+        if alpha is not None:
+            graphs = [graph * (graph >= alpha) for graph in graphs]
+        assert isinstance(self.model, (Lego, Baseline))
+        return self.flat(self.model.head(*graphs).mean(1))
+
+    def flat(self, values: Float[Tensor, "windows n"]) -> np.ndarray:
+        """Values per window and node as one array over all units, each unit once."""
+        return values[self.window, self.row].numpy()
+
+    def of(self, clip: str, values: np.ndarray) -> np.ndarray:
+        """One clip's part of a flat array."""
+        start = self.starts[clip]
+        return values[start : start + next(c.units for c in self.clips if c.name == clip)]
+
+    def auc(self, scores: np.ndarray) -> float:
+        """In percent, over labelled units; NaN when one class is missing."""
+        return auc(scores[self.known], self.labels[self.known])
+
+    @torch.inference_mode()
+    def sides(self, gate: Gate, fused: Tensor, alpha: float, k: int, kind: Literal["equation", "released"]) -> Tensor:
+        """Eq. 7's variance of every window: all degrees (normal) or the k highest (anomalous), crops averaged."""
+        every = gate.degrees(alpha)
+        if kind == "equation":
+            top = every.topk(min(k, every.shape[-1]), dim=-1).values
+        else:
+            top = g.top_edges(fused, alpha, k)
+        if min(every.shape[-1], top.shape[-1]) < 2:
+            return torch.zeros(every.shape[0])
+        return torch.where(self.anomalous[:, None], top.var(-1), every.var(-1)).mean(1)
+
+    @torch.inference_mode()
+    def answer(
+        self,
+        fused: Tensor,
+        alpha: float,
+        k: int,
+        gate: Gate | None = None,
+        kind: Literal["equation", "released"] = "equation",
+    ) -> Answer:
+        """Everything that hangs on the sliders, for the whole set."""
+        gate = gate or Gate.of(fused)
+        scores = self.scores(fused)
+        degrees = self.flat(gate.degrees(alpha).mean(1))
+        sides = self.sides(gate, fused, alpha, k, kind)
+        normal = float(sides[~self.anomalous].mean()) if (~self.anomalous).any() else float("nan")
+        abnormal = float(sides[self.anomalous].mean()) if self.anomalous.any() else float("nan")
+        gap = normal - abnormal
+        return Answer(
+            scores=scores,
+            auc=self.auc(scores),
+            auc_cut=self.auc(self.scores(fused, alpha)),
+            auc_degree=self.auc(-degrees),
+            degrees=degrees,
+            variance_normal=normal,
+            variance_anomalous=abnormal,
+            penalty=gap**2 if kind == "equation" else abs(gap),
+        )
