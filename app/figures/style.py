@@ -12,6 +12,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from core.data.names import shown
+
 SIGNED = "RdBu_r"  # weights, shares: symmetric around 0, so always with zmid=0 and zmin=-zmax
 DIFFERENCE = "PuOr"  # after minus before, symmetric around 0
 SCORES = "viridis"  # scores and other numbers from low to high
@@ -153,3 +155,21 @@ def plotly_config(name: str, picture: str = "png") -> dict[str, Any]:
         "modeBarButtonsToRemove": ["lasso2d", "select2d", "autoScale2d", "toggleSpikelines"],
         "toImageButtonOptions": {"format": picture, "filename": file_name(name), "scale": 2},
     }
+
+
+def plotly_text(name: object, limit: int = 40) -> str:
+    """A hostile name inside a figure: Plotly reads a part of HTML (`<a>`, `<b>`) in every text it draws.
+
+    >>> plotly_text("<a href='http://x'>y</a>")
+    "&lt;a href='http://x'&gt;y&lt;/a&gt;"
+    """
+    return shown(name, limit).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def markdown_text(name: object, limit: int = 80) -> str:
+    r"""A hostile name inside a sentence that Streamlit reads as Markdown: no picture, link, formula, emoji or colour.
+
+    >>> markdown_text("![x](http://y) :red[z]")
+    '\\!\\[x\\]\\(http\\:\\/\\/y\\) \\:red\\[z\\]'
+    """
+    return re.sub(r"([^\w\s,-]|_)", r"\\\1", shown(name, limit))

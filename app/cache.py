@@ -1,0 +1,308 @@
+"""Everything slow, cached, in one place. Keys are names, numbers and digests, never arrays or tensors.
+
+A folder's stamp (inode, size and time of its index file) is part of the key: datasets and runs are written as drafts
+and renamed, so a new one has a new stamp and the old entry ages out. What is returned is shared by all users:
+read-only. Any visitor can clear the global cache, so nothing of value lives only here.
+"""
+
+import gc
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import streamlit as st
+import torch
+from streamlit import runtime
+
+from core import infer
+from core import runs as run_folders
+from core.clip import Clip
+from core.data.dataset import Dataset, read
+from core.data.stills import unit_frames
+from core.evaluate import Metrics, measure
+from core.fusion import FUSIONS
+from core.fusion.base import Fusion
+from core.runs import Run
+from core.tune import Gate, GraphSet
+
+ROOT = Path(__file__).parents[1]
+LARGEST_VIDEO = 64 << 20  # bytes; a playing video is held in memory while someone looks at it
+log = logging.getLogger("fusescope")
+
+
+def workspace() -> Path:
+    """Where users' datasets, runs and jobs are kept; `$FUSESCOPE_WORKSPACE`, else `workspace` beside the app."""
+    return Path(os.environ.get("FUSESCOPE_WORKSPACE") or ROOT / "workspace")
+
+
+def assets() -> Path:
+    """Where the demo lies; `$FUSESCOPE_ASSETS` shows another one (tests do)."""
+    return Path(os.environ.get("FUSESCOPE_ASSETS") or ROOT / "assets")
+
+
+# ---------------------------------------------------------------------------- what is on disk
+
+
+def datasets() -> dict[str, Path]:
+    """Key -> folder of every dataset; the demo first. Listed anew each time: an upload appears at once."""
+    found = {"demo": assets() / "demo"} if (assets() / "demo" / "dataset.json").is_file() else {}
+    folder = workspace() / "data"
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if not path.name.startswith(".") and (path / "dataset.json").is_file():
+            found.setdefault(path.name, path)
+    return found
+
+
+def dataset(key: str) -> Dataset:
+    """The dataset of this key; a `ValueError` says what is wrong with its folder."""
+    folder = datasets().get(key)
+    if folder is None:
+        raise ValueError(f"there is no dataset {key!r} any more; choose another one")
+    return _dataset(str(folder), _stamp(folder / "dataset.json"))
+
+
+@st.cache_resource(max_entries=16, show_spinner="Reading the dataset")
+def _dataset(folder: str, stamp: str) -> Dataset:
+    return read(Path(folder))
+
+
+def clips(key: str) -> tuple[Clip, ...]:
+    """The clips that are looked at: the test part of the first split, or all when no split names one."""
+    data = dataset(key)
+    first = next(iter(data.splits.values()), {})
+    return data.part("test") if first.get("test") else tuple(data.clips.values())
+
+
+def clip(key: str, name: str) -> Clip:
+    """One clip by name, of any part."""
+    return dataset(key).clips[name]
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _digest(folder: str, stamp: str) -> str:
+    return _dataset(folder, stamp).digest()
+
+
+def digest(key: str) -> str:
+    """The dataset's fingerprint, which its runs carry."""
+    folder = datasets()[key]
+    return _digest(str(folder), _stamp(folder / "dataset.json"))
+
+
+def all_runs() -> dict[str, Path]:
+    """Id -> folder of every run on disk, the demo's first."""
+    found: dict[str, Path] = {}
+    for root in (assets() / "runs", workspace() / "runs"):
+        for path in sorted(root.iterdir()) if root.is_dir() else ():
+            if not path.name.startswith(".") and (path / "run.json").is_file():
+                found.setdefault(path.name, path)
+    return found
+
+
+@st.cache_resource(max_entries=1024, show_spinner=False)
+def _run(folder: str, stamp: str) -> Run | None:
+    try:
+        return run_folders.load(Path(folder))
+    except ValueError as error:
+        log.warning("run passed over: %s", error)
+        return None
+
+
+def run(name: str) -> Run:
+    """The record of a run by its folder's name."""
+    folder = all_runs()[name]
+    found = _run(str(folder), _stamp(folder / "run.json"))
+    if found is None:
+        raise ValueError(f"run {name!r} cannot be read; train it again")
+    return found
+
+
+def runs(key: str) -> dict[str, Run]:
+    """Folder name -> run, for runs that can score this dataset: all they read is there, in the same width.
+
+    Runs trained on this very data come first, then as `FUSIONS` lists them, then by seed.
+    """
+    widths, own = dataset(key).widths, digest(key)
+    fits: dict[str, Run] = {}
+    for name, folder in all_runs().items():
+        found = _run(str(folder), _stamp(folder / "run.json"))
+        if found and all(widths.get(modality) == width for modality, width in found.source.widths.items()):
+            fits[name] = found
+    order = {name: place for place, name in enumerate(FUSIONS)}
+    return dict(
+        sorted(
+            fits.items(),
+            key=lambda item: (item[1].source.digest != own, order[item[1].fusion], item[1].title, item[1].seed),
+        )
+    )
+
+
+def run_titles(key: str) -> dict[str, str]:
+    """Folder name -> what people read, unique: two configs of the same name get their ids."""
+    plain = {name: f"{found.title} · seed {found.seed}" for name, found in runs(key).items()}
+    twice = {title for title in plain.values() if list(plain.values()).count(title) > 1}
+    return {name: f"{title} · {name[-6:]}" if title in twice else title for name, title in plain.items()}
+
+
+def _stamp(path: Path) -> str:
+    found = path.stat()
+    return f"{found.st_ino}-{found.st_size}-{found.st_mtime_ns}"
+
+
+# ---------------------------------------------------------------------------- models and what they say
+
+
+@st.cache_resource(max_entries=64, show_spinner="Loading the model")
+def _model(folder: str, stamp: str) -> Fusion:
+    return run_folders.model(Path(folder))
+
+
+def model(name: str) -> Fusion:
+    """The trained fusion of a run."""
+    folder = all_runs()[name]
+    return _model(str(folder), _stamp(folder / "run.json"))
+
+
+@st.cache_resource(max_entries=256, show_spinner="Scoring the clips")
+def _scores(run_folder: str, run_stamp: str, data_folder: str, data_stamp: str, key: str) -> dict[str, np.ndarray]:
+    found = infer.score(_model(run_folder, run_stamp), clips(key))
+    for values in found.values():
+        values.setflags(write=False)
+    return found
+
+
+def scores(name: str, key: str) -> Mapping[str, np.ndarray]:
+    """Clip name -> unit scores of every clip of `clips(key)`."""
+    run_folder, data_folder = all_runs()[name], datasets()[key]
+    return _scores(
+        str(run_folder), _stamp(run_folder / "run.json"), str(data_folder), _stamp(data_folder / "dataset.json"), key
+    )
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def _metrics(run_stamp: str, data_stamp: str, name: str, key: str) -> Metrics:
+    return measure(scores(name, key), clips(key))
+
+
+def metrics(name: str, key: str) -> Metrics:
+    """What the run is worth on `clips(key)`, measured now, not read from its record."""
+    return _metrics(_stamp(all_runs()[name] / "run.json"), _stamp(datasets()[key] / "dataset.json"), name, key)
+
+
+@st.cache_resource(max_entries=512, show_spinner="Looking at the clip")
+def _look(run_stamp: str, data_stamp: str, name: str, key: str, clip_name: str) -> infer.Look:
+    return infer.look(model(name), clip(key, clip_name))
+
+
+def look(name: str, key: str, clip_name: str) -> infer.Look:
+    """Scores and graphs of one clip. Shared by all users: read, never change."""
+    return _look(_stamp(all_runs()[name] / "run.json"), _stamp(datasets()[key] / "dataset.json"), name, key, clip_name)
+
+
+@st.cache_resource(max_entries=8, show_spinner="Building the graphs of all clips")
+def _tuned(run_stamp: str, data_stamp: str, name: str, key: str) -> tuple[GraphSet, torch.Tensor, Gate]:
+    found = GraphSet(model(name), clips(key))
+    fused = found.fused()
+    return found, fused, Gate.of(fused)
+
+
+def tuned(name: str, key: str) -> tuple[GraphSet, torch.Tensor, Gate]:
+    """Graphs of all clips under a run, fused as trained, and their sorted edges; a `ValueError` for runs without graphs.
+
+    `graph_set.answer(fused, alpha, k, gate)` then costs milliseconds. Shared by all users: read, never change.
+    """
+    return _tuned(_stamp(all_runs()[name] / "run.json"), _stamp(datasets()[key] / "dataset.json"), name, key)
+
+
+# ---------------------------------------------------------------------------- pictures
+
+
+def video(key: str, name: str) -> str | None:
+    """Address of a clip's video on this server, None when there is none that a page can hold.
+
+    Streamlit serves only `app/static`, and users' videos have no place there: whoever knows an address could fetch
+    them for ever, and a read-only disk takes no copies. So the file goes where `st.video` puts it: into the media
+    store, under the digest of its content, with byte ranges for seeking, for as long as a session shows it.
+    """
+    path = clip(key, name).video
+    if path is None or not runtime.exists() or not path.is_file() or path.stat().st_size > LARGEST_VIDEO:
+        return None
+    return runtime.get_instance().media_file_mgr.add(_bytes(str(path), _stamp(path)), "video/mp4", f"player-{key}")
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _bytes(path: str, stamp: str) -> bytes:
+    return Path(path).read_bytes()
+
+
+@st.cache_data(max_entries=2048, show_spinner=False)
+def _frames(stamp: str, key: str, name: str, unit: int, height: int, every: int) -> np.ndarray:
+    return unit_frames(clip(key, name), unit, height, every)
+
+
+def frames(key: str, name: str, unit: int, height: int = 120, every: int = 1) -> np.ndarray:
+    """The unit's frames, uint8 `(frames, height, width, 3)`, red-green-blue; none when they cannot be read."""
+    try:
+        return _frames(_stamp(datasets()[key] / "dataset.json"), key, name, unit, height, every)
+    except ValueError as error:
+        log.warning("no frames: %s", error)
+        return np.zeros((0, height, height, 3), np.uint8)
+
+
+# ---------------------------------------------------------------------------- start and crowd
+
+
+@st.cache_resource(show_spinner="Loading the models")
+def warm() -> float:
+    """Once per process: load the demo and its models, then freeze the heap. Returns the seconds it took.
+
+    Streamlit collects garbage after every script run, 150-200 ms with torch and plotly imported, holding the
+    interpreter. Frozen objects are not walked again: 50 users' p95 fell from 14.7 s to 0.12 s. More than one thread
+    makes small models up to 100 times slower under load.
+    """
+    started = time.perf_counter()
+    torch.set_num_threads(1)
+    for key in list(datasets())[:1]:
+        for name in list(runs(key))[:1]:
+            scores(name, key)
+            if model(name).window is not None:
+                tuned(name, key)
+    gc.collect()
+    gc.freeze()
+    return time.perf_counter() - started
+
+
+class Door:
+    """Who is inside: at most `seats` sessions, because a process with too many collapses instead of slowing down.
+
+    >>> door = Door(1, lambda session: session == "a")
+    >>> door.admit("a"), door.admit("b"), door.admit("a")
+    (True, False, True)
+    """
+
+    def __init__(self, seats: int, active: Callable[[str], bool]) -> None:
+        self.seats, self.active = seats, active
+        self.inside: set[str] = set()
+        self.lock = threading.Lock()
+
+    def admit(self, session: str) -> bool:
+        """True when the session has a seat or gets one; who left has given theirs back."""
+        with self.lock:
+            if session not in self.inside and len(self.inside) >= self.seats:
+                self.inside = {other for other in self.inside if self.active(other)}
+            if session in self.inside or len(self.inside) < self.seats:
+                self.inside.add(session)
+                return True
+            return False
+
+
+@st.cache_resource
+def door() -> Door:
+    """One door for the process; `$FUSESCOPE_SESSIONS` seats, 100 unless set."""
+    return Door(
+        int(os.environ.get("FUSESCOPE_SESSIONS", "100")), lambda one: runtime.get_instance().is_active_session(one)
+    )

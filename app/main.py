@@ -1,0 +1,67 @@
+"""The frame of every page: who gets in, navigation, title, shared controls, and a last net for errors."""
+
+import logging
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+from app import cache, selection
+from app.figures.style import markdown_text
+
+HERE = Path(__file__).parent
+GROUPS = {
+    "Inspect": [
+        ("overview", "Overview", "home"),
+        ("clips", "Clips & scores", "movie"),
+        ("graphs", "Relationship graphs", "hub"),
+        ("thresholds", "Alarm threshold", "rule"),
+    ],
+    "Explain": [("operator", "Fusion operator A", "grid_on")],
+    "Workspace": [("library", "Data & models", "folder_open")],
+}
+
+st.set_page_config(page_title="FuseScope", page_icon=":material/hub:", layout="wide")
+st.html(HERE / "frame.css")
+
+context = get_script_run_ctx()
+if context is not None and not cache.door().admit(context.session_id):
+    st.title("FuseScope is full")
+    st.info("Everyone who fits is already looking. Please reload in a few minutes; nothing of yours is lost.")
+    st.stop()
+
+cache.warm()
+page = st.navigation(
+    {
+        group: [
+            st.Page(f"views/{name}.py", title=title, icon=f":material/{icon}:", default=name == "overview")
+            for name, title, icon in pages
+            if (HERE / "views" / f"{name}.py").is_file()
+        ]
+        for group, pages in GROUPS.items()
+    }
+)
+st.title(page.title)
+
+
+def guarded(act: Callable[[], Any]) -> Any:
+    """Run it; an error becomes a sentence for the user and a numbered line in the log, never a traceback."""
+    try:
+        return act()
+    except Exception as error:
+        # a ValueError of core is written for the user; another error's text may hold paths of the server
+        number = secrets.token_hex(3)
+        logging.getLogger("fusescope").exception("error %s on page %s", number, page.url_path)
+        told = markdown_text(error, 600) if isinstance(error, ValueError) else "Something went wrong on our side."
+        st.error(f"{told} (error {number}; the server's log has the details)", icon=":material/error:")
+        return None
+
+
+ready = guarded(selection.choose)
+if ready or page.url_path == "library":
+    guarded(page.run)
+elif ready is False:
+    st.info("There is no dataset yet. Bring one in on the page *Data & models*, or build the demo with `make assets`.")

@@ -1,0 +1,157 @@
+"""What the user is looking at. The URL holds it, so a link reopens the same view.
+
+`choose` draws the shared controls once, in the frame; `current` is the only reader of session state; `put` is its only
+writer, for clicks inside components: call it from an `on_..._change` callback, never in the middle of a page.
+Bounds of the sliders never change, because a slider whose bounds change loses its value.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+
+from app import cache
+from app.figures.style import Colours, colours
+from core.clip import Clip
+from core.data.names import shown
+
+SHARED = ("dataset", "run", "clip", "time", "alpha", "k", "threshold", "picture")
+ALPHA, K, THRESHOLD = 0.5, 10, 0.5  # α and k as LEGO trains by default
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What every page may want to know.
+
+    dataset     key of a dataset (`cache.datasets`), empty when there is none
+    run         folder name of a trained run (`cache.runs`), None when none fits the dataset
+    clip        name of a clip of the dataset's test part
+    time        seconds into the clip, None when no moment is chosen
+    alpha, k    edges weaker than alpha are cut; the k largest degrees enter eq. 7
+    threshold   a unit raises an alarm when its score >= threshold
+    colours     the set for the page's theme
+    picture     format the figures' camera button saves: png or svg
+    """
+
+    dataset: str
+    run: str | None
+    clip: str
+    time: float | None
+    alpha: float
+    k: int
+    threshold: float
+    colours: Colours
+    picture: str
+
+    def unit(self, clip: Clip) -> int | None:
+        """Index of the unit that `time` falls into; None when no moment is chosen. Past the end: the last unit."""
+        # half a millisecond of grace: unit 7 starts at 7 * 0.64 s, which the URL may hold as 4.4799999
+        return None if self.time is None else min(int((self.time + 5e-4) / clip.seconds), clip.units - 1)
+
+
+def choose() -> bool:
+    """Draw the shared controls; False when there is no dataset to look at. main.py calls this once per rerun."""
+    side = st.sidebar
+    names = list(cache.datasets())
+    if not names:
+        return False
+    dataset = side.selectbox(
+        "Dataset", names, key="dataset", bind="query-params", format_func=_name, on_change=_forget, args=(True,)
+    )
+    titles = cache.run_titles(dataset)
+    if titles:
+        side.selectbox(
+            "Trained run",
+            list(titles),
+            key="run",
+            bind="query-params",
+            format_func=lambda name: shown(titles.get(name, name), 200),
+            help="The trained model that scores the clips. Only runs whose features this dataset has are listed.",
+        )
+    clips = [clip.name for clip in cache.clips(dataset)]
+    side.selectbox("Clip", clips, key="clip", bind="query-params", format_func=_name, on_change=_forget)
+    side.number_input(
+        "Moment (s)",
+        min_value=0.0,
+        max_value=1e6,
+        value=None,
+        step=0.1,
+        format="%.2f",
+        key="time",
+        bind="query-params",
+        placeholder="none chosen",
+        help="Seconds into the clip. A click on a timeline, node or table row moves it.",
+    )
+    side.slider(
+        "alpha",
+        0.0,
+        1.0,
+        ALPHA,
+        step=0.01,
+        key="alpha",
+        bind="query-params",
+        help="α: an edge of a graph counts when its strength is at least this. Degrees and both variances follow.",
+    )
+    side.slider(
+        "k",
+        1,
+        32,
+        10,
+        key="k",
+        bind="query-params",
+        help="How many of the largest degrees enter the regulariser, eq. 7.",
+    )
+    side.slider(
+        "Alarm threshold",
+        0.0,
+        1.0,
+        THRESHOLD,
+        step=0.001,
+        format="%.3f",
+        key="threshold",
+        bind="query-params",
+        help="A unit raises an alarm when its score is at least this.",
+    )
+    side.segmented_control(
+        "Save pictures as", ["png", "svg"], default="png", required=True, key="picture", bind="query-params"
+    )
+    return True
+
+
+def current() -> Selection:
+    """The only place that reads session state."""
+    state = st.session_state
+    return Selection(
+        dataset=state.get("dataset", ""),
+        run=state.get("run"),
+        clip=state.get("clip", ""),
+        time=state.get("time"),
+        alpha=state.get("alpha", ALPHA),
+        k=state.get("k", K),
+        threshold=state.get("threshold", THRESHOLD),
+        colours=colours(st.context.theme.type),
+        picture=state.get("picture", "png"),
+    )
+
+
+def put(**values: Any) -> None:
+    """Move shared controls from a callback: `put(clip="test-03", time=4.48)`. The URL follows.
+
+    Errors: `KeyError` for a name that is no shared control, so that a typing mistake cannot pass silently.
+    """
+    for name, value in values.items():
+        if name not in SHARED:
+            raise KeyError(f"{name!r} is no shared control; they are {', '.join(SHARED)}")
+        st.session_state[name] = value
+
+
+def _forget(dataset: bool = False) -> None:
+    """A moment belongs to its clip, a clip to its dataset: choosing another one starts it afresh."""
+    put(time=None)
+    if dataset:
+        put(clip=cache.clips(st.session_state["dataset"])[0].name)
+
+
+def _name(name: str) -> str:
+    """Names as options: two clips that share their first 80 letters must stay two options."""
+    return shown(name, 200)
