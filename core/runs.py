@@ -74,7 +74,8 @@ class Run:
             "fusion": self.fusion,
             "config": dict(self.config),
             "training": dict(self.training),
-            "data": [self.source.digest, self.source.protocol, dict(self.source.widths)],
+            # the order of the modalities is the order of A's axes
+            "data": [self.source.digest, self.source.protocol, list(self.source.widths.items())],
         }
         if with_seed:
             asked["seed"] = self.seed
@@ -127,7 +128,8 @@ def save(run: Run, weights: Mapping[str, Tensor], history: History, root: Path) 
         record = FORMAT | asdict(replace(run, versions=run.versions or versions()))
         record |= {"id": run.id, "group": run.group}
         record["files"] = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-        (draft / "run.json").write_text(json.dumps(record, indent=1, sort_keys=True, allow_nan=False) + "\n")
+        # keys stay as they are: sorted, the modalities would come back in another order than A's axes have
+        (draft / "run.json").write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
         sync(draft / "run.json")
         os.chmod(draft, 0o755)
         os.rename(draft, target)
