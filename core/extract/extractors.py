@@ -1,0 +1,19 @@
+"""Which extractors there are, by the name of their modality."""
+
+from core.extract.appearance import appearance
+from core.extract.base import Extractor, Plain
+from core.extract.captions import text
+from core.extract.motion import motion
+
+EXTRACTORS: dict[str, Extractor] = {
+    "motion": Plain("speed of what moves against the usual there, by place, from optical flow", motion),
+    "appearance": Plain("size, shape and edges of what moves against the usual there, by place", appearance),
+    "text": Plain("captions of what moved, every 64 frames; words and pairs of words hashed to 256 columns", text),
+}
+
+
+def extractor(modality: str) -> Extractor:
+    """The extractor of a modality; a `ValueError` names those there are."""
+    if modality in EXTRACTORS:
+        return EXTRACTORS[modality]
+    raise ValueError(f"there is no extractor {modality!r}; there are {', '.join(EXTRACTORS)}")

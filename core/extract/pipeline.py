@@ -1,0 +1,342 @@
+"""From footage to a dataset: survey every clip, find the views, find the objects, learn what is usual, describe.
+
+    probe     decode to the end: frames and their times              (per clip, in worker processes)
+    survey    background, and a copy that browsers play              (per clip)
+    views     clips of one camera share a background                 (all clips)
+    objects   what moves                                             (per clip)
+    learn     what is usual in a view, from the reference clips      (all clips, no labels)
+    describe  one row per unit and modality                          (per clip)
+
+Each step's result is a file that appears whole or not at all, so a killed extraction goes on where it stopped, and
+its result is the same as that of one that was not killed. Foreign files are opened in worker processes only.
+"""
+
+import hashlib
+import json
+import os
+import queue
+import resource
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import TimeoutError as NotYet
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+
+from core.data import drafts, video
+from core.data.frames import Collection, Footage, collection
+from core.extract import objects
+from core.extract.base import Caption, Seen
+from core.extract.extractors import extractor
+from core.extract.view import View, group, learn, together
+
+VERSION = 1  # raise when features change: results of older versions are then not taken up again
+MEMORY = 12 << 30  # address space of a worker, libraries included
+FRAMES = 20_000  # of one clip, on the grid: 33 minutes at 10 a second
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where an extraction stands: `done` of `total` frames, of all clips and passes together."""
+
+    stage: Literal["probe", "survey", "objects", "describe"]
+    clip: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Surveyed:
+    """What the first pass knows of a clip: `frames` on the grid of `fps` frames a second, `probe` of a video."""
+
+    footage: Footage
+    fps: float
+    frames: int
+    probe: video.Probe | None
+    notes: tuple[str, ...]
+
+    def working(self) -> Iterator[np.ndarray]:
+        return (objects.grey(picture) for picture in self.footage.pictures(self.fps, self.probe))
+
+
+Report = Callable[[Progress], None]
+
+
+# --- work on one clip: runs in worker processes ---------------------------------------------------------------------
+
+
+def probe_clip(footage: Footage) -> video.Probe | None:
+    return None if footage.file is None else video.probe(footage.file)
+
+
+def survey_clip(clip: Surveyed, work: Path, copy: bool) -> None:
+    """Writes work/clips/<clip>.mp4 and work/survey/<clip>.npy, the clip's own background."""
+    still = objects.Still()
+    name = clip.footage.name
+    seen = 0
+    draft = work / "clips" / f".{name}.mp4"
+    writer = video.Writer(draft, clip.fps) if copy else None
+    try:
+        for index, picture in enumerate(clip.footage.pictures(clip.fps, clip.probe)):
+            still.add(objects.grey(picture))
+            if writer is not None:
+                writer.add(picture)
+            seen = index + 1
+            _tell("survey", name, seen)
+        if writer is not None:
+            writer.__exit__(None, None, None)
+            os.replace(draft, work / "clips" / f"{name}.mp4")
+    finally:
+        draft.unlink(missing_ok=True)
+    if seen != clip.frames:
+        raise ValueError(f"clip {name!r}: {seen} frames decoded where {clip.frames} were counted; is it being changed?")
+    _save(work / "survey" / f"{name}.npy", still.median())
+
+
+def find_objects(clip: Surveyed, background: np.ndarray, work: Path) -> None:
+    """Writes work/objects/<clip>.npz."""
+    stride = objects.stride(clip.fps)
+    looked = islice(clip.working(), 0, None, stride)
+    name = clip.footage.name
+    found = objects.find(looked, background, stride, lambda done: _tell("objects", name, done))
+    draft = work / "objects" / f".{name}.npz"
+    found.save(draft)
+    os.replace(draft, work / "objects" / f"{name}.npz")
+
+
+def describe_clip(clip: Surveyed, view: View, modalities: tuple[str, ...], per_unit: int, work: Path) -> None:
+    """Writes work/features/<modality>/<clip>.npy and work/captions/<clip>.json."""
+    name = clip.footage.name
+    seen = Seen(
+        name=name,
+        objects=objects.Objects.load(work / "objects" / f"{name}.npz"),
+        view=view,
+        frames=clip.frames,
+        fps=clip.fps,
+        per_unit=per_unit,
+        pictures=lambda: clip.footage.pictures(clip.fps, clip.probe),
+    )
+    captions: dict[str, tuple[Caption, ...]] = {}
+    for modality in modalities:
+        described = extractor(modality)(seen)
+        _save(work / "features" / modality_folder(modality) / f"{name}.npy", described.rows.astype(np.float32))
+        if described.captions:
+            captions[modality] = described.captions
+    content = {modality: [asdict(caption) for caption in made] for modality, made in captions.items()}
+    drafts.write_file(work / "captions" / f"{name}.json", json.dumps(content, indent=1).encode())
+    _tell("describe", name, clip.frames)
+
+
+def modality_folder(modality: str) -> str:
+    """A name that can be a folder: "video:a/b" becomes "video-a-b".
+
+    >>> modality_folder("video:owner/model")
+    'video-owner-model'
+    """
+    return modality.replace("/", "-").replace("\\", "-").replace(":", "-").strip(".-") or "modality"
+
+
+# --- worker processes ----------------------------------------------------------------------------------------------
+
+_told: Callable[[str, str, int], None] | None = None
+
+
+def _tell(stage: str, clip: str, done: int) -> None:
+    if _told is not None:
+        _told(stage, clip, done)
+
+
+def _start_worker(told: Any) -> None:
+    global _told
+    _told = lambda *what: told.put(what)  # noqa: E731
+    cv2.setNumThreads(1)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+class Crew:
+    """Runs a function on many clips: in `workers` processes, or right here when there are none."""
+
+    def __init__(self, workers: int, report: Report | None) -> None:
+        self.workers, self.report = workers, report
+        self.done: dict[tuple[str, str], int] = {}
+        self.total = 1
+        self.pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> "Crew":
+        if self.workers:
+            context = get_context("spawn")
+            self.told = context.Queue()
+            self.pool = ProcessPoolExecutor(self.workers, context, _start_worker, (self.told,))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.pool is not None:
+            self.pool.shutdown(cancel_futures=True)
+            self.told.close()
+
+    def run(self, work: Callable[..., Any], jobs: Mapping[str, tuple]) -> dict[str, Any]:
+        """Clip name -> result. The first error ends the rest."""
+        if self.pool is None:
+            return {name: self._here(work, job) for name, job in jobs.items()}
+        futures: dict[str, Future] = {name: self.pool.submit(work, *job) for name, job in jobs.items()}
+        results = {}
+        for name, future in futures.items():
+            while True:
+                self._hear()
+                try:
+                    results[name] = future.result(timeout=0.2)
+                    break
+                except NotYet:
+                    continue
+                except BrokenProcessPool as error:
+                    waiting = ", ".join(repr(n) for n, f in futures.items() if n not in results)[:200]
+                    raise ValueError(
+                        f"a worker process died (out of memory, or a file that crashes the decoder); not done: {waiting}"
+                    ) from error
+                except BaseException:
+                    for other in futures.values():
+                        other.cancel()
+                    raise
+        self._hear()
+        return results
+
+    def _here(self, work: Callable[..., Any], job: tuple) -> Any:
+        global _told
+        before, _told = _told, self._heard
+        try:
+            return work(*job)
+        finally:
+            _told = before
+
+    def _hear(self) -> None:
+        while True:
+            try:
+                self._heard(*self.told.get_nowait())
+            except queue.Empty:
+                return
+
+    def _heard(self, stage: Any, clip: str, done: int) -> None:
+        self.done[stage, clip] = done
+        if self.report is not None:
+            self.report(Progress(stage, clip, min(sum(self.done.values()), self.total), self.total))
+
+
+# --- all clips -----------------------------------------------------------------------------------------------------
+
+
+def survey(made: Collection, crew: Crew, work: Path, fps: float | None, copy: bool) -> list[Surveyed]:
+    """Probe and survey every clip; all clips come out on one grid of frames."""
+    probes = crew.run(probe_clip, {f.name: (f,) for f in made.footage})
+    rates = [probe.fps for probe in probes.values() if probe is not None]
+    rate = fps or made.fps or (float(np.median(rates)) if rates else 25.0)
+    if not 0.1 <= rate <= 240:
+        raise ValueError(f"{made.name!r}: {rate:g} frames a second is not between 0.1 and 240")
+    clips = [_surveyed(f, probes[f.name], rate) for f in made.footage]
+    crew.total = 3 * sum(clip.frames for clip in clips)
+    jobs = {}
+    for clip in clips:
+        name = clip.footage.name
+        there = (work / "survey" / f"{name}.npy").is_file() and (not copy or (work / "clips" / f"{name}.mp4").is_file())
+        if there:
+            crew.done["survey", name] = clip.frames
+        else:
+            jobs[name] = (clip, work, copy)
+    crew.run(survey_clip, jobs)
+    return clips
+
+
+def _surveyed(footage: Footage, probe: video.Probe | None, fps: float) -> Surveyed:
+    notes = []
+    frames = len(footage.images)
+    if probe is not None:
+        frames = len(video.grid(probe, fps))
+        notes += probe.notes
+        if probe.variable:
+            notes.append(
+                f"clip {footage.name!r} has a variable frame rate: {probe.frames} frames laid on a grid of {frames} "
+                f"at {fps:g} a second"
+            )
+        elif frames != probe.frames:
+            notes.append(
+                f"clip {footage.name!r} was resampled from {probe.fps:g} to {fps:g} frames a second "
+                f"({probe.frames} to {frames} frames)"
+            )
+        if footage.truth and footage.truth[-1][1] > probe.frames:
+            raise ValueError(
+                f"clip {footage.name!r} has {probe.frames} frames, but truth reaches frame {footage.truth[-1][1]}"
+            )
+        if footage.truth is not None:
+            footage = replace(footage, truth=video.on_grid(footage.truth, probe, fps))
+    if frames > FRAMES:
+        raise ValueError(f"clip {footage.name!r} has {frames} frames; up to {FRAMES} are taken: cut it into parts")
+    return Surveyed(footage, fps, frames, probe, tuple(notes))
+
+
+def find_views(
+    clips: Sequence[Surveyed], work: Path, known: Sequence[View], reference: frozenset[str]
+) -> tuple[dict[str, int], list[View]]:
+    """Clip name -> number of its view, and the views; known ones come first and stay as they are.
+
+    A new view's background is that of its reference clips together; of all its clips where it has none of those.
+    """
+    own = {clip.footage.name: np.load(work / "survey" / f"{clip.footage.name}.npy") for clip in clips}
+    numbers = group([*(view.background for view in known), *own.values()])[len(known) :]
+    of = dict(zip(own, numbers, strict=True))
+    views = list(known)
+    for number in range(len(known), max(numbers) + 1):
+        members = [name for name, n in of.items() if n == number]
+        chosen = [name for name in members if name in reference] or members
+        views.append(View(together([own[name] for name in chosen])))
+    return of, views
+
+
+def learn_views(
+    of: Mapping[str, int], views: Sequence[View], known: int, work: Path, reference: frozenset[str]
+) -> list[View]:
+    """Every new view with what is usual in its reference clips (in all its clips where it has none of those)."""
+    learned = list(views[:known])
+    for number in range(known, len(views)):
+        members = [name for name, n in of.items() if n == number]
+        chosen = [name for name in members if name in reference] or members
+        found = [objects.Objects.load(work / "objects" / f"{name}.npz") for name in chosen]
+        learned.append(learn(views[number], found))
+    return learned
+
+
+def prepare_work(work: Path, plan: Mapping[str, Any]) -> None:
+    """An empty folder for this plan, or what an earlier, killed extraction of the same plan left."""
+    stamp = work / "plan.json"
+    text = json.dumps(plan, sort_keys=True)
+    if work.exists() and (not stamp.is_file() or stamp.read_text() != text):
+        shutil.rmtree(work)
+    for part in ("survey", "clips", "objects", "captions"):
+        (work / part).mkdir(parents=True, exist_ok=True)
+    for modality in plan["modalities"]:
+        (work / "features" / modality_folder(modality)).mkdir(parents=True, exist_ok=True)
+    if not stamp.is_file():
+        drafts.write_file(stamp, text.encode())
+
+
+def plan_of(made: Collection, modalities: Iterable[str], **settings: Any) -> dict[str, Any]:
+    """What an extraction depends on; files by size and time of change."""
+    total = hashlib.sha256()
+    for f in made.footage:
+        for path in (*f.images, *([f.file] if f.file else [])):
+            stat = path.stat()
+            total.update(f"{f.name} {path.name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+    return {"version": VERSION, "source": total.hexdigest(), "modalities": list(modalities), **settings}
+
+
+def _save(path: Path, values: np.ndarray) -> None:
+    draft = path.with_name(f".{path.name}")
+    with draft.open("wb") as file:
+        np.save(file, values, allow_pickle=False)
+    os.replace(draft, path)
