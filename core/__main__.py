@@ -160,7 +160,7 @@ def train(
         made.append(done.run)
         tell(f"{folder}: unit AUC {show(done.run.metrics['auc'])}, {done.run.seconds:.1f} s")
     mean, sd = summary([run.metrics["auc"] for run in made])
-    result = {"runs": [run.id for run in made], "group": made[0].group, "auc_mean": mean, "auc_sd": sd}
+    result: dict[str, Any] = {"runs": [run.id for run in made], "group": made[0].group, "auc_mean": mean, "auc_sd": sd}
     result |= {"metrics": [dict(run.metrics) for run in made], "weights": made[0].weights}
     put(result, f"{made[0].title}: unit AUC {show(mean)} ± {show(sd)} over {seeds} seeds, last epoch", json_)
 

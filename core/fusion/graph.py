@@ -18,6 +18,7 @@ from torch import Tensor
 Rows = Float[Tensor, "*batch n d"]
 Graph = Float[Tensor, "*batch n n"]
 Powers = Float[Tensor, "p *batch n n"]
+Stacks = Sequence[Float[Tensor, "_ *batch n n"]]  # per modality its powers 1, 2, ...
 Relation = Literal["cosine", "rbf", "distance", "intersection", "soft-dtw"]
 Expansion = Literal["elementwise", "walks"]
 Normalise = Literal["spectral", "degree", "none"]
@@ -176,13 +177,13 @@ def contract(stacks: Sequence[Float[Tensor, "_ *entries"]], A: Float[Tensor, "..
     return parts
 
 
-def diagonals(stacks: Sequence[Powers]) -> list[Float[Tensor, "_ *batch n"]]:
+def diagonals(stacks: Stacks) -> list[Float[Tensor, "_ *batch n"]]:
     """Per modality the diagonals of powers 0, 1, ...; the identity's is ones."""
     own = [stack.diagonal(dim1=-2, dim2=-1) for stack in stacks]
     return [torch.cat([rows.new_ones(1, *rows.shape[1:]), rows]) for rows in own]
 
 
-def fuse(stacks: Sequence[Powers], A: Float[Tensor, "..."]) -> Graph:
+def fuse(stacks: Stacks, A: Float[Tensor, "..."]) -> Graph:
     """Combine every power of one graph with every power of the others, weighted by A (eq. 5); `stacks` from `powers`.
 
     R^0 = I touches the diagonal only, so the sum over powers >= 1 is dense and the rest is a vector a graph.
@@ -200,12 +201,12 @@ def fuse(stacks: Sequence[Powers], A: Float[Tensor, "..."]) -> Graph:
     return dense + torch.diag_embed(on_diagonal - dense.diagonal(dim1=-2, dim2=-1))
 
 
-def fuse_blocked(stacks: Sequence[Powers], A: Float[Tensor, "..."], block: int = 1 << 14) -> Graph:
+def fuse_blocked(stacks: Stacks, A: Float[Tensor, "..."], block: int = 1 << 14) -> Graph:
     """`fuse` for inference: the same sum in pieces that stay in the processor's cache; no gradient."""
     shape = stacks[0].shape[1:]
+    entries = shape.numel()
     inner = A[(slice(1, None),) * A.ndim]
-    flat = [stack.reshape(len(stack), -1) for stack in stacks]
-    entries = flat[0].shape[1] if len(flat[0]) else shape.numel()
+    flat = [stack.reshape(len(stack), entries) for stack in stacks]
     total = torch.empty(entries, dtype=A.dtype, device=A.device)
     for start in range(0, entries, block):
         if inner.numel():
@@ -217,7 +218,7 @@ def fuse_blocked(stacks: Sequence[Powers], A: Float[Tensor, "..."], block: int =
     return fused
 
 
-def term(stacks: Sequence[Powers], entry: Sequence[int]) -> Graph:
+def term(stacks: Stacks, entry: Sequence[int]) -> Graph:
     """One term of G without its weight: R_a^p * R_b^q * ... for entry (p, q, ...)."""
     shape = stacks[0].shape[1:]
     found = torch.ones(shape, dtype=stacks[0].dtype, device=stacks[0].device)

@@ -97,7 +97,7 @@ class Projection(nn.ModuleDict):
         super().__init__({f"of_{name}": layer for name, layer in layers.items()})
         self.steps = steps
 
-    def forward(self, name: str, rows: g.Rows) -> g.Rows:
+    def forward(self, name: str, rows: Float[Tensor, "*batch n _"]) -> Float[Tensor, "*batch n _"]:
         if not len(self):
             return rows
         layer = self[f"of_{name}"]

@@ -1,0 +1,122 @@
+"""What every fusion must do. A new one is tested by its line in FUSIONS."""
+
+import itertools
+
+import pytest
+import torch
+
+from core.fusion import FUSIONS
+from core.infer import look, score
+from tests.core.made import WIDTHS, clip
+
+CASES = [(name, {}) for name in FUSIONS]
+CASES += [(name, {"level": "graph"}) for name in ("single", "concat", "sum", "product")]
+CASES += [("lego", {"expansion": "walks", "rescale": "standard"}), ("lego", {"operator": "outer", "head": "relative"})]
+
+
+@pytest.fixture(params=CASES, ids=lambda case: "-".join([case[0], *map(str, case[1].values())]))
+def model(request):
+    torch.manual_seed(0)
+    name, options = request.param
+    made = FUSIONS[name](WIDTHS, FUSIONS[name].Config(**options)).eval()
+    for weight in made.parameters():  # untrained defaults can hide a leak
+        torch.nn.init.normal_(weight, mean=0.02, std=0.15)
+    return made
+
+
+@pytest.fixture
+def features():
+    torch.manual_seed(1)
+    return {name: torch.randn(6, 32, width) for name, width in WIDTHS.items()}
+
+
+def test_one_score_per_unit_between_0_and_1(model, features):
+    scores = model(features).scores
+    assert scores.shape == (6, 32)
+    assert ((scores >= 0) & (scores <= 1)).all()
+
+
+def test_a_clip_scores_the_same_alone_and_in_a_batch(model, features):
+    together = model(features).scores[2]
+    alone = model({name: rows[2] for name, rows in features.items()}).scores
+    torch.testing.assert_close(alone, together)
+
+
+def test_training_moves_every_weight(model, features):
+    fused = model.train()(features)
+    anomalous = torch.tensor([True, False] * 3)
+    (fused.scores.square().sum() + model.penalty(fused, anomalous)).backward()
+    still = [name for name, weight in model.named_parameters() if weight.grad is None or not weight.grad.any()]
+    assert still == []
+
+
+def test_scores_depend_on_every_modality_it_uses(model, features):
+    used = getattr(model, "used", tuple(model.widths))
+    before = model(features).scores
+    for name in used:
+        other = {**features, name: features[name].flip(1) + torch.randn_like(features[name])}
+        assert not torch.equal(model(other).scores, before), name
+
+
+def test_a_missing_modality_still_gives_finite_scores(model, features):
+    used = getattr(model, "used", tuple(model.widths))
+    for name in used if len(used) > 1 else ():
+        rest = {other: rows for other, rows in features.items() if other != name}
+        scores = model(rest).scores
+        assert scores.isfinite().all()
+        assert not torch.equal(scores, model(features).scores)
+
+
+def test_no_modality_at_all_is_an_error(model):
+    with pytest.raises(ValueError, match="none of the modalities"):
+        model({})
+
+
+@pytest.mark.parametrize("units", [1, 2, 31, 32, 33, 70])
+def test_any_number_of_units_is_scored(model, units):
+    found = look(model, clip(units=units))
+    assert found.scores.shape == (units,)
+    assert (found.scores > 0).all()
+
+
+def test_one_by_one_and_all_together_agree(model):
+    clips = [clip(str(n), units=n) for n in (5, 32, 40)] + [clip("crops", units=12, crops=3)]
+    together = score(model, clips)
+    for each in clips:
+        torch.testing.assert_close(torch.tensor(together[each.name]), torch.tensor(look(model, each).scores))
+
+
+@pytest.mark.parametrize("fusion", ["lego", "mtn", "concat", "sum", "product"])
+def test_three_modalities_fuse_too(fusion):
+    widths = {"a": 8, "b": 12, "c": 8}
+    features = {name: torch.rand(2, 32, width) for name, width in widths.items()}
+    assert FUSIONS[fusion](widths).eval()(features).scores.isfinite().all()
+
+
+RELATIONS = itertools.product(
+    ("rbf", "distance", "intersection", "soft-dtw"),
+    ("elementwise", "walks"),
+    ["matrix"],
+    ["none"],
+    ["graph"],
+    ["sorted"],
+)
+OPERATORS = itertools.product(
+    ["cosine"],
+    ["elementwise"],
+    ("matrix", "outer"),
+    ("none", "sigmoid", "relu"),
+    ("graph", "batch", "standard", "none"),
+    ["row"],
+)
+
+
+@pytest.mark.parametrize("options", [*RELATIONS, *OPERATORS], ids="-".join)
+def test_every_option_of_lego_trains(options):
+    torch.manual_seed(2)
+    names = ("relation", "expansion", "operator", "gate", "rescale", "head")
+    model = FUSIONS["lego"](WIDTHS, FUSIONS["lego"].Config(**dict(zip(names, options, strict=True)), steps=4))
+    fused = model({name: torch.rand(4, 32, width) for name, width in WIDTHS.items()})
+    (fused.scores.sum() + model.penalty(fused, torch.tensor([True, False, True, False]))).backward()
+    grads = [weight.grad for weight in model.parameters()]
+    assert all(grad is not None and grad.isfinite().all() for grad in grads)
