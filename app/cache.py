@@ -12,22 +12,28 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import streamlit as st
 import torch
 from streamlit import runtime
 
+from app.changes import Changes
+from app.figures.network import Layout, positions
 from core import infer
 from core import runs as run_folders
 from core.clip import Clip
 from core.data.dataset import Dataset, read
+from core.data.names import shown
 from core.data.stills import unit_frames
 from core.evaluate import Metrics, measure
+from core.extract import captions as sentences
 from core.fusion import FUSIONS
 from core.fusion.base import Fusion
+from core.fusion.lego import Lego
 from core.runs import Run
-from core.tune import Gate, GraphSet
+from core.tune import Answer, Gate, GraphSet
 
 ROOT = Path(__file__).parents[1]
 LARGEST_VIDEO = 64 << 20  # bytes; a playing video is held in memory while someone looks at it
@@ -143,7 +149,7 @@ def runs(key: str) -> dict[str, Run]:
 
 def run_titles(key: str) -> dict[str, str]:
     """Folder name -> what people read, unique: two configs of the same name get their ids."""
-    plain = {name: f"{found.title} · seed {found.seed}" for name, found in runs(key).items()}
+    plain = {name: shown(f"{found.title} · seed {found.seed}", 200) for name, found in runs(key).items()}
     twice = {title for title in plain.values() if list(plain.values()).count(title) > 1}
     return {name: f"{title} · {name[-6:]}" if title in twice else title for name, title in plain.items()}
 
@@ -211,11 +217,129 @@ def _tuned(run_stamp: str, data_stamp: str, name: str, key: str) -> tuple[GraphS
 
 
 def tuned(name: str, key: str) -> tuple[GraphSet, torch.Tensor, Gate]:
-    """Graphs of all clips under a run, fused as trained, and their sorted edges; a `ValueError` for runs without graphs.
+    """Graphs of all clips under a run, fused as trained, and their sorted edges; `ValueError` for runs without graphs.
 
     `graph_set.answer(fused, alpha, k, gate)` then costs milliseconds. Shared by all users: read, never change.
     """
     return _tuned(_stamp(all_runs()[name] / "run.json"), _stamp(datasets()[key] / "dataset.json"), name, key)
+
+
+def changed(name: str, key: str, changes: str) -> tuple[GraphSet, torch.Tensor, Gate]:
+    """`tuned` with the operator changed as one line of text says (`app.changes`)."""
+    stamps = _stamp(all_runs()[name] / "run.json"), _stamp(datasets()[key] / "dataset.json")
+    return _changed(*stamps, name, key, changes) if changes else _tuned(*stamps, name, key)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _changed(run_stamp: str, data_stamp: str, name: str, key: str, changes: str) -> tuple[GraphSet, torch.Tensor, Gate]:
+    found, *_ = _tuned(run_stamp, data_stamp, name, key)
+    A = operator(found, changes)
+    fused = found.fused(A)
+    return found, fused, Gate.of(fused)
+
+
+def operator(graphs: GraphSet, changes: str) -> torch.Tensor | None:
+    """A with the changes of one line of text in it; None for a fusion without an operator."""
+    if graphs.operator is None:
+        return None
+    read = Changes.read(changes, graphs.operator.shape)
+    tops = [read.tops.get(axis, size - 1) for axis, size in enumerate(graphs.operator.shape)]
+    return graphs.edited(read.entries, tops)
+
+
+def answer(name: str, key: str, changes: str, alpha: float, k: int) -> Answer:
+    """What one position of all sliders means for every clip of the set; last ones are kept."""
+    stamps = _stamp(all_runs()[name] / "run.json"), _stamp(datasets()[key] / "dataset.json")
+    return _answer(*stamps, name, key, changes, alpha, k)
+
+
+@st.cache_resource(max_entries=512, show_spinner=False)
+def _answer(run_stamp: str, data_stamp: str, name: str, key: str, changes: str, alpha: float, k: int) -> Answer:
+    graphs, fused, gate = changed(name, key, changes)
+    kind: Literal["equation", "released"] = getattr(model(name).config, "regulariser", "equation")
+    return graphs.answer(fused, alpha, k, gate, kind)
+
+
+def trained_sliders(name: str) -> tuple[float, int]:
+    """alpha and k the run was trained with; the paper's 0.5 and 10 where the fusion knows neither."""
+    config = model(name).config
+    return float(getattr(config, "alpha", 0.5)), int(getattr(config, "k", 10))
+
+
+@st.cache_resource(max_entries=256, show_spinner=False)
+def _window(
+    run_stamp: str, data_stamp: str, name: str, key: str, clip_name: str, index: int, changes: str
+) -> infer.GraphArrays:
+    graphs, fused, _ = changed(name, key, changes)
+    before = sum(len(infer.spans(c.units, graphs.model.window)) for c in graphs.clips[: place(graphs, clip_name)])
+    at, n = before + index, int(graphs.real[before + index])
+    A = operator(graphs, changes)
+    return infer.GraphArrays(
+        graphs={modality: infer.array(graph[at, 0, :n, :n]) for modality, graph in graphs.graphs.items()},
+        fused=infer.array(fused[at, 0, :n, :n]),
+        raw=infer.array(graphs.raw(A)[at, 0, :n, :n]),
+        operator=None if A is None else infer.array(A),
+    )
+
+
+def place(graphs: GraphSet, clip_name: str) -> int:
+    """Which of the set's clips this is."""
+    return [clip.name for clip in graphs.clips].index(clip_name)
+
+
+def window(name: str, key: str, clip_name: str, index: int, changes: str = "") -> infer.GraphArrays:
+    """The graphs of one window of a clip, crop 0's, with A as changed. Shared by all users: read, never change."""
+    stamps = _stamp(all_runs()[name] / "run.json"), _stamp(datasets()[key] / "dataset.json")
+    return _window(*stamps, name, key, clip_name, index, changes)
+
+
+@st.cache_data(max_entries=512, show_spinner=False)
+def _places(
+    run_stamp: str, data_stamp: str, name: str, key: str, clip_name: str, index: int, layout: Layout
+) -> np.ndarray:
+    seen = window(name, key, clip_name, index)
+    return positions([*seen.graphs.values()], layout)
+
+
+def places(name: str, key: str, clip_name: str, index: int, layout: Layout) -> np.ndarray:
+    """Where every unit of a window is drawn, `(n, 2)`: the same before and after fusion and whatever A becomes."""
+    stamps = _stamp(all_runs()[name] / "run.json"), _stamp(datasets()[key] / "dataset.json")
+    return _places(*stamps, name, key, clip_name, index, layout)
+
+
+def terms(name: str, key: str, clip_name: str, index: int, i: int, j: int, changes: str = "") -> np.ndarray | None:
+    """What every term of A adds to the raw edge i - j, in A's shape; None where the powers are not at hand."""
+    graphs, *_ = changed(name, key, changes)
+    A = operator(graphs, changes)
+    if A is None or not graphs.stacks:
+        return None
+    before = sum(len(infer.spans(c.units, graphs.model.window)) for c in graphs.clips[: place(graphs, clip_name)])
+    share = A.clone()
+    for axis, stack in enumerate(graphs.stacks):
+        edge = torch.cat([torch.tensor([1.0 if i == j else 0.0]), stack[:, before + index, 0, i, j]])
+        share *= edge.reshape([-1 if at == axis else 1 for at in range(A.ndim)])
+    return infer.array(share)
+
+
+def initial_operator(name: str) -> np.ndarray | None:
+    """A as it was before training: drawn again from the run's seed, which gives the same numbers on every machine."""
+    found = run(name)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(found.seed)
+        drawn = run_folders.build(found.fusion, found.source.widths, found.config)
+    return infer.array(drawn.operator()) if isinstance(drawn, Lego) else None
+
+
+def captions(key: str, clip_name: str, unit: int) -> dict[str, str]:
+    """Modality -> the sentence that describes this unit; empty where the dataset holds none."""
+    found = clip(key, clip_name)
+    frame = int((unit + 0.5) * found.frames_per_unit)
+    return {
+        modality: caption.text
+        for modality, all_of_it in sentences(datasets()[key], clip_name).items()
+        for caption in all_of_it
+        if caption.start <= frame < caption.stop
+    }
 
 
 # ---------------------------------------------------------------------------- pictures
@@ -251,6 +375,18 @@ def frames(key: str, name: str, unit: int, height: int = 120, every: int = 1) ->
     except ValueError as error:
         log.warning("no frames: %s", error)
         return np.zeros((0, height, height, 3), np.uint8)
+
+
+def view(name: str) -> bool:
+    """True when this build has the page."""
+    return (ROOT / "app" / "views" / f"{name}.py").is_file()
+
+
+@st.cache_data(show_spinner=False)
+def device() -> str:
+    """What models run on, in words."""
+    found = infer.best_device()
+    return torch.cuda.get_device_name(found) if found.type == "cuda" else "CPU"
 
 
 # ---------------------------------------------------------------------------- start and crowd

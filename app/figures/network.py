@@ -203,7 +203,7 @@ def network(
     alpha: float = 0.0,
     per_node: int = 8,
 ) -> Network:
-    """A pyvis network: nodes at their fixed places, anomalies as diamonds, higher scores larger; the panel's edges from α.
+    """A pyvis network: nodes at fixed places, anomalies as diamonds, higher scores larger; the panel's edges from α.
 
     Labels are unit numbers and no node has a title: pyvis writes titles into the page as HTML.
     """
@@ -279,10 +279,12 @@ def page(heading: str, networks: Mapping[str, Network]) -> str:
         for at, title in enumerate(networks)
     )
     return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{CSP}; frame-src 'self'">
+<html lang="en"><head><meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{CSP}; frame-src 'self'">
 <title>{html.escape(heading)}</title>
 <style>body{{font:14px sans-serif;color:{LIGHT.ink};margin:16px}}main{{display:grid;gap:12px;
-grid-template-columns:repeat(auto-fit,minmax(420px,1fr))}}figure{{margin:0;border:1px solid {LIGHT.grid};border-radius:8px;padding:8px}}
+grid-template-columns:repeat(auto-fit,minmax(420px,1fr))}}figure{{margin:0;border:1px solid {LIGHT.grid};
+border-radius:8px;padding:8px}}
 figcaption{{font-weight:600}}iframe{{width:100%;height:460px;border:0}}</style></head>
 <body><h1>{html.escape(heading)}</h1>
 <p>Purple diamonds are anomalous units, lines are relations: darker is stronger, purple touches an anomalous unit.</p>
