@@ -1,0 +1,113 @@
+"""Judging scores: scikit-learn as the independent answer, identities, and thresholds."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from core.clip import Clip
+from core.evaluate import (
+    auc,
+    average_precision,
+    by_kind,
+    cheapest,
+    decide,
+    jsonable,
+    measure,
+    precision_recall,
+    roc,
+)
+from tests.core.made import clip
+
+RATED = st.lists(st.tuples(st.integers(0, 8), st.booleans()), min_size=2, max_size=40).map(
+    lambda rows: (np.array([r[0] / 8 for r in rows]), np.array([r[1] for r in rows]))
+)
+
+
+@given(RATED)
+def test_auc_is_scikit_learns_ties_included(rated):
+    scores, labels = rated
+    if labels.all() or not labels.any():
+        assert np.isnan(auc(scores, labels))
+    else:
+        assert auc(scores, labels) == pytest.approx(100 * roc_auc_score(labels, scores))
+        assert average_precision(scores, labels) == pytest.approx(100 * average_precision_score(labels, scores))
+
+
+@given(RATED)
+def test_turning_the_scores_round_turns_auc_round(rated):
+    scores, labels = rated
+    if not labels.all() and labels.any():
+        assert auc(-scores, labels) == pytest.approx(100 - auc(scores, labels))
+
+
+@given(RATED, st.floats(0, 1), st.floats(0, 1))
+def test_raising_the_threshold_never_adds_alarms(rated, t, u):
+    low, high = sorted((t, u))
+    loose, strict = decide(*rated, low), decide(*rated, high)
+    assert strict.true_alarms <= loose.true_alarms
+    assert strict.false_alarms <= loose.false_alarms
+
+
+@given(RATED, st.floats(0.1, 10), st.floats(0, 1))
+def test_cheapest_is_cheapest(rated, price, other):
+    best = cheapest(*rated, price)
+    assert best.cost(price) <= decide(*rated, other).cost(price) + 1e-9
+    assert best == decide(*rated, best.threshold)
+
+
+def test_dearer_misses_lower_the_threshold():
+    scores, labels = np.array([0.1, 0.4, 0.6, 0.9]), np.array([False, True, False, True])
+    assert cheapest(scores, labels, miss_price=0.5).threshold == 0.9
+    assert cheapest(scores, labels, miss_price=5.0).threshold == 0.4
+
+
+@given(RATED)
+def test_points_of_both_curves_are_what_decide_counts(rated):
+    scores, labels = rated
+    curve = roc(scores, labels)
+    for x, y, threshold in zip(curve.x, curve.y, curve.thresholds, strict=True):
+        at = decide(scores, labels, threshold)
+        assert (at.false_alarm_rate, at.recall) == pytest.approx((x, y))
+    curve = precision_recall(scores, labels)
+    for x, y, threshold in zip(curve.x[:-1], curve.y[:-1], curve.thresholds[:-1], strict=True):
+        at = decide(scores, labels, threshold)
+        assert (at.recall, at.precision) == pytest.approx((x, y))
+
+
+def test_frames_repeat_their_units_score_up_to_the_last_true_frame():
+    one = clip("a", units=10)  # 155 frames, anomalous from 64 to 112
+    scores = {"a": np.linspace(0, 1, 10).astype(np.float32)}
+    frames = np.repeat(scores["a"], 16)[:155]
+    truth = np.zeros(155, bool)
+    truth[64:112] = True
+    assert measure(scores, [one]).auc_frames == pytest.approx(100 * roc_auc_score(truth, frames))
+
+
+def test_anomalous_clips_alone_are_harder_than_with_easy_normal_clips():
+    clips = [clip("odd", units=10), clip("calm", units=50, anomalous=False)]
+    scores = {"odd": np.full(10, 0.9, np.float32), "calm": np.zeros(50, np.float32)}
+    found = measure(scores, clips)
+    assert found.auc > 90
+    assert found.auc_anomalous == 50
+    assert (found.units, found.anomalous) == (60, 3)
+
+
+@pytest.mark.parametrize(("anomalous", "word"), [(False, "normal")])
+def test_one_class_has_no_auc_but_a_reason(anomalous, word):
+    found = jsonable(measure({"a": np.zeros(10, np.float32)}, [clip("a", units=10, anomalous=anomalous)]))
+    assert found["auc"] is None
+    assert found["why"] == f"all 10 units are {word}: AUC needs both kinds"
+
+
+def test_clips_without_labels_have_no_auc_but_a_reason():
+    bare = Clip("a", {"m": clip().features["motion"]}, None, 1.0)
+    assert jsonable(measure({"a": np.zeros(20, np.float32)}, [bare]))["why"] == "no clip has unit labels"
+
+
+def test_kinds_are_judged_against_every_normal_unit():
+    one, two = clip("a", units=10), clip("b", units=10, anomalous=False)
+    scores = {"a": np.zeros(10, np.float32), "b": np.full(10, 0.5, np.float32)}
+    scores["a"][4:7] = 1
+    assert by_kind(scores, [one, two]) == {"odd": (100.0, 3)}

@@ -1,0 +1,99 @@
+"""Run folders: they come back as saved, nobody sees half of one, and a damaged one is refused."""
+
+import json
+
+import pytest
+import torch
+
+from core import runs
+from core.infer import score
+from core.train import TrainConfig, train
+from tests.core.made import dataset
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return train(dataset(), "lego", {"P": 2}, TrainConfig(epochs=2, batch=8), seed=3)
+
+
+@pytest.fixture
+def folder(trained, tmp_path):
+    return runs.save(trained.run, trained.model.state_dict(), trained.history, tmp_path)
+
+
+def test_a_run_comes_back_as_it_was_saved(trained, folder):
+    again = runs.load(folder)
+    assert again.id == trained.run.id == folder.name
+    assert (again.config, again.seed, again.metrics) == (trained.run.config, 3, trained.run.metrics)
+    assert [row["epoch"] for row in runs.history(folder)] == [1, 2]
+    clips = dataset().part("test")
+    one, two = score(trained.model, clips), score(runs.model(folder), clips)
+    assert all((one[name] == two[name]).all() for name in one)
+
+
+def test_seeds_share_a_group_and_differ_in_id(trained):
+    other = train(dataset(), "lego", {"P": 2}, TrainConfig(epochs=2, batch=8), seed=4).run
+    assert other.group == trained.run.group
+    assert other.id != trained.run.id
+
+
+def test_another_option_or_other_data_is_another_run(trained):
+    longer = train(dataset(), "lego", {"P": 2}, TrainConfig(epochs=1, batch=8), seed=3).run
+    elsewhere = train(dataset(seed=1), "lego", {"P": 2}, TrainConfig(epochs=2, batch=8), seed=3).run
+    assert len({trained.run.id, longer.id, elsewhere.id}) == 3
+
+
+def test_a_second_finisher_keeps_the_first_and_leaves_no_draft(trained, folder):
+    before = (folder / "model.safetensors").read_bytes()
+    runs.save(trained.run, {"x": torch.zeros(1)}, [], folder.parent)
+    assert (folder / "model.safetensors").read_bytes() == before
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_a_writer_killed_midway_leaves_nothing_that_looks_like_a_run(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(runs.os, "rename", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        runs.save(trained.run, trained.model.state_dict(), [], tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / ".draft-dead").mkdir()
+    assert runs.listing(tmp_path) == {}
+    assert runs.sweep_drafts(tmp_path) == 1
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "history.csv"])
+def test_one_flipped_byte_is_found(folder, name):
+    content = bytearray((folder / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / name).write_bytes(content)
+    with pytest.raises(ValueError, match=f"{name} is not what was written"):
+        runs.model(folder) if name.startswith("model") else runs.history(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"fusion": "magic"}, "unknown fusion 'magic'"),
+        ({"version": 2}, "written in version 2"),
+        ({"format": "other"}, "not a FuseScope run"),
+        ({"source": {"name": "x"}}, "other fields than expected"),
+    ],
+)
+def test_a_run_of_another_kind_is_refused_and_not_listed(folder, change, message):
+    record = json.loads((folder / "run.json").read_text()) | change
+    (folder / "run.json").write_text(json.dumps(record))
+    with pytest.raises(ValueError, match=message):
+        runs.load(folder)
+    assert runs.listing(folder.parent) == {}
+
+
+def test_weights_that_do_not_fit_the_config_are_refused(folder):
+    record = json.loads((folder / "run.json").read_text())
+    record["config"]["P"] = 7
+    (folder / "run.json").write_text(json.dumps(record))
+    with pytest.raises(ValueError, match="1 weights do not fit its config, first 'A'"):
+        runs.model(folder)
+
+
+def test_an_unknown_option_is_named():
+    with pytest.raises(ValueError, match="lego has no option 'colour'"):
+        runs.build("lego", {"a": 4, "b": 4}, {"colour": 1})

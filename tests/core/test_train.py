@@ -1,0 +1,112 @@
+"""Training: what a step sees, that it is repeatable, and that planted signals are found."""
+
+import pytest
+import torch
+
+from core.clip import Clip
+from core.data.dataset import Dataset
+from core.train import Prepared, TrainConfig, batches, clip_score, prepare, resample, resample_labels, step_loss, train
+from tests.core.made import WIDTHS, clip, dataset
+
+SHORT = TrainConfig(epochs=3, batch=8)
+
+
+@pytest.mark.parametrize("units", [1, 5, 31, 32, 33, 64, 100])
+def test_resampling_keeps_a_constant_and_never_leaves_the_range(units):
+    torch.testing.assert_close(resample(torch.full((units, 3), 2.5), 32), torch.full((32, 3), 2.5))
+    rows = torch.rand(units, 3)
+    found = resample(rows, 32)
+    assert (found.amin(0) >= rows.amin(0) - 1e-6).all()
+    assert (found.amax(0) <= rows.amax(0) + 1e-6).all()
+
+
+def test_resampling_to_its_own_length_changes_nothing():
+    rows = torch.rand(32, 3)
+    torch.testing.assert_close(resample(rows, 32), rows)
+
+
+def test_bins_are_plain_means():
+    rows = torch.rand(64, 3)
+    torch.testing.assert_close(resample(rows, 32), rows.reshape(32, 2, 3).mean(1))
+
+
+def test_no_anomalous_unit_is_lost_by_resampling():
+    labels = torch.zeros(100, dtype=torch.bool)
+    labels[57] = True
+    assert resample_labels(labels, 32).sum() == 1
+
+
+def test_batches_pair_as_many_normal_as_anomalous_and_visit_every_clip():
+    anomalous = torch.tensor([True] * 4 + [False] * 11)
+    seen = []
+    for index in batches(anomalous, 6, torch.Generator().manual_seed(0)):
+        assert anomalous[index].sum() * 2 == len(index)
+        seen += index.tolist()
+    assert set(seen) == set(range(15))
+
+
+def test_clip_score_is_the_mean_of_the_highest():
+    scores = torch.tensor([[0.1, 0.9, 0.5]])
+    assert clip_score(scores, 1).item() == pytest.approx(0.9)
+    assert clip_score(scores, 2).item() == pytest.approx(0.7)
+    assert clip_score(scores, 99).item() == pytest.approx(0.5)
+
+
+def test_clip_supervision_never_looks_at_unit_labels():
+    data = prepare(dataset().part("train"), tuple(WIDTHS), 32)
+    torch.manual_seed(0)
+    model = train(dataset(), "lego", {}, SHORT).model
+    blind = Prepared(data.features, data.anomalous, None)
+    features = {name: rows[:, 0] for name, rows in data.features.items()}
+    seen = step_loss(model, features, data.anomalous, data.labels, SHORT)
+    torch.testing.assert_close(step_loss(model, features, data.anomalous, blind.labels, SHORT), seen)
+    with pytest.raises(ValueError, match="unit labels"):
+        step_loss(model, features, data.anomalous, None, TrainConfig(supervision="unit"))
+
+
+@pytest.mark.parametrize("fusion", ["lego", "concat"])
+def test_the_same_seed_gives_the_same_run_and_another_does_not(fusion):
+    one, two, other = (train(dataset(), fusion, {}, SHORT, seed).model.state_dict() for seed in (1, 1, 2))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert not all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_training_leaves_the_callers_random_state_alone():
+    torch.manual_seed(5)
+    wanted = torch.rand(3)
+    torch.manual_seed(5)
+    train(dataset(), "lego", {}, SHORT)
+    torch.testing.assert_close(torch.rand(3), wanted)
+
+
+@pytest.mark.parametrize(("fusion", "options"), [("lego", {"head": "sorted"}), ("concat", {"level": "graph"})])
+def test_planted_anomalies_are_found_from_clip_labels_alone(fusion, options):
+    found = train(dataset(24, 16), fusion, options, TrainConfig(epochs=400, batch=24, lr=5e-3), seed=0)
+    assert found.run.metrics["auc"] > 90
+
+
+def test_metrics_are_the_last_epochs_and_the_best_has_its_own_name():
+    run = train(dataset(), "lego", {}, TrainConfig(epochs=4, batch=8, track=True))
+    tracked = [row["auc_test"] for row in run.history]
+    assert run.run.metrics["auc"] == tracked[-1]
+    assert run.run.metrics["auc_best_epoch_on_test"] == max(tracked)
+
+
+def test_one_class_cannot_be_trained_on():
+    calm = {f"c{n}": clip(f"c{n}", anomalous=False, seed=n) for n in range(4)}
+    split = {"weak": {"train": tuple(calm), "test": tuple(calm)}}
+    with pytest.raises(ValueError, match="got 4 normal and 0 anomalous"):
+        train(Dataset("calm", calm, split, 16.0), "lego", {}, SHORT)
+
+
+def test_an_unlabelled_training_clip_is_named():
+    bare = Clip("bare", clip().features, None, 1.0)
+    clips = {"bare": bare, "odd": clip("odd")}
+    with pytest.raises(ValueError, match="1 training clips have no label, first 'bare'"):
+        train(Dataset("d", clips, {"weak": {"train": tuple(clips), "test": ("odd",)}}, 16.0), "lego", {}, SHORT)
+
+
+def test_crops_train_too():
+    clips = {f"c{n}": clip(f"c{n}", units=12, anomalous=n % 2 == 1, seed=n, crops=5) for n in range(6)}
+    data = Dataset("crops", clips, {"weak": {"train": tuple(clips), "test": tuple(clips)}}, 16.0)
+    assert train(data, "lego", {}, SHORT).run.metrics["units"] == 72
