@@ -24,8 +24,9 @@ GROUPS = {
     "Workspace": [("library", "Data & models", "folder_open")],
 }
 
-st.set_page_config(page_title="FuseScope", page_icon=":material/hub:", layout="wide")
+st.set_page_config(page_title="FuseScope", page_icon=str(HERE / "logo.svg"), layout="wide")
 st.html(HERE / "frame.css")
+st.logo(str(HERE / "logo.svg"), size="large")
 
 context = get_script_run_ctx()
 if context is not None and not cache.door().admit(context.session_id):
@@ -39,7 +40,7 @@ page = st.navigation(
         group: [
             st.Page(f"views/{name}.py", title=title, icon=f":material/{icon}:", default=name == "overview")
             for name, title, icon in pages
-            if (HERE / "views" / f"{name}.py").is_file()
+            if cache.view(name)
         ]
         for group, pages in GROUPS.items()
     }

@@ -65,7 +65,7 @@ def choose() -> bool:
             list(titles),
             key="run",
             bind="query-params",
-            format_func=lambda name: shown(titles.get(name, name), 200),
+            format_func=lambda name: titles.get(name, name),
             help="The trained model that scores the clips. Only runs whose features this dataset has are listed.",
         )
     clips = [clip.name for clip in cache.clips(dataset)]
@@ -155,3 +155,9 @@ def _forget(dataset: bool = False) -> None:
 def _name(name: str) -> str:
     """Names as options: two clips that share their first 80 letters must stay two options."""
     return shown(name, 200)
+
+
+def picked(key: str) -> int | None:
+    """The row chosen in the table of this key, for its `on_select` callback; None when the choice was taken back."""
+    rows = st.session_state[key]["selection"]["rows"]
+    return int(rows[0]) if rows else None

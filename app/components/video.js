@@ -287,10 +287,12 @@ class Player {
 
     // alarms: purple from the threshold up to the score
     pen.fillStyle = colours.anomaly + "80";
+    pen.beginPath();
     scores.forEach((score, i) => {
       if (score >= this.threshold)
-        pen.fillRect(this.x(i * seconds), this.y(score), this.x(end(i)) - this.x(i * seconds), this.y(this.threshold) - this.y(score));
+        pen.rect(this.x(i * seconds), this.y(score), this.x(end(i)) - this.x(i * seconds), this.y(this.threshold) - this.y(score));
     });
+    pen.fill(); // one path: neighbours leave no seam
 
     if (data.other) this.steps(data.other, colours.normal, 1.5, [5, 3]);
     this.steps(scores, ink, 1.75, []);

@@ -1,0 +1,97 @@
+"""This clip: video, score timeline with truth, click a moment to go there."""
+
+import streamlit as st
+
+from app import cache, selection
+from app.components.video import player
+from app.figures import scores as figures
+from core.evaluate import auc
+
+chosen = selection.current()
+clips = cache.clips(chosen.dataset)
+clip = cache.clip(chosen.dataset, chosen.clip)
+if chosen.run is None:
+    st.info("No trained run fits this dataset, so there are no scores to show. Train one: `python -m core train`.")
+    st.stop()
+
+titles = cache.run_titles(chosen.dataset)
+scores = cache.scores(chosen.run, chosen.dataset)
+mine = scores[clip.name]
+
+
+def moved(time: float | None, threshold: float | None) -> None:
+    selection.put(**({"time": time} if threshold is None else {"threshold": threshold}))
+
+
+def opened() -> None:
+    row = selection.picked("clip-table")
+    if row is not None:
+        selection.put(clip=clips[row].name, time=None)
+
+
+def sought() -> None:
+    row = selection.picked("unit-table")
+    if row is not None:
+        selection.put(time=row * clip.seconds)
+
+
+left, right = st.columns([5, 3], gap="medium")
+with right:
+    against = st.selectbox(
+        "Compare with",
+        [name for name in titles if name != chosen.run],
+        index=None,
+        format_func=lambda name: titles[name],
+        placeholder="another run's scores, dashed",
+        key="against",
+        bind="query-params",
+    )
+    with st.container(horizontal=True):
+        st.metric("Highest score", f"{mine.max():.3f}", width="content")
+        st.metric("Alarms", f"{(mine >= chosen.threshold).sum()} of {clip.units}", width="content")
+        if clip.labels is not None:
+            st.metric("AUC in this clip", f"{auc(mine, clip.labels.numpy()):.1f}", width="content")
+    st.dataframe(
+        figures.unit_table(clip, mine, chosen.threshold),
+        key="unit-table",
+        on_select=sought,
+        selection_mode="single-row",
+        hide_index=True,
+        height=380,
+        alt=f"scores of the {clip.units} units of this clip",
+        column_config={"score": st.column_config.ProgressColumn("score", format="%.3f", min_value=0, max_value=1)},
+    )
+with left:
+    player(
+        clip,
+        mine,
+        source=cache.video(chosen.dataset, clip.name),
+        threshold=chosen.threshold,
+        time=chosen.time,
+        colours=chosen.colours,
+        key="player",
+        on_change=moved,
+        other=None if against is None else cache.scores(against, chosen.dataset)[clip.name],
+        span=figures.score_span(scores, chosen.threshold),
+    )
+    st.caption(
+        "The score of every unit against time. Hatched: labelled anomalies. Filled: alarms. Click the timeline to go "
+        "there, drag the triangle to move the threshold; space plays, arrows step by frame, Page keys by unit."
+    )
+
+st.subheader("All clips")
+st.dataframe(
+    figures.clip_table(clips, scores, chosen.threshold),
+    key="clip-table",
+    on_select=opened,
+    selection_mode="single-row",
+    hide_index=True,
+    alt=f"highest score, AUC and alarms of {len(clips)} clips",
+    column_config={
+        "scores": st.column_config.LineChartColumn("scores over time", y_min=0, y_max=1),
+        "highest": st.column_config.NumberColumn(format="%.3f"),
+        "AUC": st.column_config.NumberColumn(format="%.1f", help="Percent, among this clip's own units"),
+        "seconds": st.column_config.NumberColumn(format="%.1f"),
+    },
+)
+st.caption("Every clip of the test part; click a column to sort, select a row to open the clip.")

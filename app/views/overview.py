@@ -1,0 +1,80 @@
+"""What is loaded, how good each model is, and where to start."""
+
+import streamlit as st
+
+from app import cache, selection
+from app.components import show
+from app.figures import scores as figures
+from app.figures.style import markdown_text
+from core.data.names import shown
+
+chosen = selection.current()
+data, clips, runs = cache.dataset(chosen.dataset), cache.clips(chosen.dataset), cache.runs(chosen.dataset)
+own = {name: run for name, run in runs.items() if run.source.digest == cache.digest(chosen.dataset)}
+
+with st.container(horizontal=True, vertical_alignment="center"):
+    st.subheader(markdown_text(data.name), width="content", anchor=False)
+    if data.simulated:
+        st.badge("simulated", icon=":material/animation:", color="violet")
+    st.badge(cache.device(), icon=":material/memory:", color="gray")
+with st.container(horizontal=True):
+    for label, value in figures.dataset_facts(data, clips).items():
+        st.metric(label, value, width="content")
+
+left, right = st.columns([5, 3], gap="medium")
+with left:
+    st.subheader("How good is each model?", anchor=False)
+    if own:
+        groups = {run.group: shown(run.title, 60) for run in own.values()}
+        baseline = st.selectbox(
+            "Baseline", list(groups), key="baseline", bind="query-params", format_func=lambda group: groups[group]
+        )
+        table = figures.group_table(own, baseline)
+        mine = own[chosen.run].group if chosen.run in own else None
+        show.figure(
+            figures.method_bars(table, mine, chosen.colours),
+            says="Unit AUC on the test clips: mean over seeds, whiskers one standard deviation, last epoch; "
+            "green is the chosen run's method, 50 is guessing.",
+            alt="unit AUC: "
+            + ", ".join(f"{m} {a:.1f}" for m, a in zip(table["method"], table["unit AUC"], strict=True)),
+            key="methods",
+            colours=chosen.colours,
+            picture=chosen.picture,
+            table=table.drop(columns="group"),
+        )
+    else:
+        st.info(
+            "No run was trained on this dataset yet: `python -m core table` trains every method over several seeds."
+        )
+with right:
+    st.subheader("Where to start", anchor=False)
+    for view, words in (
+        ("clips", "See the highest alarms in their videos"),
+        ("graphs", "See what fusion did to the relations between units"),
+        ("thresholds", "Put the alarm where misses and false alarms balance"),
+        ("operator", "See what the fusion operator A learned"),
+        ("library", "Bring your own clips or features"),
+    ):
+        if cache.view(view):
+            st.page_link(f"views/{view}.py", label=words, icon=":material/arrow_forward:")
+    st.dataframe(figures.dataset_table(data), hide_index=True, alt="modalities, their widths and what made them")
+    with st.expander("Licence and notes", icon=":material/info:"):
+        st.text(shown(data.licence or "no licence named", 400))
+        for note in data.notes:
+            st.text(shown(note, 400))
+
+if chosen.run is not None:
+    st.subheader("The highest scores", anchor=False)
+    top = figures.top_moments(clips, cache.scores(chosen.run, chosen.dataset))
+    for row in (top[:5], top[5:]):
+        for column, moment in zip(st.columns(5), row, strict=False):
+            pictures = cache.frames(chosen.dataset, moment.clip, moment.unit, every=8)
+            seconds = moment.unit * cache.clip(chosen.dataset, moment.clip).seconds
+            said = f"{shown(moment.clip, 40)}, {seconds:.1f} s, score {moment.score:.3f}"
+            if len(pictures):
+                column.image(pictures[-1], width="stretch", alt=said)
+            column.page_link(
+                "views/clips.py",
+                label=markdown_text(said),
+                query_params={"dataset": chosen.dataset, "clip": moment.clip, "time": f"{seconds:.2f}"},
+            )

@@ -1,0 +1,105 @@
+"""Where to put the alarm: the operating point on ROC and PR, the price of misses, false alarms an hour."""
+
+from functools import partial
+
+import streamlit as st
+
+from app import cache, selection
+from app.components import show
+from app.figures import scores as figures
+from core.evaluate import auc, average_precision, cheapest, decide, pooled, pooled_frames
+
+chosen = selection.current()
+if chosen.run is None:
+    st.info("No trained run fits this dataset, so there are no scores to judge. Train one: `python -m core train`.")
+    st.stop()
+clips, scores = cache.clips(chosen.dataset), cache.scores(chosen.run, chosen.dataset)
+with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
+    level = st.segmented_control(
+        "Judge", ["units", "frames"], default="units", required=True, key="level", bind="query-params"
+    )
+    price = st.slider("A miss costs as much as … false alarms", 1, 100, 5, key="price", bind="query-params", width=360)
+values, labels = (pooled if level == "units" else pooled_frames)(scores, clips)
+if not len(labels):
+    st.info(f"Nobody labelled the {level} of these clips, so there is nothing to set the threshold against.")
+    st.stop()
+
+now, best = decide(values, labels, chosen.threshold), cheapest(values, labels, price)
+with st.container(horizontal=True, vertical_alignment="bottom"):
+    for label, value in figures.decision_facts(now, best, price, figures.hours(clips), level).items():
+        st.metric(label, value, width="content")
+    limit = min(best.threshold, 1.0)
+    st.button(f"Use the cheapest: {limit:.3f}", on_click=selection.put, kwargs={"threshold": limit}, type="primary")
+
+draw = partial(show.figure, colours=chosen.colours, picture=chosen.picture)
+left, right = st.columns(2, gap="medium")
+if labels.all() or not labels.any():
+    kind = "anomalous" if labels.all() else "normal"
+    st.info(f"All {len(labels):,} {level} are {kind}: ROC, precision-recall and AUC need both kinds, so none is shown.")
+else:
+    with left:
+        drawn, table = figures.roc_figure(values, labels, now, best, chosen.colours)
+        area = f"{auc(values, labels):.1f} %"
+        draw(
+            drawn,
+            f"ROC: the share of anomalous {level} found against the share of false alarms, AUC {area}.",
+            f"ROC curve, AUC {area}; now recall {now.recall:.3f} at false-alarm rate {now.false_alarm_rate:.3f}",
+            "roc",
+            table=table,
+        )
+    with right:
+        drawn, table = figures.pr_figure(values, labels, now, best, chosen.colours)
+        area = f"{average_precision(values, labels):.1f} %"
+        draw(
+            drawn,
+            f"Precision against recall, average precision {area}; the dotted line is an alarm at random.",
+            f"precision-recall curve, average precision {area}; now recall {now.recall:.3f}, "
+            f"precision {now.precision:.3f}",
+            "pr",
+            table=table,
+        )
+span = figures.score_span(scores, chosen.threshold)
+with left:
+    draw(
+        figures.histogram(values, labels, chosen.threshold, span, chosen.colours),
+        f"How the scores of normal and of anomalous {level} lie on either side of the threshold.",
+        f"{now.true_alarms} anomalous and {now.false_alarms} normal {level} lie above {chosen.threshold:.3f}",
+        "histogram",
+        table={"score": values, "anomalous": labels},
+    )
+with right:
+    drawn, table = figures.cost_figure(values, labels, price, now, best, chosen.colours)
+    draw(
+        drawn,
+        f"What every threshold costs when a miss costs {price} false alarms; the star is the cheapest.",
+        f"cost {now.cost(price):.0f} now, {best.cost(price):.0f} at the cheapest threshold {limit:.3f}",
+        "cost",
+        table=table,
+    )
+
+left, middle, right = st.columns([2, 2, 3], gap="medium")
+with left:
+    draw(
+        figures.confusion(now, chosen.colours),
+        f"The {level} by truth and alarm at threshold {chosen.threshold:.3f}; darker is a larger share of its row.",
+        f"{now.true_alarms} found, {now.misses} missed, {now.false_alarms} false alarms, {now.true_rests} quiet",
+        "confusion",
+    )
+recall = st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1)
+with middle:
+    st.dataframe(
+        figures.kind_table(clips, scores, chosen.threshold),
+        hide_index=True,
+        alt="units found of each kind of anomaly",
+        column_config={"recall": recall},
+    )
+    st.caption("Units found, by kind of anomaly.")
+with right:
+    st.dataframe(
+        figures.decision_table(clips, scores, chosen.threshold),
+        hide_index=True,
+        height=320,
+        alt="units found, missed and falsely alarmed in each clip",
+        column_config={"recall": recall},
+    )
+    st.caption("Units found, missed and falsely alarmed, by clip.")
