@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from core.clip import Clip
 
@@ -88,10 +89,17 @@ class Dataset:
         return total.hexdigest()
 
 
-def read(path: Path) -> Dataset:
-    """Open a dataset of any known format; a `ValueError` says what is wrong, where, and what to do."""
-    from core.data import native
+def read(path: Path, **options: Any) -> Dataset:
+    """Open a dataset of any known format.
 
-    if (path / "dataset.json").is_file():
+    options     what files cannot say themselves, for folders of feature files: see `core.data.rtfm.Options`
+    Errors: `ValueError` that says what is wrong, where, and what to do.
+    """
+    from core.data import check, native, rtfm
+
+    kind = check.kind(path)
+    if kind == "native":
         return native.read(path)
-    raise ValueError(f"{path.name!r} is no dataset that can be trained or scored: no dataset.json in it")
+    if kind == "features":
+        return rtfm.read(path, rtfm.options(options) if options else None)
+    raise ValueError(check.instead(path, kind))
