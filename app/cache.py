@@ -5,6 +5,7 @@ and renamed, so a new one has a new stamp and the old entry ages out. What is re
 read-only. Any visitor can clear the global cache, so nothing of value lives only here.
 """
 
+import contextlib
 import gc
 import logging
 import os
@@ -31,6 +32,7 @@ from core.evaluate import Metrics, measure
 from core.extract import captions as sentences
 from core.fusion import FUSIONS
 from core.fusion.base import Fusion
+from core.fusion.graph import cosine
 from core.fusion.lego import Lego
 from core.runs import Run
 from core.tune import Answer, Gate, GraphSet
@@ -226,8 +228,13 @@ def tuned(name: str, key: str) -> tuple[GraphSet, torch.Tensor, Gate]:
 
 def changed(name: str, key: str, changes: str) -> tuple[GraphSet, torch.Tensor, Gate]:
     """`tuned` with the operator changed as one line of text says (`app.changes`)."""
-    stamps = _stamp(all_runs()[name] / "run.json"), _stamp(datasets()[key] / "dataset.json")
+    stamps = _stamps(name, key)
     return _changed(*stamps, name, key, changes) if changes else _tuned(*stamps, name, key)
+
+
+def _stamps(name: str, key: str) -> tuple[str, str]:
+    """What a run and a dataset look like on disk now: part of every key."""
+    return _stamp(all_runs()[name] / "run.json"), _stamp(datasets()[key] / "dataset.json")
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
@@ -249,8 +256,7 @@ def operator(graphs: GraphSet, changes: str) -> torch.Tensor | None:
 
 def answer(name: str, key: str, changes: str, alpha: float, k: int) -> Answer:
     """What one position of all sliders means for every clip of the set; last ones are kept."""
-    stamps = _stamp(all_runs()[name] / "run.json"), _stamp(datasets()[key] / "dataset.json")
-    return _answer(*stamps, name, key, changes, alpha, k)
+    return _answer(*_stamps(name, key), name, key, changes, alpha, k)
 
 
 @st.cache_resource(max_entries=512, show_spinner=False)
@@ -289,22 +295,50 @@ def place(graphs: GraphSet, clip_name: str) -> int:
 
 def window(name: str, key: str, clip_name: str, index: int, changes: str = "") -> infer.GraphArrays:
     """The graphs of one window of a clip, crop 0's, with A as changed. Shared by all users: read, never change."""
-    stamps = _stamp(all_runs()[name] / "run.json"), _stamp(datasets()[key] / "dataset.json")
-    return _window(*stamps, name, key, clip_name, index, changes)
+    return _window(*_stamps(name, key), name, key, clip_name, index, changes)
+
+
+def unit_scores(name: str, key: str, clip_name: str, changes: str = "") -> np.ndarray:
+    """Scores of one clip's units with A as changed."""
+    if not changes:
+        return scores(name, key)[clip_name]
+    graphs, *_ = changed(name, key, changes)
+    alpha, k = trained_sliders(name)
+    return graphs.of(clip_name, answer(name, key, changes, alpha, k).scores)
+
+
+FUSED = "fused"  # the title of the fused graph; a modality of that name gives way
+
+
+def relations(name: str, key: str, clip_name: str, index: int, changes: str = "") -> dict[str, np.ndarray]:
+    """Graph by title, modalities first, then what the head reads, where more than one modality made it.
+
+    A fusion that combines features has no graphs: then the cosine relations of each modality's own features.
+    """
+    if model(name).window is None:
+        return _feature_relations(*_stamps(name, key), name, key, clip_name)
+    seen = window(name, key, clip_name, index, changes)
+    found = {f"{m} (modality)" if m == FUSED else m: graph for m, graph in seen.graphs.items()}
+    return found | {FUSED: seen.fused} if len(found) > 1 else found
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _feature_relations(run_stamp: str, data_stamp: str, name: str, key: str, clip_name: str) -> dict[str, np.ndarray]:
+    features = clip(key, clip_name).features
+    rows = {m: features[m] if features[m].ndim == 2 else features[m][0] for m in model(name).widths}
+    return {m: infer.array(cosine(row)) for m, row in rows.items()}
 
 
 @st.cache_data(max_entries=512, show_spinner=False)
 def _places(
     run_stamp: str, data_stamp: str, name: str, key: str, clip_name: str, index: int, layout: Layout
 ) -> np.ndarray:
-    seen = window(name, key, clip_name, index)
-    return positions([*seen.graphs.values()], layout)
+    return positions([g for title, g in relations(name, key, clip_name, index).items() if title != FUSED], layout)
 
 
 def places(name: str, key: str, clip_name: str, index: int, layout: Layout) -> np.ndarray:
     """Where every unit of a window is drawn, `(n, 2)`: the same before and after fusion and whatever A becomes."""
-    stamps = _stamp(all_runs()[name] / "run.json"), _stamp(datasets()[key] / "dataset.json")
-    return _places(*stamps, name, key, clip_name, index, layout)
+    return _places(*_stamps(name, key), name, key, clip_name, index, layout)
 
 
 def terms(name: str, key: str, clip_name: str, index: int, i: int, j: int, changes: str = "") -> np.ndarray | None:
@@ -402,11 +436,12 @@ def warm() -> float:
     """
     started = time.perf_counter()
     torch.set_num_threads(1)
-    for key in list(datasets())[:1]:
-        for name in list(runs(key))[:1]:
-            scores(name, key)
-            if model(name).window is not None:
-                tuned(name, key)
+    with contextlib.suppress(ValueError):  # a broken demo is told on the page that shows it
+        for key in list(datasets())[:1]:
+            for name in list(runs(key))[:1]:
+                scores(name, key)
+                if model(name).window is not None:
+                    tuned(name, key)
     gc.collect()
     gc.freeze()
     return time.perf_counter() - started

@@ -1,6 +1,8 @@
 """The frame of every page: who gets in, navigation, title, shared controls, and a last net for errors."""
 
+import hashlib
 import logging
+import os
 import secrets
 from collections.abc import Callable
 from pathlib import Path
@@ -61,8 +63,20 @@ def guarded(act: Callable[[], Any]) -> Any:
         return None
 
 
+def mark() -> None:
+    """For load tests alone: who asked for which α, and a digest of the whole set's answer to it."""
+    owner, chosen = st.sidebar.text_input("owner", "nobody"), selection.current()
+    if chosen.run is not None:
+        graphs, fused, gate = cache.tuned(chosen.run, chosen.dataset)
+        answer = graphs.answer(fused, chosen.alpha, chosen.k, gate)
+        digest = hashlib.sha256(answer.scores.tobytes() + answer.degrees.tobytes() + repr(answer.penalty).encode())
+        st.text(f"MARK owner={owner} alpha={chosen.alpha:.2f} sha={digest.hexdigest()[:16]}")
+
+
 ready = guarded(selection.choose)
 if ready or page.url_path == "library":
     guarded(page.run)
+    if os.environ.get("FUSESCOPE_TEST_MARK") == "1":
+        guarded(mark)
 elif ready is False:
     st.info("There is no dataset yet. Bring one in on the page *Data & models*, or build the demo with `make assets`.")
