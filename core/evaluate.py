@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -103,7 +104,7 @@ def measure(scores: Mapping[str, np.ndarray], clips: Sequence[Clip]) -> Metrics:
     )
 
 
-def jsonable(metrics: Metrics) -> dict[str, float | int | str | None]:
+def jsonable(metrics: Metrics) -> dict[str, Any]:
     """NaN becomes None, so the JSON is valid everywhere; `why` only where something is missing."""
     found = {name: None if isinstance(v, float) and np.isnan(v) else v for name, v in asdict(metrics).items()}
     if not metrics.why:
