@@ -567,7 +567,7 @@ class Graphs {
       const link = panel.links.find((one) => pair(one[0], one[1]) === pick);
       return link ? `${panel.spec.title} ${link[3].toFixed(2).replace("-", "−")}` : "";
     });
-    this.readout.textContent = `Connection ${ends.join(" – ")} · ${parts.filter(Boolean).join(", ")}`;
+    this.readout.textContent = `Connection ${ends.map((end) => this.data.nodes[end].label).join(" – ")} · ${parts.filter(Boolean).join(", ")}`;
   }
 
   key(panel, event) {

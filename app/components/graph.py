@@ -43,16 +43,18 @@ def relation_graphs(
     alpha: float,
     pick: str,
     per_node: int,
+    first: int = 0,
     on_alpha: Callable[[], None],
     on_pick: Callable[[], None],
 ) -> Mapping[str, Any]:
     """Draw the panels; what the user did comes back as `alpha` (a value of GRID) and `pick`.
 
     `pick` is "" for nothing, "n7" for unit 7, "e3-7" for the connection of 3 and 7: what Python says is drawn as
-    picked, and a click calls `on_pick`. `clip` says whose zoom is remembered; `names` are plain text, one a unit.
+    picked, and a click calls `on_pick`. Units are counted from 0 there, and labelled from `first` on. `clip` says whose
+    zoom is remembered; `names` are plain text, one a unit.
     """
     mount = st.components.v2.component("relation_graphs", html='<div class="graphs"></div>', css=_style(), js=LOADER)
-    nodes, *_, options = network.network(places, anomalous, scores).get_network_data()
+    nodes, *_, options = network.network(places, anomalous, scores, first=first).get_network_data()
     data = {
         "script": publish(HERE / "graph.js"),
         "vis": publish(VIS),

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 from jaxtyping import Bool, Float
 from plotly.subplots import make_subplots
 
-from app.figures.style import DIFFERENCE, Colours
+from app.figures.style import DIFFERENCE, Colours, plotly_text
 
 DASHES = ("solid", "dash", "dot", "dashdot")
 UP, DOWN = "#B2182B", "#2166AC"  # the two ends of RdBu_r
@@ -30,7 +30,7 @@ def relation_matrices(
     always. Diamonds on the edge mark anomalous units. Give figures that are compared the same `low` and `high`.
     """
     titles = list(graphs) + (["difference"] if difference is not None else [])
-    figure = make_subplots(1, len(titles), subplot_titles=[plain(t) for t in titles], horizontal_spacing=0.035)
+    figure = make_subplots(1, len(titles), subplot_titles=[plotly_text(t) for t in titles], horizontal_spacing=0.035)
     units = first + np.arange(len(anomalous))
     for column, (title, graph) in enumerate(graphs.items(), start=1):
         seen = np.where(np.eye(len(graph), dtype=bool), np.nan, graph)
@@ -46,8 +46,8 @@ def relation_matrices(
             row=1,
             col=column,
             showscale=column == 1,
-            colorbar={"title": "strength", "x": -0.11, "len": 1.0, "ticklabelposition": "inside"},
-            hovertemplate="units %{y} and %{x}<br>strength %{z:.2f}<extra>" + plain(title) + "</extra>",
+            colorbar={"title": "strength", "x": 1.01, "len": 0.9},
+            hovertemplate="units %{y} and %{x}<br>strength %{z:.2f}<extra>" + plotly_text(title) + "</extra>",
         )
     if difference is not None:
         off = np.where(np.eye(len(difference), dtype=bool), np.nan, difference)
@@ -62,7 +62,7 @@ def relation_matrices(
             colorscale=DIFFERENCE,
             row=1,
             col=len(titles),
-            colorbar={"title": "change"},
+            colorbar={"title": "change", "x": 1.09, "len": 0.9},
             hovertemplate="units %{y} and %{x}<br>changed by %{z:+.2f}<extra></extra>",
         )
     marked = units[anomalous]
@@ -92,29 +92,31 @@ def relation_matrices(
     figure.update_xaxes(showgrid=False, zeroline=False)
     figure.update_yaxes(showgrid=False, zeroline=False)
     figure.update_yaxes(title="unit", row=1, col=1)
-    figure.update_layout(template=colours.template, height=330)
+    figure.update_layout(template=colours.template, height=300)
     return figure.update_annotations(font={"size": 12, "color": colours.ink})
 
 
 def degree_change(
     before: Mapping[str, Float[np.ndarray, " n"]],
-    after: Float[np.ndarray, " n"],
+    after: Float[np.ndarray, " n"] | None,
     first: int,
     anomalous: Bool[np.ndarray, " n"],
     colours: Colours,
     weighted: bool = True,
 ) -> go.Figure:
-    """Every unit's degree: after fusion as bars, before it as one marked line a modality.
+    """Every unit's degree: after fusion as bars (without fused graph: none), before it as one marked line a modality.
 
     Anomalous units' bars are purple and hatched, with a diamond above. `weighted`: a degree is the sum of the strengths
     that reach alpha, itself included as in eq. 7; otherwise their number.
     """
-    units = first + np.arange(len(after))
+    units = first + np.arange(len(anomalous))
     figure = go.Figure()
     for kind, flags, colour, shape in (
         ("fused, normal", ~anomalous, colours.normal, ""),
         ("fused, anomalous", anomalous, colours.anomaly, "/"),
     ):
+        if after is None:
+            break
         figure.add_bar(
             x=units[flags],
             y=after[flags],
@@ -126,13 +128,13 @@ def degree_change(
         figure.add_scatter(
             x=units,
             y=degrees,
-            name=plain(name),
+            name=plotly_text(name),
             mode="lines+markers",
             line={"color": colours.series[at % len(colours.series)], "dash": DASHES[at % len(DASHES)], "width": 1.5},
             marker={"symbol": MARKERS[at % len(MARKERS)], "size": 5},
-            hovertemplate="unit %{x}: %{y:.2f}<extra>" + plain(name) + "</extra>",
+            hovertemplate="unit %{x}: %{y:.2f}<extra>" + plotly_text(name) + "</extra>",
         )
-    tallest = np.max([after, *before.values()], axis=0)
+    tallest = np.max([*before.values(), *([] if after is None else [after])], axis=0)
     room = 0.04 * float(tallest.max()) if len(tallest) else 0.0
     figure.add_scatter(
         x=units[anomalous],
@@ -159,7 +161,7 @@ def shares(
 
     Red pushes up, blue down, each with its number; `total` is what the parts add up to, drawn as the last bar.
     """
-    labels = [plain(name) for name in names]
+    labels = [plotly_text(name) for name in names]
     numbers = [float(value) for value in values]
     tints = [DOWN if value < 0 else UP for value in numbers]
     if total is not None:
@@ -185,8 +187,3 @@ def shares(
         margin={"l": 8, "r": 60, "t": 8, "b": 8},
     )
     return figure.add_vline(x=0, line={"color": colours.quiet, "width": 1})
-
-
-def plain(name: str) -> str:
-    """A hostile name for Plotly, which reads some HTML: its brackets are no longer brackets."""
-    return name.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

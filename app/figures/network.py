@@ -5,6 +5,7 @@ is a symmetric (n, n) array of relation strengths; its diagonal is never an edge
 """
 
 import base64
+import csv
 import hashlib
 import html
 import io
@@ -20,6 +21,7 @@ from jaxtyping import Bool, Float, Int
 from pyvis.network import Network
 
 from app.figures.style import LIGHT
+from core.data.names import shown
 
 Layout = Literal["spring", "distance", "time"]
 GRID: Float[np.ndarray, " steps"] = np.arange(101) / 100  # the values α can take
@@ -64,7 +66,10 @@ def _apart(places: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
     n = len(places)
     places = places - (places.max(axis=0) + places.min(axis=0)) / 2
     places = places / np.maximum(np.abs(places).max(axis=0), 1e-9)
-    places = places * EXTENT
+    ranks = places.argsort(axis=0, kind="stable").argsort(axis=0, kind="stable") / max(n - 1, 1) * 2 - 1
+    places = (
+        0.55 * places + 0.45 * ranks
+    ) * EXTENT  # a crowd takes more room than its distance from the rest leaves it
     nearest = 2.3 * radius(n)
     turn = 2 * np.pi * np.arange(n) / n
     places = places + 1e-3 * np.stack([np.cos(turn), np.sin(turn)], axis=1)  # two on one spot still know where to go
@@ -202,17 +207,18 @@ def network(
     panel: Panel | None = None,
     alpha: float = 0.0,
     per_node: int = 8,
+    first: int = 0,
 ) -> Network:
     """A pyvis network: nodes at fixed places, anomalies as diamonds, higher scores larger; the panel's edges from α.
 
-    Labels are unit numbers and no node has a title: pyvis writes titles into the page as HTML.
+    Labels are unit numbers from `first` on. No node has a title: pyvis writes titles into the page as HTML.
     """
     drawn = Network(height="100%", width="100%", cdn_resources="in_line", bgcolor=LIGHT.page)
     size = radius(len(places)) * (0.8 + 0.35 * np.clip(np.nan_to_num(scores), 0, 1))
     for unit, (x, y) in enumerate(places):
         drawn.add_node(
             unit,
-            label=str(unit),
+            label=str(first + unit),
             x=round(float(x), 1),
             y=round(float(y), 1),
             size=round(float(size[unit]) * (1.15 if anomalous[unit] else 1.0), 1),
@@ -297,31 +303,31 @@ document.querySelectorAll("iframe").forEach((frame, at) => {{
 
 
 def graphml(
-    panels: Sequence[Panel], anomalous: Bool[np.ndarray, " n"], scores: Float[np.ndarray, " n"], seconds: float
+    panels: Sequence[Panel],
+    anomalous: Bool[np.ndarray, " n"],
+    scores: Float[np.ndarray, " n"],
+    seconds: float,
+    first: int = 0,
 ) -> bytes:
     """Every graph in one GraphML file: an edge holds its strength in each graph, a node its start, score and label."""
     graph = nx.Graph()
-    for unit in range(len(anomalous)):
-        graph.add_node(unit, start=unit * seconds, score=float(scores[unit]), anomalous=bool(anomalous[unit]))
-    names = [_legal(panel.title) for panel in panels]
+    for at in range(len(anomalous)):
+        start = (first + at) * seconds
+        graph.add_node(first + at, start=start, score=float(scores[at]), anomalous=bool(anomalous[at]))
     for i, j in zip(*np.triu_indices(len(anomalous), 1), strict=True):
-        graph.add_edge(int(i), int(j), **{name: float(p.graph[i, j]) for name, p in zip(names, panels, strict=True)})
+        strengths = {shown(panel.title): float(panel.graph[i, j]) for panel in panels}
+        graph.add_edges_from([(first + int(i), first + int(j), strengths)])
     out = io.BytesIO()
     nx.write_graphml(graph, out)
     return out.getvalue()
 
 
-def _legal(name: str) -> str:
-    """Without the control characters XML cannot hold."""
-    return "".join(char if char.isprintable() else "?" for char in name)
-
-
-def edge_table(panels: Sequence[Panel], per_node: int | None = None) -> str:
-    """CSV: one line a pair of units, one column a graph."""
-    n = len(panels[0].graph)
-    i, j = np.triu_indices(n, 1)
-    head = ",".join(["unit", "other"] + ['"' + panel.title.replace('"', '""') + '"' for panel in panels])
-    rows = [head]
-    for a, b in zip(i, j, strict=True):
-        rows.append(f"{a},{b}," + ",".join(f"{panel.graph[a, b]:.6g}" for panel in panels))
-    return "\n".join(rows) + "\n"
+def edge_table(panels: Sequence[Panel], first: int = 0) -> str:
+    """CSV: one line a pair of units, one column a graph; no title can start a spreadsheet's formula."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    titles = [shown(panel.title) for panel in panels]
+    writer.writerow(["unit", "other", *(f"'{t}" if t[:1] in tuple("=+-@") else t for t in titles)])
+    for i, j in zip(*np.triu_indices(len(panels[0].graph), 1), strict=True):
+        writer.writerow([first + i, first + j, *(f"{panel.graph[i, j]:.6g}" for panel in panels)])
+    return out.getvalue()

@@ -7,8 +7,7 @@ import plotly.graph_objects as go
 from jaxtyping import Float
 from plotly.subplots import make_subplots
 
-from app.figures.graphs import plain
-from app.figures.style import PRINTED, SIGNED, Colours
+from app.figures.style import PRINTED, SIGNED, Colours, plotly_text
 
 SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -48,7 +47,7 @@ def operator_matrix(
     top = top or _top(A)
     rows, columns = A.shape
     numbers = max(rows, columns) <= PRINTED
-    a, b = (plain(name) for name in names)
+    a, b = (plotly_text(name) for name in names)
     figure = go.Figure(
         go.Heatmap(
             z=A,
@@ -113,9 +112,9 @@ def learned_and_initial(
             texttemplate="%{z:.2f}" if max(part.shape) <= PRINTED else None,
             hovertemplate="row %{y}, column %{x}: %{z:+.3f}<extra>" + title + "</extra>",
         )
-        figure.update_xaxes(title=f"power of {plain(names[1])}", dtick=1, showgrid=False, row=1, col=column)
+        figure.update_xaxes(title=f"power of {plotly_text(names[1])}", dtick=1, showgrid=False, row=1, col=column)
         figure.update_yaxes(autorange="reversed", dtick=1, showgrid=False, row=1, col=column)
-    figure.update_yaxes(title=f"power of {plain(names[0])}", row=1, col=1)
+    figure.update_yaxes(title=f"power of {plotly_text(names[0])}", row=1, col=1)
     figure.update_layout(template=colours.template, height=80 + 46 * len(learned))
     return figure.update_annotations(font={"size": 12, "color": colours.ink})
 

@@ -1,0 +1,140 @@
+"""What fusion did to the relations: each modality, fused, and the difference, on one fixed layout."""
+
+import numpy as np
+import streamlit as st
+
+from app import cache, selection
+from app.components import controls, details
+from app.components.graph import relation_graphs
+from app.figures import tables
+from app.figures.graphs import degree_change, relation_matrices
+from app.figures.network import Panel, difference
+from app.figures.style import plotly_config
+from core.data.names import shown
+
+chosen = selection.current()
+clip = cache.clip(chosen.dataset, chosen.clip)
+if chosen.run is None:
+    st.info("No trained run fits this dataset, so there is nothing fused to show. Train one: `python -m core train`.")
+    st.stop()
+
+model = cache.model(chosen.run)
+labels = None if clip.labels is None else clip.labels.numpy()
+head = st.container(horizontal=True, vertical_alignment="bottom")
+with head:
+    index, (first, stop, _) = controls.pick_window(chosen, clip, model.window)
+    changes = controls.operator_controls(model)
+
+# before, after and difference
+scores = cache.unit_scores(chosen.run, chosen.dataset, clip.name, changes)
+graphs = cache.relations(chosen.run, chosen.dataset, clip.name, index, changes)
+modalities = [name for name in graphs if name != cache.FUSED]
+fused = cache.FUSED if cache.FUSED in graphs else None
+with head:
+    how = controls.display(modalities, fused, labels is not None)
+spread = fused is not None and (how.fused == "spread" or (how.fused == "auto" and tables.outside(graphs[fused])))
+if spread and fused is not None:
+    graphs[fused] = tables.spread(graphs[fused])
+ranges = controls.scaled(graphs, how.shared)
+panels = [Panel(name, graph, *ranges[name]) for name, graph in graphs.items()]
+if how.after is not None:
+    rest = how.before[0] if len(how.before) == 1 else "mean of modalities"
+    panels.append(difference(f"{how.after} − {rest}", how.after, how.before, graphs))
+marked = scores[first:stop] >= chosen.threshold if how.mark == "alarms" or labels is None else labels[first:stop]
+places = cache.places(chosen.run, chosen.dataset, clip.name, index, how.layout)
+
+
+def slid() -> None:
+    selection.put(alpha=float(st.session_state["relations"]["alpha"]))
+
+
+def clicked() -> None:
+    pick = st.session_state["relations"]["pick"] or ""
+    ends = [first + int(end) for end in pick[1:].split("-")] if pick else []
+    selection.put(time=ends[0] * clip.seconds if ends else None)
+    st.session_state["other"] = ends[1] if len(ends) == 2 else None
+
+
+unit = chosen.unit(clip)
+other = st.session_state.get("other")
+pair = (unit, other) if unit is not None and other is not None and other != unit and first <= other < stop else None
+picked = "" if unit is None or not first <= unit < stop else f"n{unit - first}"
+if pair:
+    picked = f"e{min(pair) - first}-{max(pair) - first}"
+relation_graphs(
+    panels,
+    key="relations",
+    clip=f"{chosen.dataset}/{clip.name}/{index}/{how.layout}",
+    places=places,
+    anomalous=marked,
+    scores=scores[first:stop],
+    names=tables.unit_names(first, clip.seconds, scores[first:stop], None if labels is None else labels[first:stop]),
+    alpha=chosen.alpha,
+    pick=picked,
+    per_node=how.per_node,
+    first=first,
+    on_alpha=slid,
+    on_pick=clicked,
+)
+if spread:
+    st.caption(
+        "The fused graph is drawn **spread to 0–1**: as the head reads it, no relation between two units lies where α "
+        "reaches. Order and differences keep their meaning, sizes do not; the numbers below take it as it is."
+    )
+elif fused is not None and tables.degrees(graphs[fused], chosen.alpha).max(initial=0) == 0:
+    off = graphs[fused][~np.eye(stop - first, dtype=bool)]
+    st.caption(
+        f"No relation between two units of the fused graph reaches α = {chosen.alpha:.2f}: the largest is "
+        f"{off.max(initial=0):.2f}. Lower α, or choose **Display › Fused graph › spread**."
+    )
+if model.window is None:
+    st.info(
+        "This fusion combines features, not graphs, so there is no fused graph and no operator. Shown instead: the "
+        "cosine relations of each modality's own features, before any fusion."
+    )
+else:
+    controls.metrics(chosen, changes)
+
+left, right = st.columns([6, 5], gap="medium")
+with right:
+    details.unit_table(chosen, clip, graphs, first, stop, scores)
+with left:
+    if pair:
+        details.connection(chosen, clip, graphs, pair, first, index, changes)
+    elif picked and unit is not None:
+        details.unit(chosen, clip, graphs, unit, first, scores)
+    else:
+        st.caption(
+            "Click a unit in a graph, a bar below it, or a row of the table: its frames and neighbours come here."
+        )
+with left if not picked else st.container():
+    before = {name: tables.weighted(graphs[name], chosen.alpha) for name in modalities}
+    after = tables.weighted(graphs[fused], chosen.alpha) if fused else None
+    st.plotly_chart(
+        degree_change(before, after, first, marked, chosen.colours),
+        key="degrees",
+        theme=None,
+        config=plotly_config(f"degrees of {clip.name}", chosen.picture),
+        alt=tables.degree_sentence(before, after, marked),
+    )
+    st.caption(
+        f"Weighted degree of every unit, as in eq. 7: the sum of its relations of at least α = {chosen.alpha:.2f}, "
+        "itself included. Bars after fusion, lines before; hatched purple bars and diamonds are anomalous units."
+    )
+
+matrices, files = st.tabs(["As matrices", "Save"], key="below", on_change="rerun", bind="query-params")
+with matrices:
+    if matrices.open:
+        change = panels[-1].graph if panels[-1].difference else None
+        low, high = min(a for a, _ in ranges.values()), max(b for _, b in ranges.values())
+        st.plotly_chart(
+            relation_matrices(graphs, first, marked, chosen.colours, change, low, high),
+            key="matrices",
+            theme=None,
+            config=plotly_config(f"matrices of {clip.name}", chosen.picture),
+            alt=f"strengths between units {first} to {stop - 1} in {', '.join(map(shown, graphs))}, one matrix each",
+        )
+        st.caption("Every pair of units as a cell; diamonds at the edge mark anomalous units. Zooming one zooms all.")
+with files:
+    if files.open:
+        controls.save(chosen, clip, panels, places, marked, scores[first:stop], first, how.per_node)
