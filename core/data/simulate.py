@@ -37,7 +37,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 Picture = NDArray[np.uint8]
-Colour = tuple[float, float, float]  # red, green, blue, 0 to 255
+Colour = tuple[float | int, float | int, float | int]  # red, green, blue, 0 to 255
 Random = np.random.Generator
 
 WIDTH, HEIGHT, FPS = 320, 240, 12
@@ -1011,7 +1011,11 @@ def encode(pictures: Iterable[Picture], path: Path, quality: int = 30) -> int:
         stream = container.add_stream("libx264", rate=FPS)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         # one thread, or the bytes would depend on the machine's cores
-        stream.options = {"crf": str(quality), "preset": "medium", "threads": "1", "g": "160", "profile": "main"}
+        # and without macroblock trees, which came out differently from run to run (x264 core 165, seen)
+        stream.options = {
+            "crf": str(quality), "preset": "medium", "threads": "1", "g": "160", "profile": "main",
+            "x264-params": "mbtree=0",
+        }  # fmt: skip
         for picture in pictures:
             # converted here and not by the encoder's scaler, which may round differently on another processor
             planes = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2YUV_I420), np.uint8)
