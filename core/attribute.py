@@ -284,20 +284,23 @@ def parts_of(model: Fusion, inside: Opened) -> ScoreParts:
     head = model.head
     if not inside.graphs or not isinstance(head, RowHead):
         raise ValueError(f"{type(model).__name__} scores features, not graphs: it has no edges to explain")
-    graphs = read_graphs(model, inside)
-    steep = slopes(head, graphs)
     n = inside.units
+    if isinstance(model, Lego):
+        every, shape = weighted_terms(model, inside.graphs, inside.present)
+        every = rescaled_terms(every, model.config.rescale)
+        graphs = [every.sum(0)]
+    else:
+        graphs = read_graphs(model, inside)
+    steep = slopes(head, graphs)
     edges = sum(folded((graph * slope)[:, :n].mean(0), inside) for graph, slope in zip(graphs, steep, strict=True))
     assert isinstance(edges, Tensor)
     base = empty_score(head)
     terms = joint = None
     if isinstance(model, Lego):
-        every, shape = weighted_terms(model, inside.graphs, inside.present)
-        every = rescaled_terms(every, model.config.rescale)[:, :, :n]
-        each = folded((every * steep[0][:, :n]).mean(1), inside).transpose(0, 1)
+        each = folded((every[:, :, :n] * steep[0][:, :n]).mean(1), inside).transpose(0, 1)
         joint = each.reshape(n, *shape, n)
         terms = each.sum(-1).reshape(n, *shape)
-    scores = inside.scores.mean(0)[:n]
+    scores = inside.scores.mean(0)[:n].double()
     return ScoreParts(
         start=inside.start,
         stop=inside.stop,
@@ -306,7 +309,7 @@ def parts_of(model: Fusion, inside: Opened) -> ScoreParts:
         edges=array(edges),
         terms=None if terms is None else array(terms),
         joint=None if joint is None else array(joint),
-        gap=array(scores.double() - base - edges.sum(-1)),
+        gap=array(scores - base - edges.sum(-1)),
     )
 
 
@@ -339,7 +342,7 @@ class CaptumParts:
 def row_in_order(head: RowHead, rows: Float[Tensor, "*batch nodes"], node: int) -> Float[Tensor, "*batch nodes"]:
     """One node's row of a graph as the head reads it: `ordered(graph)[node]` without the other rows."""
     if head.order == "sorted":
-        return g.ordered(rows, "sorted")
+        return rows.sort(dim=-1, descending=True).values
     n = rows.shape[-1]
     places = g.ordered(torch.arange(n, device=rows.device).float().expand(n, n), head.order)[node].long()
     return rows[..., places]
@@ -455,10 +458,9 @@ def term_game(model: Lego, inside: Opened, node: int) -> tuple[Value, tuple[int,
             raw = (part @ flat).reshape(len(part), crops, n, n)
             if model.config.rescale == "standard":
                 rows = g.rescaled(raw, "standard")[..., node, :]
-            else:
-                whole = raw.reshape(len(part), 1, crops * n, n) if model.config.rescale == "batch" else raw
-                kind: g.Rescale = "none" if model.config.rescale == "none" else "graph"
-                rows = raw[..., node, :] / g.scale_of(whole, kind)[..., 0]
+            else:  # one row is read, so one is divided; every coalition is a batch of its own
+                scale = torch.vmap(lambda graph: g.scale_of(graph, model.config.rescale))(raw)
+                rows = raw[..., node, :] / scale[..., 0]
             found.append(row_scores(model.head, [rows], node).mean(-1))
         return torch.cat(found).double().cpu().numpy()
 
