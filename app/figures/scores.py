@@ -143,7 +143,7 @@ def roc_figure(
     """False-alarm rate against recall, and its numbers."""
     curve, axes = roc(scores, labels), ("false-alarm rate", "recall")
     points = (now.false_alarm_rate, now.recall), (best.false_alarm_rate, best.recall)
-    return operating_curve(curve, *points, axes, colours, [(0, 0), (1, 1)]), curve_table(curve, axes)
+    return operating_curve(curve, *points, axes, colours, [(0.0, 0.0), (1.0, 1.0)]), curve_table(curve, axes)
 
 
 def pr_figure(
@@ -153,7 +153,7 @@ def pr_figure(
     curve, axes = precision_recall(scores, labels), ("recall", "precision")
     share = float(labels.mean())
     points = (now.recall, now.precision), (best.recall, best.precision)
-    return operating_curve(curve, *points, axes, colours, [(0, share), (1, share)]), curve_table(curve, axes)
+    return operating_curve(curve, *points, axes, colours, [(0.0, share), (1.0, share)]), curve_table(curve, axes)
 
 
 def decision_facts(now: Decision, best: Decision, miss_price: float, hours: float, level: str) -> dict[str, str]:

@@ -18,7 +18,9 @@ with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
     level = st.segmented_control(
         "Judge", ["units", "frames"], default="units", required=True, key="level", bind="query-params"
     )
-    price = st.slider("A miss costs as much as … false alarms", 1, 100, 5, key="price", bind="query-params", width=360)
+    price = float(
+        st.slider("A miss costs as much as … false alarms", 1, 100, 5, key="price", bind="query-params", width=360)
+    )
 values, labels = (pooled if level == "units" else pooled_frames)(scores, clips)
 if not len(labels):
     st.info(f"Nobody labelled the {level} of these clips, so there is nothing to set the threshold against.")
@@ -71,7 +73,7 @@ with right:
     drawn, table = figures.cost_figure(values, labels, price, now, best, chosen.colours)
     draw(
         drawn,
-        f"What every threshold costs when a miss costs {price} false alarms; the star is the cheapest.",
+        f"What every threshold costs when a miss costs {price:.0f} false alarms; the star is the cheapest.",
         f"cost {now.cost(price):.0f} now, {best.cost(price):.0f} at the cheapest threshold {limit:.3f}",
         "cost",
         table=table,

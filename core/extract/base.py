@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -65,6 +65,7 @@ class Described:
     captions: tuple[Caption, ...] = ()
 
 
+@runtime_checkable
 class Extractor(Protocol):
     """Features of one modality. `words` says in a sentence what they are; `settings` is kept in the dataset."""
 
