@@ -6,6 +6,7 @@ read-only. Any visitor can clear the global cache, so nothing of value lives onl
 """
 
 import contextlib
+import copy
 import gc
 import logging
 import os
@@ -22,7 +23,7 @@ from streamlit import runtime
 
 from app.changes import Changes
 from app.figures.network import Layout, positions
-from core import infer
+from core import attribute, infer
 from core import runs as run_folders
 from core.clip import Clip
 from core.data.dataset import Dataset, read
@@ -341,27 +342,90 @@ def places(name: str, key: str, clip_name: str, index: int, layout: Layout) -> n
     return _places(*_stamps(name, key), name, key, clip_name, index, layout)
 
 
-def terms(name: str, key: str, clip_name: str, index: int, i: int, j: int, changes: str = "") -> np.ndarray | None:
-    """What every term of A adds to the raw edge i - j, in A's shape; None where the powers are not at hand."""
-    graphs, *_ = changed(name, key, changes)
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _changed_model(run_stamp: str, data_stamp: str, name: str, key: str, changes: str) -> Fusion:
+    graphs, *_ = _tuned(run_stamp, data_stamp, name, key)
     A = operator(graphs, changes)
-    if A is None or not graphs.stacks:
-        return None
-    before = sum(len(infer.spans(c.units, graphs.model.window)) for c in graphs.clips[: place(graphs, clip_name)])
-    share = A.clone()
-    for axis, stack in enumerate(graphs.stacks):
-        edge = torch.cat([torch.tensor([1.0 if i == j else 0.0]), stack[:, before + index, 0, i, j]])
-        share *= edge.reshape([-1 if at == axis else 1 for at in range(A.ndim)])
-    return infer.array(share)
+    other = copy.copy(graphs.model)  # shares every weight; only what `operator` answers is its own
+    other.operator = lambda: A  # type: ignore[assignment, return-value]
+    return other
 
 
-def initial_operator(name: str) -> np.ndarray | None:
-    """A as it was before training: drawn again from the run's seed, which gives the same numbers on every machine."""
+def changed_model(name: str, key: str, changes: str) -> Fusion:
+    """The trained fusion with A as changed, for explanations; `model` where nothing is changed."""
+    return _changed_model(*_stamps(name, key), name, key, changes) if changes else model(name)
+
+
+@st.cache_resource(max_entries=512, show_spinner=False)
+def _explanation(
+    run_stamp: str, data_stamp: str, name: str, key: str, clip_name: str, unit: int, changes: str
+) -> attribute.Explanation:
+    return attribute.explain(changed_model(name, key, changes), clip(key, clip_name), unit)
+
+
+def explanation(name: str, key: str, clip_name: str, unit: int, changes: str = "") -> attribute.Explanation:
+    """Parts of one unit's score, with A as changed."""
+    return _explanation(*_stamps(name, key), name, key, clip_name, unit, changes)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _shares(
+    run_stamp: str, data_stamp: str, name: str, key: str, clip_name: str, index: int, changes: str
+) -> attribute.TermShares:
+    return attribute.term_shares(changed_model(name, key, changes), clip(key, clip_name), index)
+
+
+def term_shares(name: str, key: str, clip_name: str, index: int, changes: str = "") -> attribute.TermShares:
+    """What each term of A adds to each edge of one window, with A as changed; `ValueError` without an operator."""
+    return _shares(*_stamps(name, key), name, key, clip_name, index, changes)
+
+
+@st.cache_resource(max_entries=512, show_spinner=False)
+def _what_if(
+    run_stamp: str, data_stamp: str, name: str, key: str, clip_name: str, unit: int, other: int | None, changes: str
+) -> tuple[attribute.WhatIf, ...]:
+    asked, about = changed_model(name, key, changes), clip(key, clip_name)
+    if other is not None:
+        return (attribute.cut_edge(asked, about, unit, other),)
+    found = [attribute.mute(asked, about, modality) for modality in asked.widths if len(asked.widths) > 1]
+    return (*found, *([attribute.drop_unit(asked, about, unit)] if about.units > 1 else []))
+
+
+def what_if(
+    name: str, key: str, clip_name: str, unit: int, other: int | None = None, changes: str = ""
+) -> tuple[attribute.WhatIf, ...]:
+    """The model run again without each modality and without the unit; with `other`, without that connection."""
+    return _what_if(*_stamps(name, key), name, key, clip_name, unit, other, changes)
+
+
+def trained_operator(name: str) -> np.ndarray:
+    """A as it was learned, after its gate; `ValueError` for a run without one."""
+    learned = model(name)
+    if not isinstance(learned, Lego):
+        raise ValueError(f"run {name!r} has no operator")
+    return infer.array(learned.operator())
+
+
+def changed_operator(name: str, key: str, changes: str) -> np.ndarray:
+    """A with the changes of one line of text in it."""
+    A = operator(tuned(name, key)[0], changes)
+    return trained_operator(name) if A is None else infer.array(A)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _initial(run_stamp: str, name: str) -> np.ndarray:
     found = run(name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(found.seed)
         drawn = run_folders.build(found.fusion, found.source.widths, found.config)
-    return infer.array(drawn.operator()) if isinstance(drawn, Lego) else None
+    if not isinstance(drawn, Lego):
+        raise ValueError(f"run {name!r} has no operator")
+    return infer.array(drawn.operator())
+
+
+def initial_operator(name: str) -> np.ndarray:
+    """A as it was before training: drawn again from the run's seed, with the same numbers on every machine."""
+    return _initial(_stamp(all_runs()[name] / "run.json"), name)
 
 
 def captions(key: str, clip_name: str, unit: int) -> dict[str, str]:

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 import streamlit as st
 
 from app import cache, selection
 from app.changes import Changes, Entry
 from app.figures import network
 from app.figures.network import Layout, Panel
+from app.figures.operator import power
 from app.figures.style import file_name, markdown_text
 from app.selection import Selection
 from core.clip import Clip
@@ -234,7 +236,8 @@ def metrics(chosen: Selection, changes: str) -> None:
             delta_arrow="off",
             border=True,
             width=WIDE,
-            help=f"Right and false alarms at the sidebar's threshold, of {calls[0].true_alarms + calls[0].misses} anomalous and "
+            height=TALL,
+            help=f"Alarms at the sidebar's threshold, of {calls[0].true_alarms + calls[0].misses} anomalous and "
             f"{calls[0].false_alarms + calls[0].true_rests} normal units. {FROM}",
         )
         _metric("Var. normal", now.variance_normal, then.variance_normal, 3, words.format("normal", ""), "off")
@@ -243,7 +246,7 @@ def metrics(chosen: Selection, changes: str) -> None:
         _metric("Var. anomalous", now.variance_anomalous, then.variance_anomalous, 3, text, "off")
 
 
-WIDE = 164  # pixels of a number's card: six stand side by side on a laptop
+WIDE, TALL = 164, 104  # pixels of a number's card: six stand side by side on a laptop
 FROM = "Below: the distance from A, α and k as they were trained."
 
 
@@ -260,8 +263,47 @@ def _metric(
         delta_color=colour,
         border=True,
         width=WIDE,
+        height=TALL,
         help=f"{words} {FROM}",
     )
+
+
+def pick_slice(names: Sequence[str], shape: tuple[int, ...]) -> tuple[int, ...]:
+    """With three and more modalities A is no table: which power of the others the table is shown for."""
+    rest = []
+    for axis in range(2, len(shape)):
+        chosen = st.segmented_control(
+            f"Power of {markdown_text(names[axis], 30)}",
+            range(shape[axis]),
+            default=min(1, shape[axis] - 1),
+            required=True,
+            key=f"slice-{axis}-{shape[axis]}",
+            bind="query-params",
+        )
+        rest.append(int(chosen or 0))
+    return tuple(rest)
+
+
+def edit(now: Changes, table: np.ndarray, axes: tuple[str, str], rest: tuple[int, ...]) -> None:
+    """The same table to type into: the keyboard's way to every entry."""
+    rows, columns = table.shape
+    frame = pd.DataFrame(
+        np.round(table.astype(float), 4),
+        index=[power(shown(axes[0], 20), row) for row in range(rows)],
+        columns=[f"{column}: {power(shown(axes[1], 20), column)}" for column in range(columns)],
+    )
+    key = f"edit {now} {rest}"  # another table, another widget: what was typed is in `now` by then
+
+    def typed() -> None:
+        new = now
+        for row, cells in st.session_state[key]["edited_rows"].items():
+            for name, value in cells.items():
+                if value is not None and np.isfinite(value):
+                    entry = (int(row), list(frame.columns).index(name), *rest)
+                    new = new.with_entry(entry, float(np.clip(value, -1e5, 1e5)))
+        change(new)
+
+    st.data_editor(frame, key=key, on_change=typed, width="stretch", alt="entries of A, to type into")
 
 
 # ---------------------------------------------------------------------------- files

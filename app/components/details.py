@@ -1,7 +1,6 @@
 """What lies behind one unit or one connection of a graph: its frames, words, neighbours and parts."""
 
 from collections.abc import Mapping
-from itertools import product
 
 import numpy as np
 import streamlit as st
@@ -12,7 +11,11 @@ from app.figures.graphs import shares
 from app.figures.operator import term_name
 from app.figures.style import markdown_text, plotly_config
 from app.selection import Selection
+from core.attribute import Explanation
 from core.clip import Clip
+from core.data.names import shown
+from core.fusion.base import Fusion
+from core.fusion.lego import Lego
 
 Graphs = Mapping[str, np.ndarray]
 
@@ -36,12 +39,31 @@ def frames(chosen: Selection, clip: Clip, unit: int, height: int = 72, columns: 
         st.caption(f"{markdown_text(modality)}: “{markdown_text(sentence, 300)}”")
 
 
-def unit(chosen: Selection, clip: Clip, graphs: Graphs, at: int, first: int, scores: np.ndarray) -> None:
-    """One unit: frames, score, and every other unit of its window by strength; a row picks the connection."""
+def unit(chosen: Selection, clip: Clip, graphs: Graphs, at: int, first: int, scores: np.ndarray, changes: str) -> None:
+    """One unit: frames, then every other unit of its window by strength, the parts of its score, and what if."""
+    run = chosen.run or ""
     frames(chosen, clip, at)
-    local = slice(first, first + len(next(iter(graphs.values()))))
-    truth = None if clip.labels is None else clip.labels.numpy()[local]
-    table = tables.neighbours(graphs, at - first, first, clip.seconds, scores[local], truth)
+    found = cache.explanation(run, chosen.dataset, clip.name, at, changes)
+    near, parts, what_if = st.tabs(
+        ["Neighbours", "Parts of its score", "What if"], key="about", on_change="rerun", bind="query-params"
+    )
+    with near:
+        if near.open:
+            _neighbours(clip, graphs, at, first, scores, found)
+    with parts:
+        if parts.open:
+            _parts(chosen, clip, at, found)
+    with what_if:
+        if what_if.open:
+            _what_if(chosen, clip, at, changes)
+
+
+def _neighbours(clip: Clip, graphs: Graphs, at: int, first: int, scores: np.ndarray, found: Explanation) -> None:
+    n = len(next(iter(graphs.values())))
+    truth = None if clip.labels is None else clip.labels.numpy()[first : first + n]
+    table = tables.neighbours(graphs, at - first, first, clip.seconds, scores[first : first + n], truth)
+    if found.edges is not None and found.start <= first < found.start + len(found.edges):
+        table.insert(len(table.columns) - 2, "part", found.edges[table["unit"].to_numpy() - found.start])
 
     def picked() -> None:
         row = selection.picked("neighbours")
@@ -56,51 +78,125 @@ def unit(chosen: Selection, clip: Clip, graphs: Graphs, at: int, first: int, sco
         hide_index=True,
         height=248,
         column_config={
-            **{name: st.column_config.NumberColumn(format="%.2f") for name in table.columns[2:-1]},
-            "from (s)": st.column_config.NumberColumn(format="%.2f"),
+            **{shown(name, 30): st.column_config.NumberColumn(format="%.2f") for name in graphs},
+            "unit": st.column_config.NumberColumn(width=40),
+            "from (s)": st.column_config.NumberColumn(format="%.2f", width=60),
             "score": st.column_config.NumberColumn(format="%.3f"),
+            "part": st.column_config.NumberColumn(format="%+.4f", help="What this relation adds to the unit's score"),
         },
         alt=f"the {len(table)} other units of the window by how strongly each is related to unit {at}",
     )
     st.caption("Most strongly related first, in the last graph. Select a row to look at that connection.")
 
 
+def _parts(chosen: Selection, clip: Clip, at: int, found: Explanation) -> None:
+    if found.terms is not None:
+        names = axis_names(cache.model(chosen.run or ""))
+        leading = found.leading_terms(8)
+        left, right = st.columns(2)
+        with left:
+            st.plotly_chart(
+                shares(
+                    [term_name(names, entry) for entry, _ in leading],
+                    np.array([part for _, part in leading]),
+                    chosen.colours,
+                    "part of the score, by term",
+                    total=found.score - found.base,
+                ),
+                key="parts",
+                theme=None,
+                config=plotly_config(f"parts of unit {at} of {clip.name}", chosen.picture),
+                alt=f"the {len(leading)} largest of {found.terms.size} terms' parts of the score of unit {at}",
+            )
+    else:
+        right = st.container()
+    with right:
+        st.plotly_chart(
+            shares(
+                list(found.modalities),
+                np.array(list(found.modalities.values())),
+                chosen.colours,
+                "part of the score, by modality",
+                total=found.score - found.unknown,
+            ),
+            key="by_modality",
+            theme=None,
+            config=plotly_config(f"modalities of unit {at} of {clip.name}", chosen.picture),
+            alt="; ".join(f"{shown(name)} {part:+.4f}" for name, part in found.modalities.items()),
+        )
+    terms = (
+        ""
+        if np.isnan(found.base)
+        else (
+            f"Terms and relations: {found.base:.4f} for a unit related to nothing, plus their parts (rounding "
+            f"{abs(found.gap):.0e}). "
+        )
+    )
+    st.caption(
+        f"The score {found.score:.4f} adds up exactly. {terms}By Shapley value: {found.unknown:.4f} when no "
+        f"modality is known, plus their parts (rounding {abs(found.gap_modalities):.0e}). "
+        "Red made the unit look more anomalous."
+    )
+
+
+def _what_if(chosen: Selection, clip: Clip, at: int, changes: str) -> None:
+    answers = cache.what_if(chosen.run or "", chosen.dataset, clip.name, at, changes=changes)
+    st.dataframe(
+        tables.what_if(answers, at), hide_index=True, column_config=WHAT_IF, alt="the model run again, changed"
+    )
+    st.caption("The model run again with one thing gone. Click a connection in a graph to see what cutting it does.")
+
+
+WHAT_IF = {
+    name: st.column_config.NumberColumn(format="%+.4f" if "change" in name else "%.4f")
+    for name in ("score before", "score after", "change", "largest change elsewhere")
+}
+
+
 def connection(
     chosen: Selection, clip: Clip, graphs: Graphs, pair: tuple[int, int], first: int, index: int, changes: str
 ) -> None:
-    """One connection: both units' frames, its strength in every graph, and what each term of A adds to it."""
+    """One connection: both units' frames, its strength in every graph, its terms, and the scores without it."""
+    run = chosen.run or ""
+    model = cache.model(run)
     i, j = sorted(pair)
     for column, end in zip(st.columns(2), (i, j), strict=True):
         with column:
             frames(chosen, clip, end, height=96, columns=4)
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, gap="small"):
         for name, graph in graphs.items():
-            st.metric(markdown_text(name), f"{graph[i - first, j - first]:.3f}".replace("-", "−"), border=True)
-    found = cache.terms(chosen.run or "", chosen.dataset, clip.name, index, i - first, j - first, changes)
-    if found is None:
-        return
-    names = list(cache.model(chosen.run or "").widths)
-    entries = [entry for entry in product(*map(range, found.shape)) if all(entry)]
-    entries = sorted(entries, key=lambda entry: -abs(found[entry]))[:12]
-    inner = found[(slice(1, None),) * found.ndim]
-    st.plotly_chart(
-        shares(
-            [f"A[{', '.join(map(str, entry))}]  {term_name(names, entry)}" for entry in entries],
-            np.array([found[entry] for entry in entries]),
-            chosen.colours,
-            "added to this connection, before rescaling",
-            total=float(found.sum()),
-        ),
-        key="terms",
-        theme=None,
-        config=plotly_config(f"terms of {clip.name} {i}-{j}", chosen.picture),
-        alt=f"the {len(entries)} largest of {inner.size} terms of connection {i} to {j}; together {found.sum():.4f}",
-    )
-    st.caption(
-        f"The fused strength is a weighted sum of products of powers, so these parts add up exactly. "
-        f"{'All' if len(entries) == inner.size else f'The {len(entries)} largest of'} {inner.size} terms; "
-        "terms with power 0 touch no connection between two units."
-    )
+            st.metric(markdown_text(name, 24), f"{graph[i - first, j - first]:.3f}", border=True, width=132)
+    if isinstance(model, Lego):
+        found = cache.term_shares(run, chosen.dataset, clip.name, index, changes)
+        of_edge = found.of_edge(i, j)
+        order = np.argsort(-np.abs(of_edge), axis=None, kind="stable")[:8]
+        entries = [tuple(int(part) for part in np.unravel_index(at, of_edge.shape)) for at in order]
+        st.plotly_chart(
+            shares(
+                [term_name(axis_names(model), entry) for entry in entries],
+                np.array([of_edge[entry] for entry in entries]),
+                chosen.colours,
+                "share of this fused relation, by term",
+                total=float(of_edge.sum()),
+            ),
+            key="terms",
+            theme=None,
+            config=plotly_config(f"terms of {clip.name} {i}-{j}", chosen.picture),
+            alt=f"{len(entries)} largest of {of_edge.size} terms of connection {i} to {j}; all: {of_edge.sum():.4f}",
+        )
+        st.caption(
+            f"The {len(entries)} largest of {of_edge.size} terms; all of them add up exactly (gap {found.gap:.0e})."
+        )
+    if model.window is not None:
+        (answer,) = cache.what_if(run, chosen.dataset, clip.name, i, j, changes)
+        st.dataframe(tables.cut(answer, (i, j)), hide_index=True, column_config=WHAT_IF, alt="scores without it")
+        st.caption("Without this connection in any modality's graph: the model run again.")
+
+
+def axis_names(model: Fusion) -> list[str]:
+    """What the axes of A stand for; with random pairs of many modalities, what is fused so far and the next one."""
+    axes = model.operator().ndim if isinstance(model, Lego) else len(model.widths)
+    return list(model.widths) if axes == len(model.widths) else ["fused so far", "next modality"]
 
 
 def unit_table(chosen: Selection, clip: Clip, graphs: Graphs, first: int, stop: int, scores: np.ndarray) -> None:
@@ -122,16 +218,32 @@ def unit_table(chosen: Selection, clip: Clip, graphs: Graphs, first: int, stop: 
         hide_index=True,
         height=430,
         column_config={
-            "unit": st.column_config.NumberColumn(width=40),
-            "from (s)": st.column_config.NumberColumn(format="%.2f", width=60),
-            "score": st.column_config.NumberColumn(format="%.3f", width=60),
-            "alarm": st.column_config.TextColumn(width=60),
-            "truth": st.column_config.TextColumn(width=70),
-            **{name: st.column_config.NumberColumn(name[2:], width=70, help="Degree") for name in table.columns[5:]},
+            "unit": st.column_config.NumberColumn(width=36),
+            "from (s)": st.column_config.NumberColumn(format="%.2f", width=52),
+            "score": st.column_config.NumberColumn(format="%.3f", width=52),
+            "alarm": st.column_config.TextColumn(width=46),
+            "truth": st.column_config.TextColumn(width=62),
+            **{name: st.column_config.NumberColumn(name[2:], width=60, help="Degree") for name in table.columns[5:]},
         },
         alt=f"score and degrees of units {first} to {stop - 1}",
     )
     st.caption(
         f"Last columns: the degree in each graph, how many other units are related by at least α = {chosen.alpha:.2f}. "
         "Select a row to pick the unit."
+    )
+
+
+def pick_other(first: int, stop: int, unit: int) -> int | None:
+    """The unit at a connection's other end, or None; the same choice as a click on a connection in the graphs."""
+    others = [at for at in range(first, stop) if at != unit]
+    if st.session_state.get("other") not in (None, *others):
+        st.session_state["other"] = None
+    return st.selectbox(
+        f"Connection of unit {unit} with",
+        others,
+        index=None,
+        key="other",
+        bind="query-params",
+        placeholder="no unit",
+        width=190,
     )

@@ -52,11 +52,11 @@ def positions(graphs: Sequence[Float[np.ndarray, "n n"]], layout: Layout, seed: 
         vectors *= np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(n)])  # eigh leaves the sign open
         places = vectors[:, [-1, -2]] * np.sqrt(np.maximum(values[[-1, -2]], 0))
     else:
-        i, j = candidates(union, max(3, min(8, n // 4)))
+        i, j = candidates(union, n - 1 if n <= 128 else 12)
         graph = nx.Graph()
         graph.add_nodes_from(range(n))
-        graph.add_weighted_edges_from(zip(i.tolist(), j.tolist(), (union[i, j] ** 2).tolist(), strict=True))
-        placed = nx.spring_layout(graph, seed=seed, iterations=80, k=1.6 / np.sqrt(n))
+        graph.add_weighted_edges_from(zip(i.tolist(), j.tolist(), (union[i, j] ** 3).tolist(), strict=True))
+        placed = nx.spring_layout(graph, seed=seed, iterations=100)
         places = np.array([placed[node] for node in range(n)])
     return _apart(places)
 

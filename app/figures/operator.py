@@ -1,10 +1,11 @@
 """The learned operator A: its weights, what training changed, and how much of it is one rank."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Shaped
 from plotly.subplots import make_subplots
 
 from app.figures.style import PRINTED, SIGNED, Colours, plotly_text
@@ -37,7 +38,7 @@ def operator_matrix(
     changed: Collection[tuple[int, int]] = (),
     top: float | None = None,
     title: str = "",
-    reach: int = 44,
+    reach: int = 56,
 ) -> go.Figure:
     """The weight of every pair of powers: rows are the first modality's, columns the second's; white is 0.
 
@@ -69,9 +70,9 @@ def operator_matrix(
         y=y.ravel(),
         mode="markers",
         showlegend=False,
-        marker={"symbol": "square", "size": reach, "color": colours.ink, "opacity": 0.01},
-        selected={"marker": {"opacity": 0.01}},
-        unselected={"marker": {"opacity": 0.01}},
+        marker={"symbol": "square", "size": reach, "color": colours.ink, "opacity": 0, "line": {"width": 0}},
+        selected={"marker": {"opacity": 0}},
+        unselected={"marker": {"opacity": 0}},
         customdata=np.stack([y.ravel(), x.ravel()], axis=1),
         text=[f"{value:+.4f}" for value in A.ravel()],
         hovertemplate=f"{a} to the power %{{y}}, {b} to the power %{{x}}<br>weight %{{text}}<extra></extra>",
@@ -90,35 +91,6 @@ def operator_matrix(
     return figure.update_layout(template=colours.template, height=80 + int(reach * 1.25 * rows), title=title)
 
 
-def learned_and_initial(
-    learned: Float[np.ndarray, "p q"], initial: Float[np.ndarray, "p q"], names: tuple[str, str], colours: Colours
-) -> go.Figure:
-    """A as it was drawn, as it was learned, and what training added, on one symmetric scale."""
-    parts = {"drawn before training": initial, "learned": learned, "learned − drawn": learned - initial}
-    top = max(_top(part) for part in parts.values())
-    figure = make_subplots(1, 3, subplot_titles=list(parts), horizontal_spacing=0.06)
-    for column, (title, part) in enumerate(parts.items(), start=1):
-        figure.add_heatmap(
-            z=part,
-            zmin=-top,
-            zmax=top,
-            zmid=0,
-            colorscale=SIGNED,
-            xgap=1,
-            ygap=1,
-            row=1,
-            col=column,
-            showscale=column == 3,
-            texttemplate="%{z:.2f}" if max(part.shape) <= PRINTED else None,
-            hovertemplate="row %{y}, column %{x}: %{z:+.3f}<extra>" + title + "</extra>",
-        )
-        figure.update_xaxes(title=f"power of {plotly_text(names[1])}", dtick=1, showgrid=False, row=1, col=column)
-        figure.update_yaxes(autorange="reversed", dtick=1, showgrid=False, row=1, col=column)
-    figure.update_yaxes(title=f"power of {plotly_text(names[0])}", row=1, col=1)
-    figure.update_layout(template=colours.template, height=80 + 46 * len(learned))
-    return figure.update_annotations(font={"size": 12, "color": colours.ink})
-
-
 def singular_values(
     learned: Float[np.ndarray, "p q"], initial: Float[np.ndarray, "p q"] | None, colours: Colours
 ) -> go.Figure:
@@ -132,8 +104,7 @@ def singular_values(
             name="learned",
             marker_color=colours.edge,
             text=[f"{value:.2f}" for value in values],
-            textposition="outside",
-            cliponaxis=False,
+            textposition="inside",
             hovertemplate="number %{x}: %{y:.3f}<extra>learned</extra>",
         )
     )
@@ -155,6 +126,95 @@ def singular_values(
         bargap=0.5,
     )
     return figure
+
+
+def term_matrices(
+    parts: Mapping[str, Float[np.ndarray, "p q"]], names: tuple[str, str], colours: Colours, apart: bool = True
+) -> go.Figure:
+    """What every term of A adds, one small matrix a question; each on its own symmetric scale if `apart`."""
+    figure = make_subplots(
+        1, len(parts), subplot_titles=[plotly_text(title, 60) for title in parts], horizontal_spacing=0.05
+    )
+    largest = max(_top(part) for part in parts.values())
+    for column, (title, part) in enumerate(parts.items(), start=1):
+        top = _top(part) if apart else largest
+        figure.add_heatmap(
+            z=part,
+            zmin=-top,
+            zmax=top,
+            zmid=0,
+            colorscale=SIGNED,
+            xgap=1,
+            ygap=1,
+            showscale=False,
+            texttemplate="%{z:.2g}" if max(part.shape) <= PRINTED else None,
+            hovertemplate="row %{y}, column %{x}: %{z:+.4f}<extra>" + plotly_text(title) + "</extra>",
+            row=1,
+            col=column,
+        )
+        figure.update_xaxes(title=f"power of {plotly_text(names[1])}", dtick=1, showgrid=False, row=1, col=column)
+        figure.update_yaxes(autorange="reversed", dtick=1, showgrid=False, row=1, col=column)
+    figure.update_yaxes(title=f"power of {plotly_text(names[0])}", row=1, col=1)
+    figure.update_layout(template=colours.template, height=90 + 40 * len(next(iter(parts.values()))))
+    return figure.update_annotations(font={"size": 12, "color": colours.ink})
+
+
+def score_change(
+    then: Float[np.ndarray, " n"],
+    now: Float[np.ndarray, " n"],
+    anomalous: Bool[np.ndarray, " n"] | None,
+    threshold: float,
+    colours: Colours,
+) -> go.Figure:
+    """A clip's scores with A as trained (dashed) and as changed, the alarm threshold, and labelled anomalies."""
+    units = np.arange(len(now))
+    figure = go.Figure()
+    figure.add_scatter(
+        x=units, y=then, name="as trained", mode="lines", line={"color": colours.quiet, "dash": "dash", "width": 1.5}
+    )
+    figure.add_scatter(x=units, y=now, name="as changed", mode="lines", line={"color": colours.edge, "width": 2})
+    if anomalous is not None:
+        figure.add_scatter(
+            x=units[anomalous],
+            y=now[anomalous],
+            name="labelled anomalous",
+            mode="markers",
+            marker={"symbol": "diamond", "size": 8, "color": colours.anomaly},
+        )
+    figure.add_hline(y=threshold, line={"color": colours.selected, "dash": "dot", "width": 1.5})
+    figure.update_traces(hovertemplate="unit %{x}: %{y:.3f}")
+    figure.update_layout(template=colours.template, height=230, xaxis_title="unit", yaxis_title="score")
+    return figure
+
+
+def plane(A: Shaped[np.ndarray, "p q *rest"], rest: Sequence[int]) -> Shaped[np.ndarray, "p q"]:
+    """The table of the first two modalities' powers at fixed powers of the others.
+
+    >>> plane(np.arange(8.0).reshape(2, 2, 2), (1,)).tolist()
+    [[1.0, 3.0], [5.0, 7.0]]
+    """
+    index: tuple[Any, ...] = (..., *rest)
+    return A[index]
+
+
+def unfolded(A: Float[np.ndarray, "p *rest"]) -> Float[np.ndarray, "p q"]:
+    """A as a matrix: the first modality's powers against all combinations of the others'."""
+    return np.asarray(A, dtype=float).reshape(len(A), -1)
+
+
+def training(
+    initial: Float[np.ndarray, "*shape"], learned: Float[np.ndarray, "*shape"]
+) -> dict[str, Float[np.ndarray, "*shape"]]:
+    """Before, after, and what training added."""
+    return {"drawn": initial, "learned": learned, "learned − drawn": learned - initial}
+
+
+def operator_sentence(A: Float[np.ndarray, "*shape"], names: Sequence[str]) -> str:
+    """The largest weights in words, for who cannot see the colours."""
+    order = np.argsort(-np.abs(A), axis=None, kind="stable")[:3]
+    places = [tuple(int(i) for i in np.unravel_index(at, A.shape)) for at in order]
+    said = ", ".join(f"{term_name(names, place)} {A[place]:+.3f}" for place in places)
+    return f"operator A, {' by '.join(map(str, A.shape))}; largest weights: {said}"
 
 
 def _top(A: Float[np.ndarray, "p q"]) -> float:

@@ -1,11 +1,12 @@
 """Tables beside the graphs: what a picture shows, as numbers that can be sorted, read aloud and saved."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
 
+from core.attribute import WhatIf
 from core.data.names import shown
 
 
@@ -126,3 +127,36 @@ def degree_sentence(
         + ([] if after is None else [("fused", after)])
     ]
     return "mean weighted degree of normal and of anomalous units: " + "; ".join(parts)
+
+
+def what_if(answers: Sequence[WhatIf], unit: int) -> pd.DataFrame:
+    """One row a change: what becomes of this unit's score, and the largest move of any other unit's."""
+    rows = []
+    for answer in answers:
+        others = np.delete(answer.delta, unit)
+        moved = others[np.isfinite(others)]
+        rows.append(
+            {
+                "what": shown(answer.what, 60),
+                "score before": answer.old[unit],
+                "score after": answer.new[unit],
+                "change": answer.delta[unit],
+                "largest change elsewhere": moved[np.abs(moved).argmax()] if moved.size else np.nan,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def cut(answer: WhatIf, pair: tuple[int, int]) -> pd.DataFrame:
+    """Both ends' scores with and without their connection."""
+    return pd.DataFrame(
+        [
+            {
+                "unit": unit,
+                "score before": answer.old[unit],
+                "score after": answer.new[unit],
+                "change": answer.delta[unit],
+            }
+            for unit in pair
+        ]
+    )

@@ -56,9 +56,12 @@ def clicked() -> None:
 
 
 unit = chosen.unit(clip)
-other = st.session_state.get("other")
-pair = (unit, other) if unit is not None and other is not None and other != unit and first <= other < stop else None
-picked = "" if unit is None or not first <= unit < stop else f"n{unit - first}"
+other = None
+if unit is not None:
+    with head:
+        other = details.pick_other(first, stop, unit)
+pair = (unit, other) if unit is not None and other is not None else None
+picked = "" if unit is None else f"n{unit - first}"
 if pair:
     picked = f"e{min(pair) - first}-{max(pair) - first}"
 relation_graphs(
@@ -95,19 +98,19 @@ if model.window is None:
 else:
     controls.metrics(chosen, changes)
 
-left, right = st.columns([6, 5], gap="medium")
+left, right = st.columns(2, gap="medium")
 with right:
     details.unit_table(chosen, clip, graphs, first, stop, scores)
 with left:
     if pair:
         details.connection(chosen, clip, graphs, pair, first, index, changes)
-    elif picked and unit is not None:
-        details.unit(chosen, clip, graphs, unit, first, scores)
+    elif unit is not None:
+        details.unit(chosen, clip, graphs, unit, first, scores, changes)
     else:
         st.caption(
             "Click a unit in a graph, a bar below it, or a row of the table: its frames and neighbours come here."
         )
-with left if not picked else st.container():
+with left if unit is None else st.container():
     before = {name: tables.weighted(graphs[name], chosen.alpha) for name in modalities}
     after = tables.weighted(graphs[fused], chosen.alpha) if fused else None
     st.plotly_chart(
