@@ -134,17 +134,17 @@ def instead(path: Path, found: str) -> str:
     """Why a path is no dataset to train or score, and what to do."""
     name = shown(path.name or str(path))
     if found == "missing":
-        return f"{name!r}: there is no such file or folder"
+        return f"'{name}': there is no such file or folder"
     if found in ("footage", "video"):
         return (
-            f"{name!r} holds {WORDS['footage'] if found == 'footage' else 'a video'}; "
+            f"'{name}' holds {WORDS['footage'] if found == 'footage' else 'a video'}; "
             f"extract it first: python -m core extract {name} OUT"
         )
     if found == "run":
-        return f"{name!r} is a run, not a dataset; give it as the run and a dataset beside it"
+        return f"'{name}' is a run, not a dataset; give it as the run and a dataset beside it"
     if found == "arrays":
-        return f"{name!r} is a single file of arrays; a folder of feature files is needed, one file a clip and modality"
-    return f"{name!r} holds no dataset.json, no feature files (.npy), no videos and no frames"
+        return f"'{name}' is a single file of arrays; a folder of feature files is needed, one file a clip and modality"
+    return f"'{name}' holds no dataset.json, no feature files (.npy), no videos and no frames"
 
 
 def check(path: Path, **options: Any) -> Report:
@@ -197,14 +197,14 @@ def _native(path: Path, name: str) -> Report:
         for part, names in parts.items():
             unknown = [entry for entry in names if entry not in index["clips"]]
             if unknown:
-                text = f"names {len(unknown)} unknown clips, first {shown(unknown[0])!r}"
+                text = f"names {len(unknown)} unknown clips, first '{shown(unknown[0])}'"
                 problems.append(Problem("error", text, f"split {shown(protocol, 30)}/{shown(part, 30)}"))
             if len(set(names)) < len(names):
                 text = f"names {len(names) - len(set(names))} clips twice"
                 problems.append(Problem("warning", text, f"split {shown(protocol, 30)}/{shown(part, 30)}"))
         both = set(parts.get("train", ())) & set(parts.get("test", ()))
         if both:
-            text = f"{len(both)} clips are in train and in test, first {shown(min(both))!r}"
+            text = f"{len(both)} clips are in train and in test, first '{shown(min(both))}'"
             problems.append(Problem("warning", text, f"split {shown(protocol, 30)}"))
     widths = {clip.name: clip.widths for clip in clips.values()}
     if len({tuple(w.items()) for w in widths.values()}) > 1:
@@ -287,7 +287,7 @@ def _footage(path: Path, name: str, given: Mapping[str, Any]) -> Report:
         for clip in collection.footage:
             count: int | None = None
             if clip.file is not None:
-                what = f"clip {shown(clip.name)!r}"
+                what = f"clip '{shown(clip.name)}'"
                 try:
                     facts = reader.read("video", clip.file, what, keep=False).facts
                 except RefusedError as refused:
@@ -301,14 +301,14 @@ def _footage(path: Path, name: str, given: Mapping[str, Any]) -> Report:
                 gaps = numbers[-1] - numbers[0] + 1 - len(numbers) if numbers else 0
                 if gaps > 0:
                     text = f"{gaps} of the numbers {numbers[0]} to {numbers[-1]} have no picture"
-                    problems.append(Problem("warning", text, f"clip {shown(clip.name)!r}"))
+                    problems.append(Problem("warning", text, f"clip '{shown(clip.name)}'"))
                 empty = [image.name for image in clip.images if not image.stat().st_size]
                 if empty:
-                    text = f"{len(empty)} pictures are empty files, first {shown(empty[0])!r}"
-                    problems.append(Problem("error", text, f"clip {shown(clip.name)!r}"))
+                    text = f"{len(empty)} pictures are empty files, first '{shown(empty[0])}'"
+                    problems.append(Problem("error", text, f"clip '{shown(clip.name)}'"))
             if clip.truth and clip.truth[-1][1] > count:
                 text = f"has {count} frames, its truth reaches frame {clip.truth[-1][1]}"
-                problems.append(Problem("error", text, f"clip {shown(clip.name)!r}"))
+                problems.append(Problem("error", text, f"clip '{shown(clip.name)}'"))
             total += count
     contents.append(f"to train or score it, extract it first: python -m core extract {shown(name)} OUT")
     problems += [Problem("note", note) for note in collection.notes]
@@ -353,7 +353,7 @@ def _run(path: Path, name: str) -> Report:
 
 
 def _video(path: Path, name: str) -> Report:
-    what = f"file {shown(name)!r}"
+    what = f"file '{shown(name)}'"
     facts = guard.video(path, what=what)
     size = " and ".join(f"{w} x {h}" for w, h in facts["sizes"])
     return Report(
@@ -372,7 +372,7 @@ def _video(path: Path, name: str) -> Report:
 
 
 def _arrays(path: Path, name: str, pickles: bool) -> Report:
-    what = f"file {shown(name)!r}"
+    what = f"file '{shown(name)}'"
     problems: list[Problem] = []
     contents = []
     with guard.Reader(pickles=pickles) as reader:
@@ -442,13 +442,13 @@ def _zero_rows(clips: Mapping[str, Clip]) -> list[Problem]:
             if not bool(rows.any(-1).all()):
                 found.setdefault(modality, []).append(clip.name)
     return [
-        Problem("note", f"{len(names)} clips have all-zero rows in {shown(m)!r}, first {shown(names[0])!r}")
+        Problem("note", f"{len(names)} clips have all-zero rows in '{shown(m)}', first '{shown(names[0])}'")
         for m, names in found.items()
     ]
 
 
 def _sum(path: Path, relative: str, stated: Any) -> list[Problem]:
-    what = f"file {shown(relative, 160)!r}"
+    what = f"file '{shown(relative, 160)}'"
     try:
         total = hashlib.sha256()
         with opened(inside(path, relative, "file"), 1 << 40, what)[0] as stream:

@@ -56,7 +56,7 @@ class Caps:
     address: int = 24 << 30
     file: int = 3 << 30
     cpu: int = 60
-    wall: float = 120.0
+    wall: int = 120
 
 
 CAPS = Caps()
@@ -78,9 +78,9 @@ def kind_of(path: Path) -> str:
     kind = KINDS.get(path.suffix.lower())
     if kind is None:
         known = ", ".join(KINDS)
-        raise RefusedError(f"file {shown(path.name)!r} has none of the endings that are read: {known}")
+        raise RefusedError(f"file '{shown(path.name)}' has none of the endings that are read: {known}")
     if kind == "pickle":
-        stream, _ = opened(path, CAPS.bytes, f"file {shown(path.name)!r}")
+        stream, _ = opened(path, CAPS.bytes, f"file '{shown(path.name)}'")
         with stream:
             kind = "pt" if stream.read(4) == b"PK\x03\x04" else "pickle"
     return kind
@@ -137,7 +137,7 @@ class Reader:
 
     def read(self, kind: str, path: Path, what: str | None = None, *, keep: bool = True) -> Contents:
         """Arrays and facts of one file. Errors: `RefusedError`."""
-        what = what or f"file {shown(path.name)!r}"
+        what = what or f"file '{shown(path.name)}'"
         if kind == "pickle" and not self.pickles:
             raise RefusedError(
                 f"{what} is a pickle, which can run code when opened and is not read unless asked for; "

@@ -52,12 +52,12 @@ def read_npz(path: str, what: str, cap: int) -> Answer:
     with stream, _zip(stream, what) as archive:
         for member in _members(archive, what, cap):
             if not member.filename.endswith(".npy"):
-                raise RefusedError(f"{what}: member {shown(member.filename)!r} is no array (.npy)")
+                raise RefusedError(f"{what}: member '{shown(member.filename)}' is no array (.npy)")
             name = member.filename.removesuffix(".npy")
             with archive.open(member) as source:
-                arrays[name] = npy.read(source, member.file_size, f"{what}: member {shown(name)!r}", cap)
+                arrays[name] = npy.read(source, member.file_size, f"{what}: member '{shown(name)}'", cap)
                 if source.read(1):
-                    raise RefusedError(f"{what}: member {shown(name)!r} is longer than the directory says")
+                    raise RefusedError(f"{what}: member '{shown(name)}' is longer than the directory says")
     return arrays, {}
 
 
@@ -77,7 +77,7 @@ def _members(archive: zipfile.ZipFile, what: str, cap: int, stored: bool = False
     total = 0
     for member in found:
         name = member.filename
-        where = f"{what}: member {shown(name)!r}"
+        where = f"{what}: member '{shown(name)}'"
         if name in seen:
             raise RefusedError(f"{where} is there twice")
         seen.add(name)
@@ -133,7 +133,7 @@ def read_pt(path: str, what: str, cap: int) -> Answer:
         raise RefusedError(f"{what} holds no tensors")
     total = 0
     for name, tensor in looked.items():
-        where = f"{what}: tensor {shown(name)!r}"
+        where = f"{what}: tensor '{shown(name)}'"
         if tensor.layout is not torch.strided or tensor.is_quantized:
             raise RefusedError(f"{where} is sparse or quantized; plain dense tensors are read")
         if tensor.is_complex():
@@ -146,7 +146,7 @@ def read_pt(path: str, what: str, cap: int) -> Answer:
     arrays = {}
     for name, tensor in _flat(load("cpu"), torch.Tensor, what):
         if tensor.device.type != "cpu":
-            raise RefusedError(f"{what}: tensor {shown(name)!r} has no data")
+            raise RefusedError(f"{what}: tensor '{shown(name)}' has no data")
         plain = tensor.detach()
         arrays[name] = (plain.float() if plain.dtype in (torch.bfloat16, torch.float16) else plain).numpy()
     return arrays, {}
@@ -203,7 +203,7 @@ class _Unpickler(pickle.Unpickler):
 
 def _latin1(text: str, coding: str) -> bytes:
     if coding not in ("latin1", "latin-1"):
-        raise RefusedError(f"encodes text as {shown(coding, 20)!r}")
+        raise RefusedError(f"encodes text as '{shown(coding, 20)}'")
     return text.encode("latin1")
 
 
@@ -268,7 +268,7 @@ def read_h5(path: str, what: str, cap: int) -> Answer:
     total = 0
     try:
         for name, data in _h5_datasets(h5py, h5py.h5g.open(file, b"/"), what):
-            where = f"{what}: dataset {shown(name)!r}"
+            where = f"{what}: dataset '{shown(name)}'"
             need = _h5_checked(h5py, data, where)
             total += need
             if total > cap or need > RATIO * max(size, 1024):
@@ -299,11 +299,11 @@ def _h5_datasets(h5py: Any, root: Any, what: str) -> Iterator[tuple[str, Any]]:
             key = group.get_objname_by_idx(link)
             name = f"{prefix}{key.decode('utf-8', 'replace')}"
             if "." in key.decode("utf-8", "replace").split("/"):
-                raise RefusedError(f"{what}: link {shown(name)!r} has a name that is not let in")
+                raise RefusedError(f"{what}: link '{shown(name)}' has a name that is not let in")
             kind = group.links.get_info(key).type
             if kind != h5py.h5l.TYPE_HARD:
                 word = {h5py.h5l.TYPE_SOFT: "a soft link", h5py.h5l.TYPE_EXTERNAL: "a link to another file"}
-                raise RefusedError(f"{what}: {shown(name)!r} is {word.get(kind, 'a foreign link')}, not followed")
+                raise RefusedError(f"{what}: '{shown(name)}' is {word.get(kind, 'a foreign link')}, not followed")
             thing = h5py.h5o.open(group, key)
             place = _h5_place(h5py, thing)
             if place in seen:
@@ -314,7 +314,7 @@ def _h5_datasets(h5py: Any, root: Any, what: str) -> Iterator[tuple[str, Any]]:
             elif isinstance(thing, h5py.h5d.DatasetID):
                 yield name, thing
             else:
-                raise RefusedError(f"{what}: {shown(name)!r} is neither group nor dataset")
+                raise RefusedError(f"{what}: '{shown(name)}' is neither group nor dataset")
 
 
 def _h5_place(h5py: Any, thing: Any) -> Any:

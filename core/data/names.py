@@ -39,13 +39,13 @@ def check_name(name: object, what: str) -> str:
         raise RefusedError(f"a {what} has no name")
     if len(name.encode("utf-8", "surrogatepass")) > 200:
         raise RefusedError(
-            f"the {what} name {shown(name, 40)!r} has {len(name)} characters; at most 200 bytes are taken"
+            f"the {what} name '{shown(name, 40)}' has {len(name)} characters; at most 200 bytes are taken"
         )
     hidden = [c for c in name if unicodedata.category(c) in UNSEEN]
     if hidden:
         raise RefusedError(f"the {what} name '{shown(name, 40)}' holds control or invisible characters; rename it")
     if "/" in name or "\\" in name or name in {".", ".."}:
-        raise RefusedError(f"the {what} name {shown(name, 40)!r} is a path; a name without / and \\ is needed")
+        raise RefusedError(f"the {what} name '{shown(name, 40)}' is a path; a name without / and \\ is needed")
     return name
 
 

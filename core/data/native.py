@@ -67,11 +67,11 @@ def read_clip(path: Path, index: Mapping[str, Any], name: str, entry: Mapping[st
     for modality, described in index["modalities"].items():
         relative = f"features/{modality}/{name}.npy"
         array = _array(path, relative, index["files"])
-        rows.crop_axis(array.shape, f"file {shown(relative)!r}")
+        rows.crop_axis(array.shape, f"file '{shown(relative)}'")
         features[modality] = rows.to_rows(array, 1 if array.ndim == 3 else None, name, modality)
         if array.shape[-1] != described["width"]:
             raise ValueError(
-                f"clip {shown(name)!r}: modality {shown(modality)!r} is {array.shape[-1]} wide, "
+                f"clip '{shown(name)}': modality '{shown(modality)}' is {array.shape[-1]} wide, "
                 f"dataset.json says {described['width']}"
             )
     features, note = rows.cut(features, name)
@@ -80,7 +80,7 @@ def read_clip(path: Path, index: Mapping[str, Any], name: str, entry: Mapping[st
     _frames_fit(frames, units, per_unit, name)
     video = inside(path, entry["video"], "video") if entry["video"] is not None else None
     if video is not None and not video.is_file():
-        note = " ".join(filter(None, [note, f"clip {shown(name)!r}: its video is not there"]))
+        note = " ".join(filter(None, [note, f"clip '{shown(name)}': its video is not there"]))
         video = None
     clip = Clip(
         name=name,
@@ -132,9 +132,9 @@ def load_index(path: Path) -> dict[str, Any]:
     }
     for modality, entry in _of(found.get("modalities"), dict, "modalities").items():
         check_name(modality, "modality")
-        entry = _of(entry, dict, f"modality {shown(modality)!r}")
+        entry = _of(entry, dict, f"modality '{shown(modality)}'")
         index["modalities"][modality] = {
-            "width": _whole(entry.get("width"), f"modality {shown(modality)!r}: width", 1, 1 << 20),
+            "width": _whole(entry.get("width"), f"modality '{shown(modality)}': width", 1, 1 << 20),
             "extractor": _text(entry.get("extractor", ""), "extractor"),
             "settings": _of(entry.get("settings", {}), dict, "settings"),
         }
@@ -142,11 +142,11 @@ def load_index(path: Path) -> dict[str, Any]:
         check_name(protocol, "split")
         index["splits"][protocol] = {
             check_name(part, "split"): [_text(name, "splits") for name in _of(names, list, "splits")]
-            for part, names in _of(parts, dict, f"split {shown(protocol)!r}").items()
+            for part, names in _of(parts, dict, f"split '{shown(protocol)}'").items()
         }
     for name, entry in _of(found.get("clips"), dict, "clips").items():
         check_name(name, "clip")
-        index["clips"][name] = _clip_entry(name, _of(entry, dict, f"clip {shown(name)!r}"))
+        index["clips"][name] = _clip_entry(name, _of(entry, dict, f"clip '{shown(name)}'"))
     if not index["clips"] or not index["modalities"]:
         raise RefusedError(f"dataset.json names {len(index['clips'])} clips and {len(index['modalities'])} modalities")
     return index
@@ -236,7 +236,7 @@ def _described(clip: Clip) -> dict[str, Any]:
 def _frames_fit(frames: int | None, units: int, per_unit: int, name: str) -> None:
     if frames is not None and abs(units - frames / per_unit) > 1:
         raise ValueError(
-            f"clip {shown(name)!r}: {frames} frames are {frames / per_unit:g} units of {per_unit}, "
+            f"clip '{shown(name)}': {frames} frames are {frames / per_unit:g} units of {per_unit}, "
             f"but its features have {units}"
         )
 
@@ -252,12 +252,12 @@ def _on_disk(values: Tensor, clip: Clip, modality: str, half: bool) -> np.ndarra
         return array.astype(np.float32)
     small = array.astype(np.float32).clip(-65504, 65504).astype(np.float16)
     if np.abs(array).max() > 65504:
-        raise ValueError(f"clip {shown(clip.name)!r}: modality {shown(modality)!r} does not fit float16 (over 65504)")
+        raise ValueError(f"clip '{shown(clip.name)}': modality '{shown(modality)}' does not fit float16 (over 65504)")
     return small
 
 
 def _array(path: Path, relative: str, sums: Mapping[str, Any] | None) -> np.ndarray:
-    what = f"file {shown(relative, 160)!r}"
+    what = f"file '{shown(relative, 160)}'"
     stream, size = opened(inside(path, relative, "file"), LARGEST_FEATURE, what)
     with stream:
         array = npy.read(stream, size, what, LARGEST_FEATURE)
@@ -273,7 +273,7 @@ def _array(path: Path, relative: str, sums: Mapping[str, Any] | None) -> np.ndar
 
 
 def _clip_entry(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
-    where = f"clip {shown(name)!r}"
+    where = f"clip '{shown(name)}'"
     frames, truth, anomalous = entry.get("frames"), entry.get("truth"), entry.get("anomalous")
     video = entry.get("video")
     if frames is not None:
@@ -312,7 +312,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
-        raise RefusedError(f"dataset.json names {shown(twice)!r} twice in one place")
+        raise RefusedError(f"dataset.json names '{shown(twice)}' twice in one place")
     return found
 
 

@@ -7,7 +7,7 @@ Runs inside the guarded child too, so it needs nothing but numpy and the standar
 import ast
 import io
 import math
-from typing import IO
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -21,7 +21,16 @@ KINDS = {"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"}
 AXES = 4
 
 
-def header(source: IO[bytes], what: str) -> tuple[np.dtype, bool, tuple[int, ...]]:
+@runtime_checkable
+class Source(Protocol):
+    """A file, a member of an archive or bytes in memory, open for reading."""
+
+    def read(self, count: int, /) -> bytes: ...
+
+    def tell(self) -> int: ...
+
+
+def header(source: Source, what: str) -> tuple[np.dtype, bool, tuple[int, ...]]:
     """Type, column order and shape from the header; the source then stands at the first number.
 
     Errors: `RefusedError` for anything but the plain header of an array of plain numbers.
@@ -49,17 +58,17 @@ def header(source: IO[bytes], what: str) -> tuple[np.dtype, bool, tuple[int, ...
     if isinstance(kind, str) and kind.lstrip("|<>=") == "O":
         raise RefusedError(f"{what} holds Python objects, which are not opened; save it as float32")
     if not isinstance(kind, str) or kind[:1] not in "|<>=" or kind[1:] not in KINDS:
-        raise RefusedError(f"{what} holds values of type {shown(kind, 20)!r}; numbers (float, int, bool) are needed")
+        raise RefusedError(f"{what} holds values of type '{shown(kind, 20)}'; numbers (float, int, bool) are needed")
     if not isinstance(order, bool):
         raise RefusedError(f"{what} has a header whose fortran_order is neither True nor False")
     if not (
-        isinstance(shape, tuple) and len(shape) <= AXES and all(type(n) is int and 0 <= n < 1 << 40 for n in shape)
+        isinstance(shape, tuple) and len(shape) <= AXES and all(type(n) is int and 0 <= n < 1 << 62 for n in shape)
     ):
         raise RefusedError(f"{what} has shape {shown(shape, 60)}; up to {AXES} axes of whole numbers are read")
     return np.dtype(kind), order, shape
 
 
-def read(source: IO[bytes], size: int, what: str, cap: int = 1 << 30) -> np.ndarray:
+def read(source: Source, size: int, what: str, cap: int = 1 << 30) -> np.ndarray:
     """The array in `source`, which holds `size` bytes in all; native byte order, C order.
 
     Errors: `RefusedError` when the header promises more or fewer bytes than are there, or more than `cap`.

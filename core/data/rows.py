@@ -37,7 +37,7 @@ def to_rows(array: np.ndarray, axis: int | None, clip: str, modality: str) -> Te
     """
     if axis == 1:
         array = np.moveaxis(array, 1, 0)
-    where = f"clip {shown(clip)!r}: modality {shown(modality)!r}"
+    where = f"clip '{shown(clip)}': modality '{shown(modality)}'"
     if 0 in array.shape:
         raise RefusedError(f"{where} has shape {array.shape}: there is nothing in it")
     if array.dtype.kind == "f":
@@ -63,6 +63,6 @@ def cut(features: Mapping[str, Tensor], clip: str) -> tuple[dict[str, Tensor], s
         return dict(features), None
     listed = ", ".join(f"{shown(name, 40)} {units}" for name, units in lengths.items())
     if high - low > 1:
-        raise RefusedError(f"clip {shown(clip)!r}: unit counts differ by {high - low}: {listed}; at most 1 is cut")
-    note = f"clip {shown(clip)!r}: unit counts differ by one ({listed}); cut to {low}"
+        raise RefusedError(f"clip '{shown(clip)}': unit counts differ by {high - low}: {listed}; at most 1 is cut")
+    note = f"clip '{shown(clip)}': unit counts differ by one ({listed}); cut to {low}"
     return {name: rows[..., :low, :].contiguous() for name, rows in features.items()}, note

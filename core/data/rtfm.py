@@ -60,27 +60,6 @@ class Options:
     frames_per_unit: int = 16
     shift: int = 0
 
-    def __post_init__(self) -> None:
-        for name, kind in (("train", str), ("test", str), ("truth", str)):
-            value = getattr(self, name)
-            if value is not None and not isinstance(value, kind):
-                raise RefusedError(f"option {name} is {shown(repr(value), 40)}; a path is needed")
-        counts = isinstance(self.anomalous, Mapping) and all(
-            part in ("train", "test") and type(count) is int and count >= 0 for part, count in self.anomalous.items()
-        )
-        if not counts:
-            raise RefusedError(f"option anomalous is {shown(self.anomalous, 60)}; counts for train or test are needed")
-        if not isinstance(self.modalities, Mapping) or not all(isinstance(v, str) for v in self.modalities.values()):
-            raise RefusedError(f"option modalities is {shown(self.modalities, 60)}; names with endings are needed")
-        if self.crops not in ("all", "mean"):
-            raise RefusedError(f"option crops is {shown(self.crops, 20)!r}; 'all' or 'mean' is needed")
-        if self.fps is not None and not (type(self.fps) in (int, float) and 0 < self.fps <= 10_000):
-            raise RefusedError(f"option fps is {shown(self.fps, 20)}; a number above 0 is needed")
-        if type(self.frames_per_unit) is not int or not 1 <= self.frames_per_unit <= 10_000:
-            raise RefusedError(f"option frames_per_unit is {shown(self.frames_per_unit, 20)}; 1 to 10000 is needed")
-        if type(self.shift) is not int or abs(self.shift) > 1000:
-            raise RefusedError(f"option shift is {shown(self.shift, 20)}; a whole number of frames is needed")
-
 
 @dataclass(frozen=True)
 class Source:
@@ -206,10 +185,39 @@ def sidecar(root: Path, found: list[Problem]) -> Options:
 def options(given: Mapping[str, Any]) -> Options:
     """Options from words and literals. Errors: `RefusedError` naming the unknown or unusable one."""
     known = {entry.name for entry in fields(Options)}
-    for name in given:
+    for name, value in given.items():
         if name not in known:
-            raise RefusedError(f"there is no option {shown(name, 40)!r}; there are {', '.join(sorted(known))}")
-    return Options(**given)
+            raise RefusedError(f"there is no option '{shown(name, 40)}'; there are {', '.join(sorted(known))}")
+        needed = _unusable(name, value)
+        if needed:
+            raise RefusedError(f"option {name} is {shown(repr(value), 60)}; {needed} is needed")
+    numbers = {"fps": float(given["fps"])} if given.get("fps") is not None else {}
+    return Options(**{**given, **numbers})
+
+
+def _unusable(name: str, value: Any) -> str:
+    """What an option should have been; "" when it is that."""
+    whole = type(value) is int
+    if name in ("train", "test", "truth"):
+        return "" if value is None or isinstance(value, str) else "a path below the folder"
+    if name == "anomalous":
+        good = isinstance(value, dict) and all(
+            part in ("train", "test") and type(count) is int and count >= 0 for part, count in value.items()
+        )
+        return "" if good else "a count for train or test"
+    if name == "modalities":
+        good = isinstance(value, dict) and all(isinstance(v, str) and v for pair in value.items() for v in pair)
+        return "" if good else "a name with an ending of its files"
+    if name == "by_name":
+        return "" if isinstance(value, bool) else "true or false"
+    if name == "crops":
+        return "" if value in ("all", "mean") else "'all' or 'mean'"
+    if name == "fps":
+        good = value is None or (type(value) in (int, float) and 0 < value <= 10_000)
+        return "" if good else "a number above 0, to 10000,"
+    if name == "frames_per_unit":
+        return "" if whole and 1 <= value <= 10_000 else "a whole number 1..10000"
+    return "" if whole and abs(value) <= 1000 else "a whole number of frames"
 
 
 def survey(root: Path, given: Options, found: list[Problem]) -> Survey:
@@ -250,7 +258,7 @@ def survey(root: Path, given: Options, found: list[Problem]) -> Survey:
             found.append(
                 Problem(
                     "error",
-                    f"has two files for {shown(modality)!r}: {shown(other, 120)!r} and {shown(relative, 120)!r}",
+                    f"has two files for '{shown(modality)}': '{shown(other, 120)}' and '{shown(relative, 120)}'",
                     _clip(clip),
                     "keep one of them below the folder",
                 )
@@ -262,7 +270,7 @@ def survey(root: Path, given: Options, found: list[Problem]) -> Survey:
         missing = sorted(set(range(max(files) + 1)) - set(files))
         if missing:
             numbers = ", ".join(map(str, missing))
-            found.append(Problem("error", f"{shown(modality)!r} has no file for crop {numbers}", _clip(clip)))
+            found.append(Problem("error", f"'{shown(modality)}' has no file for crop {numbers}", _clip(clip)))
             continue
         ordered = tuple(files[place] for place in sorted(files))
         result.sources.setdefault(modality, {})[clip] = Source(ordered, by_crop=True)
@@ -362,7 +370,7 @@ def _modality_order(given: Options) -> Any:
 
 
 def _clip(name: str) -> str:
-    return f"clip {shown(name)!r}"
+    return f"clip '{shown(name)}'"
 
 
 # --- lists ----------------------------------------------------------------------------------------------------
@@ -382,7 +390,7 @@ def _parts(
     for part, relative in chosen.items():
         if relative is None:
             continue
-        what = f"list {shown(relative, 120)!r}"
+        what = f"list '{shown(relative, 120)}'"
         try:
             read_ = lists.read(inside(root, relative, f"the {part} list"), what)
         except RefusedError as refused:
@@ -413,7 +421,7 @@ def _parts(
         found.append(Problem("note", f"{sum(flags)} of {len(flags)} clips are anomalous by {how}", what))
     both = sorted(set(lines.get("train", ())) & set(lines.get("test", ())))
     if both:
-        found.append(Problem("warning", f"{len(both)} clips are in both lists, first {shown(both[0])!r}"))
+        found.append(Problem("warning", f"{len(both)} clips are in both lists, first '{shown(both[0])}'"))
     return lines, known, " and ".join(dict.fromkeys(ways))
 
 
@@ -487,7 +495,7 @@ def _resolve(
             clips.append(meant[0])
             kept.append(line)
         elif not re.search(r"__\d{1,2}(\.npy)?$", line.name):
-            found.append(Problem("error", f"clip {shown(meant[0])!r} is listed a second time", where))
+            found.append(Problem("error", f"clip '{shown(meant[0])}' is listed a second time", where))
     return clips, kept
 
 
@@ -521,12 +529,12 @@ def _features(
     for modality, clips in found_files.sources.items():
         unlisted = [name for name in clips if name not in features]
         if unlisted:
-            text = f"{len(unlisted)} of {len(clips)} clips of {shown(modality)!r} are in no list; left out"
+            text = f"{len(unlisted)} of {len(clips)} clips of '{shown(modality)}' are in no list; left out"
             found.append(Problem("note", text))
         missing = [name for name in wanted if name not in clips]
         if missing:
-            listed = ", ".join(repr(shown(name, 40)) for name in missing[:5]) + (", …" if len(missing) > 5 else "")
-            found.append(Problem("error", f"{len(missing)} clips have no {shown(modality)!r} file: {listed}"))
+            listed = ", ".join(f"'{shown(name, 40)}'" for name in missing[:5]) + (", …" if len(missing) > 5 else "")
+            found.append(Problem("error", f"{len(missing)} clips have no '{shown(modality)}' file: {listed}"))
         shapes[modality] = {}
         for name in wanted:
             if name in clips:
@@ -560,7 +568,7 @@ def _features(
             _same_width(modality, features, found)
             zero = [n for n in wanted if modality in features[n] and not bool(features[n][modality].any(-1).all())]
             if zero:
-                text = f"{len(zero)} clips have all-zero rows in {shown(modality)!r}, first {shown(zero[0])!r}"
+                text = f"{len(zero)} clips have all-zero rows in '{shown(modality)}', first '{shown(zero[0])}'"
                 found.append(Problem("warning", text))
     return features, shapes
 
@@ -569,7 +577,7 @@ def _shape(root: Path, source: Source) -> tuple[int, ...]:
     """Shape of a clip's array by headers alone; crops come first when each has its own file."""
     shapes = []
     for relative in source.files:
-        what = f"file {shown(relative, 160)!r}"
+        what = f"file '{shown(relative, 160)}'"
         stream, _ = opened(inside(root, relative, "file"), guard.CAPS.bytes, what)
         with stream:
             shapes.append(npy.header(stream, what)[2])
@@ -582,7 +590,7 @@ def _shape(root: Path, source: Source) -> tuple[int, ...]:
 def _array(root: Path, reader: guard.Reader, source: Source) -> np.ndarray:
     """The array of one clip as it lies on disk; one file a crop is stacked, crops first."""
     parts = [
-        reader.read("npy", inside(root, relative, "file"), f"file {shown(relative, 160)!r}").arrays[guard.ONLY]
+        reader.read("npy", inside(root, relative, "file"), f"file '{shown(relative, 160)}'").arrays[guard.ONLY]
         for relative in source.files
     ]
     return np.stack(parts) if source.by_crop else parts[0]
@@ -596,11 +604,11 @@ def common_axis(shapes: Sequence[tuple[int, ...]], modality: str) -> tuple[int, 
     steady = [axis for axis in (1, 0) if len({s[axis] for s in cubes}) == 1 and cubes[0][axis] in (1, *rows.CROPS)]
     if steady:
         if len(steady) == 2:
-            text = f"both first axes of {shown(modality)!r} could be crops {cubes[0]}; read as (units, crops, width)"
+            text = f"both first axes of '{shown(modality)}' could be crops {cubes[0]}; read as (units, crops, width)"
             return 1, [Problem("warning", text)]
         return steady[0], []
     sizes = sorted({shape[:2] for shape in cubes})[:4]
-    text = f"no axis of {shown(modality)!r} is 5 or 10 crops in every file; first axes are {sizes}"
+    text = f"no axis of '{shown(modality)}' is 5 or 10 crops in every file; first axes are {sizes}"
     return 1, [Problem("error", text, fix="save it as (units, crops, width) with the same number of crops everywhere")]
 
 
@@ -616,7 +624,7 @@ def _same_width(modality: str, features: Mapping[str, Mapping[str, Tensor]], fou
                 found.append(
                     Problem(
                         "error",
-                        f"{shown(modality)!r} is {width} wide in {len(names)} clips, "
+                        f"'{shown(modality)}' is {width} wide in {len(names)} clips, "
                         f"{usual} in the other {len(widths[usual])}",
                         _clip(names[0]),
                     )
@@ -680,7 +688,7 @@ def _ground_truth(
             )
             return {}, {}
         relative = found_files.truths[0]
-    what = f"ground truth {shown(relative, 120)!r}"
+    what = f"ground truth '{shown(relative, 120)}'"
     facts: dict[str, Any] = {"file": relative}
     names = lines.get("test")
     if names is None:

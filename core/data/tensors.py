@@ -7,7 +7,7 @@ trust the other. Runs inside the child: numpy and the standard library only.
 import json
 import math
 from collections.abc import Mapping
-from typing import IO, Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -25,7 +25,21 @@ TYPES = {
 }
 
 
-def read(source: IO[bytes], size: int, what: str, cap: int) -> dict[str, np.ndarray]:
+@runtime_checkable
+class Source(Protocol):
+    """A file or bytes in memory, open for reading."""
+
+    def read(self, count: int, /) -> bytes: ...
+
+
+@runtime_checkable
+class Target(Protocol):
+    """A file or bytes in memory, open for writing."""
+
+    def write(self, content: Any, /) -> int: ...
+
+
+def read(source: Source, size: int, what: str, cap: int) -> dict[str, np.ndarray]:
     """Every tensor of a file of `size` bytes; bfloat16 becomes float32.
 
     Errors: `RefusedError` unless header, types, shapes and offsets agree with each other and with the size.
@@ -54,7 +68,7 @@ def read(source: IO[bytes], size: int, what: str, cap: int) -> dict[str, np.ndar
     end = 0
     for name, (_, _, start, stop) in sorted(places.items(), key=lambda item: item[1][2:]):
         if start != end or stop > there:
-            raise RefusedError(f"{what}: tensor {shown(name)!r} lies at bytes {start}..{stop}, not where it should")
+            raise RefusedError(f"{what}: tensor '{shown(name)}' lies at bytes {start}..{stop}, not where it should")
         end = stop
     if end != there:
         raise RefusedError(f"{what}: its tensors take {end:,} bytes, the file holds {there:,}")
@@ -62,7 +76,7 @@ def read(source: IO[bytes], size: int, what: str, cap: int) -> dict[str, np.ndar
     for name, (kind, shape, start, stop) in sorted(places.items(), key=lambda item: item[1][2:]):
         content = source.read(stop - start)
         if len(content) != stop - start:
-            raise RefusedError(f"{what} is cut off in tensor {shown(name)!r}")
+            raise RefusedError(f"{what} is cut off in tensor '{shown(name)}'")
         flat = np.frombuffer(content, dtype=TYPES[kind])
         if kind == "BF16":
             flat = (flat.astype(np.uint32) << 16).view(np.float32)
@@ -70,7 +84,7 @@ def read(source: IO[bytes], size: int, what: str, cap: int) -> dict[str, np.ndar
     return arrays
 
 
-def write(target: IO[bytes], arrays: Mapping[str, np.ndarray]) -> None:
+def write(target: Target, arrays: Mapping[str, np.ndarray]) -> None:
     """Put these arrays into `target` in the same format."""
     words = {np.dtype(kind): word for word, kind in TYPES.items() if word != "BF16"}
     header: dict[str, Any] = {}
@@ -87,12 +101,12 @@ def write(target: IO[bytes], arrays: Mapping[str, np.ndarray]) -> None:
 
 def _place(name: str, entry: Any, what: str) -> tuple[str, tuple[int, ...], int, int]:
     """Type, shape, first and last byte of a tensor, believed only where they agree."""
-    where = f"{what}: tensor {shown(name)!r}"
+    where = f"{what}: tensor '{shown(name)}'"
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
         raise RefusedError(f"{where} has other fields than dtype, shape and data_offsets")
     kind, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(kind, str) or kind not in TYPES:
-        raise RefusedError(f"{where} has type {shown(kind, 20)!r}, which is not read")
+        raise RefusedError(f"{where} has type '{shown(kind, 20)}', which is not read")
     if not _counts(shape) or len(shape) > AXES or not _counts(offsets) or len(offsets) != 2:
         raise RefusedError(
             f"{where} has shape {shown(shape, 40)} and offsets {shown(offsets, 40)}, which make no sense"
