@@ -32,7 +32,8 @@ class LegoConfig:
     relation     what an edge means; sigma for rbf (None: median distance), steps for soft-dtw
     expansion    elementwise powers (released code) or walks (eq. 3), normalised before
     operator     matrix: free A (eq. 5); outer: A = a outer b (eq. 4)
-    gate         on A before use: none (paper), sigmoid (released code), relu
+    gate         on A before use: none (paper), sigmoid (released code), relu. With none, half of all seeds begin with
+                 a mostly negative G, which divided by its maximum tells nothing; so sigmoid is the default
     rescale      G by its own maximum, the batch's (released code), to zero mean and unit deviation, or not
     head         order in which the head reads a row of G
     nodes        N, units in a window
@@ -50,7 +51,7 @@ class LegoConfig:
     expansion: g.Expansion = "elementwise"
     normalise: g.Normalise = "spectral"
     operator: Literal["matrix", "outer"] = "matrix"
-    gate: Literal["none", "sigmoid", "relu"] = "none"
+    gate: Literal["none", "sigmoid", "relu"] = "sigmoid"
     rescale: g.Rescale = "graph"
     head: Head = "sorted"
     nodes: int = 32

@@ -58,7 +58,7 @@ def test_an_edge_of_exactly_alpha_is_kept_by_search_too():
 
 def test_an_edited_operator_scores_as_a_model_with_that_operator(clips):
     torch.manual_seed(0)
-    model = FUSIONS["lego"](WIDTHS).eval()
+    model = FUSIONS["lego"](WIDTHS, FUSIONS["lego"].Config(gate="none")).eval()
     ready = GraphSet(model, clips)
     A = ready.edited({(1, 2): 0.75, (0, 0): 0.0}, tops=(3, 2))
     assert (A[:, 3] == 0).all()

@@ -82,7 +82,7 @@ def test_a_missing_modality_is_the_neutral_element():
 def test_random_pairs_fold_from_the_left_when_scoring():
     torch.manual_seed(0)
     widths = {"a": 6, "b": 5, "c": 4}
-    model = Lego(widths, LegoConfig(pairing="random", nodes=8, rescale="graph")).eval()
+    model = Lego(widths, LegoConfig(pairing="random", nodes=8, rescale="graph", gate="none")).eval()
     features = {name: torch.randn(8, width) for name, width in widths.items()}
     graphs = list(model.graphs(features).values())
 
@@ -110,7 +110,7 @@ def test_fewer_than_two_modalities_are_refused():
 
 
 def test_an_outer_operator_has_rank_one():
-    model = Lego({"a": 4, "b": 4}, LegoConfig(operator="outer"))
+    model = Lego({"a": 4, "b": 4}, LegoConfig(operator="outer", gate="none"))
     assert torch.linalg.matrix_rank(model.operator()) == 1
 
 
