@@ -7,37 +7,44 @@ cyclist inside a group is still seen. Units are ratios to what is usual at that 
 """
 
 import numpy as np
-from scipy.ndimage import median_filter
+from scipy.ndimage import uniform_filter1d
 
 from core.extract.objects import BLOCK, Objects
 from core.extract.view import View
 
-STEADY = 5  # frames of the running median in time: flow that errs for a frame or two is not speed
-COLUMNS, ROWS = 12, 6  # cells of the picture that evidence is pooled in
+STEADY = 7  # looks that flow is averaged over, in one place: swinging legs and flow that errs for a moment even out
+LEAST = 0.12  # share of a window that must be foreground
+FAST = 1.8  # times the usual speed; strides reach 1.5 for moments
+RARE = 0.01  # share of all headings below which one is unusual
+COLUMNS, ROWS = 24, 8  # cells of the picture that evidence is pooled in
+CELLS = COLUMNS * ROWS
 
 
 def speed_ratio(found: Objects, view: View) -> np.ndarray:
-    """(frames, rows, columns) speed of what moves there against the usual; 0 where nothing does."""
-    field = found.field.astype(np.float32)
-    rows, columns = field.shape[1:3]
-    middle = (np.arange(rows) + 0.5) * BLOCK
-    height = view.usual(view.height, middle)
-    foot = middle + height / 2
-    tall = np.maximum(1, np.round(0.75 * view.usual(view.height, foot) / BLOCK).astype(int))
-    wide = np.maximum(1, np.round(view.usual(view.width, foot) / BLOCK).astype(int))
-    sums = window_means(field[..., [0, 2, 3]], tall, wide)
+    """(looks, rows, columns) speed of what moves there against the usual; 0 where nothing does."""
+    sums, foot = windows(found, view)
     inside = sums[..., 0]
-    length = np.hypot(sums[..., 1], sums[..., 2]) / np.maximum(inside, 1e-3)
-    length[inside < 0.15] = 0
-    ratio = length / np.maximum(view.usual(view.speed, foot), 1e-2)[None, :, None]
-    ratio[:1] = 0
-    return median_filter(ratio, size=(STEADY, 1, 1), mode="nearest")
+    length = np.hypot(sums[..., 2], sums[..., 3]) / np.maximum(inside, 1e-3)
+    length[inside < LEAST] = 0
+    length[:1] = 0  # the first look has no flow
+    return length / np.maximum(view.usual(view.speed, foot), 1e-2)[None, :, None]
+
+
+def windows(found: Objects, view: View, tall: float = 0.75, wide: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """Means of `Objects.field` over windows of `tall` x `wide` usual objects and STEADY looks, and each row's foot."""
+    field = found.field.astype(np.float32)
+    middle = (np.arange(field.shape[1]) + 0.5) * BLOCK
+    foot = middle + view.usual(view.height, middle) / 2
+    rows = np.maximum(1, np.round(tall * view.usual(view.height, foot) / BLOCK).astype(int))
+    columns = np.maximum(1, np.round(wide * view.usual(view.width, foot) / BLOCK).astype(int))
+    steady = uniform_filter1d(field, STEADY, axis=0, mode="nearest")
+    return window_means(steady, rows, columns), foot
 
 
 def window_means(maps: np.ndarray, tall: np.ndarray, wide: np.ndarray) -> np.ndarray:
-    """Mean of each (tall[r], wide[r]) window around every block, outside the picture counted as 0; maps (t, r, c, k)."""
-    frames, rows, columns, kinds = maps.shape
-    table = np.zeros((frames, rows + 1, columns + 1, kinds), np.float64)
+    """Mean over a (tall[r], wide[r]) window around every block, 0 outside the picture; maps (looks, rows, columns, k)."""
+    looks, rows, columns, kinds = maps.shape
+    table = np.zeros((looks, rows + 1, columns + 1, kinds), np.float64)
     table[:, 1:, 1:] = maps.cumsum(1, dtype=np.float64).cumsum(2)
     means = np.empty_like(maps)
     column = np.arange(columns)
@@ -67,3 +74,11 @@ def _shares(blocks: int, cells: int) -> np.ndarray:
     """(cells, blocks) triangle weights: 1 at a cell's centre, 0 at its neighbours' centres."""
     place = (np.arange(blocks) + 0.5) / blocks * cells - 0.5
     return np.clip(1 - np.abs(place[None] - np.arange(cells)[:, None]), 0, 1)
+
+
+def odd_heading(view: View, flow: np.ndarray) -> np.ndarray:
+    """How unusual it is to go that way in this view, 0 to 3; flow (..., 2) -> (...). A direction counts with its neighbours."""
+    share = view.heading + np.roll(view.heading, 1) + np.roll(view.heading, -1)
+    surprise = np.clip(np.log(RARE / share), 0, 3)
+    direction = np.round(np.arctan2(flow[..., 1], flow[..., 0]) / np.pi * 4).astype(int) % 8
+    return surprise[direction]

@@ -2,7 +2,7 @@
 
 from core.extract.appearance import appearance
 from core.extract.base import Extractor, Plain
-from core.extract.captions import text
+from core.extract.text import text
 from core.extract.motion import motion
 
 EXTRACTORS: dict[str, Extractor] = {

@@ -1,43 +1,31 @@
-"""`motion`: how fast what moves is against what is usual there, where in the picture, and in which direction.
+"""`motion`: how fast what moves is against what is usual there, and where in the picture.
 
-    row = [1, fast x where, unusual heading x direction]
+    row = [1, fast x where, unusual heading x where]
 
 A unit in which everybody walks is close to [1, 0, ..., 0]: all such units are alike. Speed over FAST times the usual
-fills the cell where it happens, so that an object that crosses the picture makes units that differ from normal
-ones *and* from each other: relations between units then tell them apart even where a whole clip is anomalous.
+fills the cell where it happens, and cells are about as large as a walker, so that an object that crosses the picture
+makes units that differ from normal ones *and* from each other: relations between units then tell them apart even
+where a whole clip is anomalous.
 """
 
 import numpy as np
 
 from core.extract.base import Described, Seen
-from core.extract.evidence import COLUMNS, ROWS, pooled, speed_ratio
+from core.extract.evidence import CELLS, FAST, odd_heading, pooled, speed_ratio, windows
 
-FAST = 1.8  # times the usual speed; strides reach 1.5 for moments
-WIDTH = 1 + COLUMNS * ROWS + 8
+SPAN, TOP = 0.4, 3.0  # FAST + 0.4 counts 1, and nothing counts more than 3
+WIDTH = 1 + 2 * CELLS
 
 
 def motion(seen: Seen) -> Described:
-    """float32 (units, 81)."""
+    """float32 (units, 1 + 2 x cells)."""
     ratio = speed_ratio(seen.objects, seen.view)
-    fast = np.clip((ratio - FAST) / (FAST - 1), 0, 2)
+    fast = np.clip((ratio - FAST) / SPAN, 0, TOP)
+    odd = odd_heading(seen.view, windows(seen.objects, seen.view)[0][..., 2:4]) * (ratio > 0.5)
     rows = np.zeros((seen.units, WIDTH), np.float32)
     rows[:, 0] = 1
     for unit in range(seen.units):
         looks = seen.in_unit(unit)
-        rows[unit, 1 : 1 + COLUMNS * ROWS] = pooled(fast[looks])
-        rows[unit, 1 + COLUMNS * ROWS :] = _headings(seen, looks)
+        rows[unit, 1 : 1 + CELLS] = pooled(fast[looks])
+        rows[unit, 1 + CELLS :] = pooled(odd[looks])
     return Described(rows)
-
-
-def _headings(seen: Seen, looks: slice) -> np.ndarray:
-    """Share of moving objects in each of 8 directions beyond four times what is usual there."""
-    found = seen.objects
-    now = (found.frame >= looks.start) & (found.frame < looks.stop)
-    speed = np.maximum(seen.view.usual(seen.view.speed, found.foot[now]), 1e-2)
-    moving = found.speed[now, 0] > 0.5 * speed
-    flow = found.flow[now][moving]
-    if not len(flow):
-        return np.zeros(8)
-    direction = (np.round(np.arctan2(flow[:, 1], flow[:, 0]) / np.pi * 4) % 8).astype(int)
-    share = np.bincount(direction, minlength=8) / len(flow)
-    return np.clip(share - 4 * seen.view.heading, 0, 1)

@@ -39,7 +39,8 @@ class Objects:
     tone            mean difference to the background and spread of grey, 0..255
     silhouette      share of each cell of an 8 x 8 grid over the box that is foreground
     gradients       strength of 8 edge directions in the upper and the lower half, summing to 1
-    field           per frame and 8 x 8 block: share of foreground, its mean flow length, mean u, mean v
+    field           per look and 8 x 8 block, means over the block with 0 outside the foreground: 1, length of the flow,
+                    u, v, (change of grey from look to look)^2 / 100, (gradient of grey)^2 / 100
     size            width, height of the working picture
     stride          frames of the clip from one look to the next
     """
@@ -147,8 +148,8 @@ def find(
             step(index * stride)
         flow = np.zeros((*now.shape, 2), np.float32) if before is None else dis.calc(before, now, None)
         mask, change = foreground(now, still)
-        field.append(_field(mask, flow))
-        gx, gy = cv2.Sobel(now, cv2.CV_32F, 1, 0), cv2.Sobel(now, cv2.CV_32F, 0, 1)
+        gx, gy = cv2.Sobel(now, cv2.CV_32F, 1, 0, scale=1 / 8), cv2.Sobel(now, cv2.CV_32F, 0, 1, scale=1 / 8)
+        field.append(_field(mask, flow, now if before is None else before, now, gx, gy))
         count, labels, stats, centres = cv2.connectedComponentsWithStats(mask, connectivity=8)
         for c in range(1, count):
             left, top, width, height, area = (int(n) for n in stats[c])
@@ -193,15 +194,18 @@ def foreground(now: np.ndarray, still: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((7, 5), np.uint8)), change
 
 
-def _field(mask: np.ndarray, flow: np.ndarray) -> np.ndarray:
-    """(rows, columns, 4) means over 8 x 8 blocks: foreground, foreground * length, foreground * u, foreground * v."""
+def _field(
+    mask: np.ndarray, flow: np.ndarray, before: np.ndarray, now: np.ndarray, gx: np.ndarray, gy: np.ndarray
+) -> np.ndarray:
+    """(rows, columns, 6) means over 8 x 8 blocks; see `Objects.field`."""
     inside = mask.astype(np.float32)
     u, v = flow[..., 0] * inside, flow[..., 1] * inside
-    maps = np.stack([inside, np.hypot(u, v), u, v], axis=-1)
+    change = cv2.GaussianBlur(now.astype(np.float32) - before, (3, 3), 0) ** 2
+    maps = np.stack([inside, np.hypot(u, v), u, v, inside * change / 100, inside * (gx**2 + gy**2) / 100], axis=-1)
     rows, columns = -(-mask.shape[0] // BLOCK), -(-mask.shape[1] // BLOCK)
-    padded = np.zeros((rows * BLOCK, columns * BLOCK, 4), np.float32)
+    padded = np.zeros((rows * BLOCK, columns * BLOCK, maps.shape[-1]), np.float32)
     padded[: mask.shape[0], : mask.shape[1]] = maps
-    return padded.reshape(rows, BLOCK, columns, BLOCK, 4).mean(axis=(1, 3))
+    return padded.reshape(rows, BLOCK, columns, BLOCK, -1).mean(axis=(1, 3))
 
 
 def _gradients(gx: np.ndarray, gy: np.ndarray, inside: np.ndarray) -> np.ndarray:
