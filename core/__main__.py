@@ -184,6 +184,9 @@ def score(
     model = runs.model(run)
     data = opened(dataset)
     clips = tuple(data.clips.values()) if part == "all" else data.part(part, protocol)
+    absent = [name for name in model.widths if name not in data.modalities]
+    if absent:
+        tell(f"note: {data.name} has no {', '.join(absent)}; the model is scored without")
     found = run_on(model.to(device_of(device)), clips)
     judged = measure(found, clips)
     result: dict[str, Any] = {"run": runs.load(run).id, "clips": len(clips), **jsonable(judged)}

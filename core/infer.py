@@ -79,6 +79,21 @@ def cut(rows: Tensor, start: int, stop: int, window: int | None) -> Tensor:
     return part
 
 
+def fits(model: Fusion, clip: Clip) -> None:
+    """A `ValueError` when the clip's features are not those the fusion was built for; missing modalities are allowed."""
+    shared = [name for name in model.widths if name in clip.features]
+    if not shared:
+        raise ValueError(
+            f"clip {clip.name!r} has modalities {', '.join(clip.features)}, the model reads {', '.join(model.widths)}"
+        )
+    for name in shared:
+        if clip.widths[name] != model.widths[name]:
+            raise ValueError(
+                f"clip {clip.name!r}: modality {name!r} has width {clip.widths[name]}, "
+                f"the model was trained on {model.widths[name]}"
+            )
+
+
 def windowed(clip: Clip, window: int | None, modalities: Sequence[str] | None = None) -> list[Features]:
     """The clip's windows, all modalities with the same crops, each `(crops, units, width)`."""
     chosen = {name: rows for name, rows in clip.features.items() if modalities is None or name in modalities}
@@ -108,6 +123,7 @@ def graph_arrays(trace: object, index: int, units: int) -> GraphArrays | None:
 @torch.inference_mode()
 def look(model: Fusion, clip: Clip) -> Look:
     """Scores of every unit and the graphs behind them; crops' scores are averaged, the graphs are crop 0's."""
+    fits(model, clip)
     model.eval()
     scores, windows = np.zeros(clip.units, np.float32), []
     for features, (start, stop, fresh) in zip(
@@ -137,6 +153,7 @@ def score(model: Fusion, clips: Sequence[Clip], entries: int = 1 << 22) -> dict[
     found = {clip.name: np.zeros(clip.units, np.float32) for clip in clips}
     groups: dict[tuple[int, int], list[tuple[Clip, tuple[int, int, int], Features]]] = {}
     for clip in clips:
+        fits(model, clip)
         for features, span in zip(windowed(clip, model.window, names), spans(clip.units, model.window), strict=True):
             first = next(iter(features.values()))
             groups.setdefault((first.shape[0], first.shape[1]), []).append((clip, span, features))
