@@ -80,7 +80,7 @@ def cut(rows: Tensor, start: int, stop: int, window: int | None) -> Tensor:
 
 
 def fits(model: Fusion, clip: Clip) -> None:
-    """A `ValueError` when the clip's features are not those the fusion was built for; missing modalities are allowed."""
+    """A `ValueError` when features are not those the fusion was built for; missing modalities are allowed."""
     shared = [name for name in model.widths if name in clip.features]
     if not shared:
         raise ValueError(
