@@ -17,11 +17,6 @@ ACTED = [(view, kind) for view, kind in CASTS if kind in ("loitering", "fight", 
 
 
 @cache
-def background(view: str) -> sim.Picture:
-    return sim.ground(sim.VIEWS[view])
-
-
-@cache
 def scene(view: str, kind: str) -> sim.Scene:
     """One anomaly in the middle of an overcast clip: without a sun no shadow runs ahead of anybody."""
     for seed in range(100):
@@ -36,7 +31,12 @@ def changed(view: str, kind: str, frames: range | list[int]) -> list[bool]:
     """Whether the picture differs from the same clip in which nothing anomalous happens."""
     here = scene(view, kind)
     without = here.without_anomalies()
-    return [bool((sim.draw(here, background(view), f) != sim.draw(without, background(view), f)).any()) for f in frames]
+    return [
+        bool(
+            (sim.draw(here, sim.ground(sim.VIEWS[view]), f) != sim.draw(without, sim.ground(sim.VIEWS[view]), f)).any()
+        )
+        for f in frames
+    ]
 
 
 @pytest.mark.parametrize(("view", "kind"), PRESENT)
@@ -74,9 +74,9 @@ def speed(actor: sim.Actor) -> float:
 
 def test_the_evidence_each_kind_needs_follows_from_the_ordinary_traffic() -> None:
     """Both: some ordinary actors have the shape, others the speed, none has both. Motion: a walker's form. Appearance:
-    a walker's speed in a form that no ordinary actor of that view has."""
+    a walker's speed in a form that nothing ordinary has."""
     for name, view in sim.VIEWS.items():
-        plain = [a for seed in range(12) for a in sim.plan(view, 400, (), seed).actors]
+        plain = [a for seed in range(5) for a in sim.plan(view, 400, (), seed).actors]
         forms = {actor.form for actor in plain}
         fast_forms = {actor.form for actor in plain if speed(actor) > 2.5}
         for kind, about in sim.KINDS.items():
@@ -94,7 +94,7 @@ def test_the_evidence_each_kind_needs_follows_from_the_ordinary_traffic() -> Non
                 assert all(0.9 < speed(a) < 1.9 for a in actors)
             elif kind == "runner":
                 assert {a.form for a in actors} == {"walker"}
-                assert not fast_forms
+                assert min(speed(a) for a in actors) > max(speed(a) for a in plain) + 0.5
             elif kind == "wrong way":
                 assert {a.form for a in actors} == {"walker"}
                 ways = {round(float(np.cos(a.heading[0] - view.angle))) for a in plain}
@@ -129,15 +129,15 @@ def test_the_camera_follows_its_formula() -> None:
 
 def test_same_recipe_same_bytes_and_a_file_that_browsers_play(tmp_path) -> None:
     clips = [
-        sim.Recipe("gate-a", "train", "gate", 70, ("cyclist",), 3),
-        sim.Recipe("path-b", "test", "path", 50, (), 4),
+        sim.Recipe("gate-a", "train", "gate", 36, ("cyclist",), 3),
+        sim.Recipe("path-b", "test", "path", 24, (), 4),
     ]
     sim.simulate(tmp_path / "one", clips)
     sim.simulate(tmp_path / "two", clips)
     for file in sorted((tmp_path / "one").iterdir()):
         assert file.read_bytes() == (tmp_path / "two" / file.name).read_bytes(), file.name
     other = sim.encode(sim.render(replace(clips[1], seed=5).scene()), tmp_path / "other.mp4")
-    assert other == 50
+    assert other == 24
     assert (tmp_path / "other.mp4").read_bytes() != (tmp_path / "one/path-b.mp4").read_bytes()
 
     truth = json.loads((tmp_path / "one/truth.json").read_text())
@@ -146,7 +146,7 @@ def test_same_recipe_same_bytes_and_a_file_that_browsers_play(tmp_path) -> None:
     assert truth["clips"]["path-b"]["truth"] == []
     (first, stop), *_ = truth["clips"]["gate-a"]["truth"]
     assert truth["clips"]["gate-a"]["kinds"] == ["cyclist"]
-    assert 0 <= first < stop <= 70
+    assert 0 <= first < stop <= 36
     for recipe in clips:
         path = tmp_path / "one" / f"{recipe.name}.mp4"
         with av.open(str(path)) as container:
@@ -157,8 +157,8 @@ def test_same_recipe_same_bytes_and_a_file_that_browsers_play(tmp_path) -> None:
         assert len(pictures) == recipe.frames == truth["clips"][recipe.name]["frames"]
         raw = path.read_bytes()
         assert raw.index(b"moov") < raw.index(b"mdat")  # the index comes first, so play starts before the end arrives
-        drawn = sim.draw(recipe.scene(), background(recipe.view), 20).astype(float)
-        assert abs(pictures[20].astype(float) - drawn).mean() < 6  # compressed, but that picture
+        drawn = sim.draw(recipe.scene(), sim.ground(sim.VIEWS[recipe.view]), 10).astype(float)
+        assert abs(pictures[10].astype(float) - drawn).mean() < 6  # compressed, but that picture
 
 
 def test_a_rebuild_keeps_what_is_there(tmp_path) -> None:

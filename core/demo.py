@@ -1,0 +1,290 @@
+"""The demo inside: simulated clips, their features, and trained runs, rebuilt by one command.
+
+    python -m core.demo build [--only videos|features|runs]     (`make assets`)
+    python -m core.demo kinds                                   unit AUC per kind of anomaly, as in assets/README.md
+
+simulate -> extract -> assets/demo (a native dataset) -> train -> assets/runs -> assets/README.md. The work lies in
+`workspace/demo` and goes on after a kill. A part that comes out as it was changes no file. The features come from the
+video files alone, through the same `extract` as anyone's.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Annotated, Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # two threads are slower than one for models this small
+
+import av
+import cv2
+import typer
+
+from core import runs
+from core.data import native, simulate
+from core.data.dataset import Dataset
+from core.evaluate import by_kind
+from core.extract import Progress, extract
+from core.infer import score
+from core.train import TrainConfig, train
+
+ROOT = Path(__file__).resolve().parents[1]
+ASSETS = ROOT / "assets"
+WORK = ROOT / "workspace" / "demo"
+PAIR = ("motion", "appearance")
+SEEDS = 5
+PARTS = ("videos", "features", "runs")
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One method of the demo: a fusion, its options, and the modalities it is given, in the order of A's axes."""
+
+    fusion: str
+    options: Mapping[str, Any]
+    modalities: tuple[str, ...] = PAIR
+
+
+PLANS: tuple[Plan, ...] = (
+    Plan("lego", {}),
+    Plan("lego", {}, (*PAIR, "text")),
+    *(
+        Plan("single", {"modality": modality, "level": level}, (modality,))
+        for level in ("feature", "graph")
+        for modality in (*PAIR, "text")
+    ),
+    *(Plan(fusion, {"level": level}) for fusion in ("concat", "sum", "product") for level in ("feature", "graph")),
+    Plan("mtn", {}),
+)
+
+
+# --- videos -----------------------------------------------------------------------------------------------------------
+
+
+def fingerprint() -> str:
+    """What decides the videos' bytes: the simulator's source and the libraries that draw and encode."""
+    source = Path(simulate.__file__).read_bytes()
+    return hashlib.sha256(source + f"{av.__version__} {cv2.__version__}".encode()).hexdigest()
+
+
+def videos(work: Path, say: Say, workers: int = 2) -> Path:
+    """Render the clips into `work/videos`; clips of an older simulator are rendered anew."""
+    out, stamp = work / "videos", work / "videos.sha256"
+    out.mkdir(parents=True, exist_ok=True)
+    if not stamp.exists() or stamp.read_text() != fingerprint():
+        for old in out.iterdir():
+            old.unlink()
+        stamp.write_text(fingerprint())
+    simulate.simulate(out, None, lambda name, done, total: say(f"video {done} of {total}: {name}"), workers)
+    return out
+
+
+# --- features ---------------------------------------------------------------------------------------------------------
+
+
+def features(work: Path, assets: Path, say: Say) -> bool:
+    """Extract features of the videos and bring them, as float16, and the videos to `assets/demo`; True if it changed.
+
+    Without videos in `work`, the clips that are in assets already are used again.
+    """
+    source = work / "videos"
+    if not (source / "truth.json").is_file():
+        source.mkdir(parents=True, exist_ok=True)
+        for clip in (assets / "demo" / "clips").glob("*.mp4"):
+            shutil.copyfile(clip, source / clip.name)
+        simulate.simulate(source)
+    extracted, finished = work / "extracted", work / "dataset"
+
+    told = -1
+
+    def report(progress: Progress) -> None:
+        nonlocal told
+        share = 20 * progress.done // max(progress.total, 1)
+        if share > told:
+            told = share
+            say(f"features: {5 * share} %, {progress.stage} {progress.clip}")
+
+    made = extract(source, extracted, workers=1, progress=report, videos=False, overwrite=True)
+    clips = {name: replace(clip, video=source / f"{name}.mp4") for name, clip in made.clips.items()}
+    settings = {name: entry["settings"] for name, entry in native.load_index(extracted)["modalities"].items()}
+    native.write(replace(made, clips=clips), finished, settings=settings, overwrite=True, half=True)
+    for extra in sorted(extracted.iterdir()):  # captions and calibration, which an upload is measured by
+        if not (finished / extra.name).exists():
+            shutil.copytree(extra, finished / extra.name) if extra.is_dir() else shutil.copyfile(
+                extra, finished / extra.name
+            )
+    return mirror(finished, assets / "demo")
+
+
+def tree(folder: Path) -> dict[str, str]:
+    """Relative path -> SHA-256 of every file."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def mirror(source: Path, target: Path) -> bool:
+    """Make `target` equal to `source`, touching only files that differ; True if any did."""
+    wanted, there = tree(source), tree(target)
+    changed = [name for name in wanted if there.get(name) != wanted[name]]
+    gone = [name for name in there if name not in wanted]
+    for name in changed:
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source / name, target / name)
+    for name in gone:
+        (target / name).unlink()
+    for folder in sorted((path for path in target.rglob("*") if path.is_dir()), reverse=True):
+        if not any(folder.iterdir()):
+            folder.rmdir()
+    return bool(changed or gone)
+
+
+# --- runs -------------------------------------------------------------------------------------------------------------
+
+
+def train_all(dataset: Dataset, root: Path, say: Say, plans: Sequence[Plan] = PLANS, seeds: int = SEEDS) -> None:
+    """Train every plan from every seed into `root`; runs that are there are kept, runs of other data are removed."""
+    digest = dataset.digest()
+    wanted = set()
+    known = runs.listing(root)
+    for plan in plans:
+        if any(modality not in dataset.widths for modality in plan.modalities):
+            continue
+        for seed in range(seeds):
+            found = [name for name, run in known.items() if fits(run, plan, digest, seed)]
+            if not found:
+                trained = train(dataset, plan.fusion, plan.options, TrainConfig(), seed, modalities=plan.modalities)
+                found = [runs.save(trained.run, trained.model.state_dict(), trained.history, root).name]
+                say(f"run {found[0]}: {trained.run.title}, seed {seed}, unit AUC {trained.run.metrics['auc']:.1f}")
+            wanted.update(found)
+    for name in set(known) - wanted:
+        shutil.rmtree(root / name)
+
+
+def fits(run: runs.Run, plan: Plan, digest: str, seed: int) -> bool:
+    """Whether this run is what the plan asks for, with the defaults that fusion and training have today."""
+    widths = run.source.widths
+    if run.fusion != plan.fusion or tuple(widths) != plan.modalities or run.seed != seed or run.source.digest != digest:
+        return False
+    config = json.loads(json.dumps(vars(runs.build(plan.fusion, widths, plan.options).config)))
+    return dict(run.config) == config and dict(run.training) == vars(TrainConfig())
+
+
+def groups(root: Path) -> dict[str, list[tuple[Path, runs.Run]]]:
+    """Title -> the runs that differ in the seed alone, in the order of PLANS where they are one of them."""
+    found: dict[str, list[tuple[Path, runs.Run]]] = {}
+    order = {(plan.fusion, plan.modalities, plan.options.get("level")): i for i, plan in enumerate(PLANS)}
+    listed = sorted(
+        runs.listing(root).items(),
+        key=lambda item: (
+            order.get((item[1].fusion, tuple(item[1].source.widths), item[1].config.get("level")), len(order)),
+            item[1].seed,
+        ),
+    )
+    for name, run in listed:
+        found.setdefault(run.title, []).append((root / name, run))
+    return found
+
+
+# --- what came out ----------------------------------------------------------------------------------------------------
+
+
+def spread(values: Sequence[float]) -> str:
+    return f"{mean(values):.1f} ± {stdev(values):.1f}" if len(values) > 1 else f"{values[0]:.1f}"
+
+
+def results(dataset: Dataset, root: Path) -> Iterator[str]:
+    """A table in Markdown: a row per method, mean ± sd over seeds; kinds need a modality as the simulator says."""
+    clips = dataset.part("test")
+    rows = {}
+    for title, found in groups(root).items():
+        kinds = [by_kind(score(runs.model(folder), clips), clips) for folder, _ in found]
+        rows[title] = ([run.metrics["auc"] for _, run in found], kinds)
+    names = [kind for kind in simulate.KINDS if all(kind in one for _, kinds in rows.values() for one in kinds)]
+    units = next(iter(rows.values()))[1][0]
+    yield "| method | all | " + " | ".join(names) + " |"
+    yield "|" + " --- |" * (len(names) + 2)
+    yield "| *evidence needed* | | " + " | ".join(f"*{simulate.KINDS[kind].evidence}*" for kind in names) + " |"
+    yield "| *anomalous test units* | | " + " | ".join(f"*{units[kind][1]}*" for kind in names) + " |"
+    for title, (whole, kinds) in rows.items():
+        cells = [spread([one[kind][0] for one in kinds]) for kind in names]
+        yield f"| {title} | **{spread(whole)}** | " + " | ".join(cells) + " |"
+
+
+def readme(dataset: Dataset, assets: Path) -> str:
+    """assets/README.md: what lies here, where it comes from, and what the runs reach."""
+    normal = sum(not clip.anomalous for clip in dataset.part("train"))
+    parts = {part: len(dataset.part(part)) for part in ("train", "test")}
+    kinds = "\n".join(
+        f"| {name} | {kind.evidence} | {', '.join(kind.views)} | {kind.what} |" for name, kind in simulate.KINDS.items()
+    )
+    table = "\n".join(results(dataset, assets / "runs"))
+    return f"""# Assets
+
+Everything here is made by this project, by `make assets` (`python -m core.demo build`), from nothing but its source.
+It falls under the project's own licence. The videos are **simulated**: they show no real person and no real place.
+
+| path | what | made by |
+| --- | --- | --- |
+| `demo/clips/*.mp4` | {len(dataset.clips)} simulated clips, {simulate.WIDTH} x {simulate.HEIGHT}, \
+{simulate.FPS} frames a second, H.264 | `core/data/simulate.py` |
+| `demo/dataset.json` | names, split ({parts["train"]} training clips, {normal} of them normal; {parts["test"]} test \
+clips), frame truth, checksums | the simulator's `truth.json` |
+| `demo/features`, `demo/captions`, `demo/calibration.npz` | what `extract` found in those files | `core/extract` |
+| `runs/*` | trained runs, {SEEDS} seeds a method, last epoch, clip labels only | `core/train.py` |
+
+## Kinds of anomaly and the evidence they need
+
+By construction of the ordinary traffic, not by measurement; `core/data/simulate.py` says how.
+
+| kind | evidence | views | what |
+| --- | --- | --- | --- |
+{kinds}
+
+## What the runs reach
+
+Unit AUC in percent on the test clips, mean ± sd over seeds; a kind's column is its units against all normal units.
+
+{table}
+"""
+
+
+# --- commands ---------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def build(
+    only: Annotated[str | None, typer.Option(help=f"One part alone: {', '.join(PARTS)}.")] = None,
+    assets: Annotated[Path, typer.Option(help="Where the demo goes.")] = ASSETS,
+    work: Annotated[Path, typer.Option(help="Where unfinished work lies; a second call goes on from there.")] = WORK,
+) -> None:
+    """Rebuild the demo; parts that come out as they were change no file."""
+    if only is not None and only not in PARTS:
+        raise typer.BadParameter(f"{only!r} is no part; there are {', '.join(PARTS)}")
+    if only in (None, "videos"):
+        videos(work, typer.echo)
+    if only in (None, "features"):
+        typer.echo("demo changed" if features(work, assets, typer.echo) else "demo as it was")
+    if only in (None, "runs"):
+        dataset = native.read(assets / "demo")
+        train_all(dataset, assets / "runs", typer.echo)
+        text, path = readme(dataset, assets), assets / "README.md"
+        if not path.exists() or path.read_text() != text:
+            path.write_text(text)
+
+
+@app.command()
+def kinds(assets: Annotated[Path, typer.Option(help="Where the demo lies.")] = ASSETS) -> None:
+    """Print the table of assets/README.md, computed anew from the weights."""
+    for line in results(native.read(assets / "demo"), assets / "runs"):
+        typer.echo(line)
+
+
+if __name__ == "__main__":
+    app()
