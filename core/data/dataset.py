@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,10 @@ class Dataset:
 
     def digest(self) -> str:
         """SHA-256 over names, features, labels and splits: the data's fingerprint in every run made from it."""
+        return self._digest  # computed once: a clip never changes
+
+    @cached_property
+    def _digest(self) -> str:
         total = hashlib.sha256()
         for name in sorted(self.clips):
             clip = self.clips[name]
