@@ -67,6 +67,7 @@ def every_fusion() -> dict[str, Fusion]:
                 found[f"{name}@{level}"] = kind(widths, BaselineConfig(level=level, nodes=NODES, project=5))  # type: ignore[arg-type]
         elif kind is Lego:
             found[name] = lego()
+            found[f"{name}, walks"] = lego(expansion="walks", rescale="standard")
         else:
             found[name] = kind(widths, kind.Config())
     return {name: model.eval() for name, model in found.items()}
