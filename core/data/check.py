@@ -45,7 +45,7 @@ class Modality:
 
 @dataclass(frozen=True)
 class Report:
-    """What was found at a path. `usable` means: it can be trained, scored or extracted as it is.
+    """What was found at a path. `ok` means: it can be trained, scored or extracted as it is.
 
     clips       number of clips; frames and units over all of them where known
     labels      how many clips are anomalous, normal and unknown, and how many have their frames labelled
@@ -69,12 +69,12 @@ class Report:
     simulated: bool = False
 
     @property
-    def usable(self) -> bool:
+    def ok(self) -> bool:
         return not any(problem.severity == "error" for problem in self.problems)
 
     def to_json(self) -> dict[str, Any]:
         """The whole report as plain data, for `--json`."""
-        return {"usable": self.usable, "found": WORDS[self.kind], **asdict(self)}
+        return {"ok": self.ok, "found": WORDS[self.kind], **asdict(self)}
 
     def text(self) -> str:
         """The report as lines for a terminal."""

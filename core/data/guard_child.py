@@ -30,6 +30,7 @@ Answer = tuple[Arrays, dict[str, Any]]
 
 ONLY = "array"  # the name of the array in a file that holds one without a name
 MEMBERS = 4096
+ARCHIVED = (".npy", ".json", ".list", ".txt", ".csv")
 RATIO = 200  # a member may claim to unpack to this many times its size
 CHUNK = 64 << 20
 FRAMES = 200_000
@@ -59,6 +60,29 @@ def read_npz(path: str, what: str, cap: int) -> Answer:
                 if source.read(1):
                     raise RefusedError(f"{what}: member '{shown(name)}' is longer than the directory says")
     return arrays, {}
+
+
+def read_zip(path: str, what: str, cap: int) -> Answer:
+    """An archive of a dataset's files as plain bytes by name, for other readers to judge; what is none is left out."""
+    stream, _ = names.opened(path, cap, what)
+    arrays: Arrays = {}
+    skipped = []
+    with stream, _zip(stream, what) as archive:
+        for member in _members(archive, what, cap):
+            name = member.filename
+            if member.is_dir() or name.startswith("__MACOSX/"):
+                continue
+            if not name.lower().endswith(ARCHIVED):
+                skipped.append(shown(name))
+                continue
+            with archive.open(member) as source:
+                content = source.read(member.file_size + 1)
+            if len(content) != member.file_size:
+                raise RefusedError(f"{what}: member '{shown(name)}' is not as long as the directory says")
+            arrays[name] = np.frombuffer(content, dtype=np.uint8)
+    if not arrays:
+        raise RefusedError(f"{what} holds none of {', '.join(ARCHIVED)}")
+    return arrays, {"skipped": skipped[:20]}
 
 
 def _zip(stream: IO[bytes], what: str) -> zipfile.ZipFile:
@@ -416,6 +440,7 @@ def _video_size(width: int, height: int, what: str) -> None:
 READERS: dict[str, Callable[[str, str, int], Answer]] = {
     "npy": read_npy,
     "npz": read_npz,
+    "zip": read_zip,
     "pt": read_pt,
     "safetensors": read_safetensors,
     "h5": read_h5,

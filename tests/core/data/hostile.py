@@ -31,6 +31,10 @@ def good_npz() -> bytes:
     return stream.getvalue()
 
 
+def good_zip() -> bytes:
+    return zip_of(("set/a_i3d.npy", good_npy()), ("set/a-test.list", b"a_i3d.npy\n"), method=zipfile.ZIP_DEFLATED)
+
+
 def good_pt() -> bytes:
     stream = io.BytesIO()
     torch.save({"fc1.weight": torch.ones(3, 2), "fc1.bias": torch.zeros(3)}, stream)
@@ -72,6 +76,7 @@ def good_video(frames: int = 4, container: str = "mp4", codec: str = "libx264") 
 GOOD = {
     "npy": good_npy,
     "npz": good_npz,
+    "zip": good_zip,
     "pt": good_pt,
     "safetensors": good_safetensors,
     "h5": good_h5,
@@ -160,9 +165,9 @@ def expanded() -> bytes:
 
 
 def shared_storage() -> bytes:
-    """A thousand names for one megabyte."""
-    base = torch.zeros(1 << 18)
-    return saved({f"w{i}": base for i in range(1000)})
+    """Five hundred names for 64 kB."""
+    base = torch.zeros(1 << 14)
+    return saved({f"w{i}": base for i in range(500)})
 
 
 def h5_file(path: Path, what: str, secret: Path) -> Path:

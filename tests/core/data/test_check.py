@@ -15,7 +15,7 @@ from tests.core.data.test_native import edited, made
 
 def test_a_good_dataset_has_nothing_in_the_way(tmp_path: Path) -> None:
     report = check.check(native.write(made(), tmp_path / "made"))
-    assert report.usable
+    assert report.ok
     assert (report.kind, report.clips, report.units, report.frames) == ("native", 3, 36, 3 * 188)
     assert [(m.name, m.widths, m.crops, m.units) for m in report.modalities] == [
         ("motion", (6,), (), (12, 12)),
@@ -49,7 +49,7 @@ def test_a_dataset_whose_splits_overlap_is_warned_about(tmp_path: Path) -> None:
 def test_the_report_as_json_holds_the_same(tmp_path: Path) -> None:
     report = check.check(feature_folder(tmp_path / "made"))
     told = json.loads(json.dumps(report.to_json()))
-    assert told["usable"] is True
+    assert told["ok"] is True
     assert told["found"] == "a folder of feature files"
     assert told["truth"] == {"file": "gt-made.npy", "entries": 384, "anomalous": 104, "fits": "frames", "units": 24}
     assert told["modalities"][0] == {
@@ -85,7 +85,7 @@ def test_videos_are_counted_and_broken_ones_named(tmp_path: Path) -> None:
     (tmp_path / "set/b.mp4").write_bytes(hostile.good_video(20)[:300])
     report = check.check(tmp_path / "set")
     assert report.frames == 20
-    assert not report.usable
+    assert not report.ok
     assert "clip 'b'" in report.text()
     single = check.check(tmp_path / "set/a.mp4")
     assert (single.kind, single.frames, single.fps) == ("video", 20, 10.0)
@@ -97,10 +97,10 @@ def test_single_files_show_what_they_hold(tmp_path: Path, kind: str) -> None:
     place.write_bytes(hostile.GOOD[kind]())
     report = check.check(place)
     assert report.kind == "arrays"
-    assert report.usable
+    assert report.ok
     assert report.contents
     place.write_bytes(hostile.GOOD[kind]()[:-50])
-    assert not check.check(place).usable
+    assert not check.check(place).ok
 
 
 def test_bad_numbers_in_a_single_file_are_counted(tmp_path: Path) -> None:
@@ -117,9 +117,9 @@ def test_paths_that_lead_nowhere_are_said(tmp_path: Path) -> None:
     assert "there is no such file or folder" in check.check(tmp_path / "gone").text()
     assert "holds no dataset.json" in check.check(tmp_path).text()
     (tmp_path / "a.txt").write_text("x")
-    assert not check.check(tmp_path / "a.txt").usable
+    assert not check.check(tmp_path / "a.txt").ok
     os.mkfifo(tmp_path / "pipe")
-    assert not check.check(tmp_path / "pipe").usable
+    assert not check.check(tmp_path / "pipe").ok
     for path in (tmp_path / "gone", tmp_path, tmp_path / "a.txt", tmp_path / "pipe"):
         assert str(tmp_path) + "/" not in check.check(path).text()
         with pytest.raises(ValueError, match=path.name):
@@ -142,8 +142,8 @@ def test_a_run_folder_is_recognised(tmp_path: Path) -> None:
     (folder / "run.json").write_text(json.dumps({"config": {"fusion": "lego", "P": 3}}))
     (folder / "model.safetensors").write_bytes(hostile.good_safetensors())
     report = check.check(folder)
-    assert report.usable
+    assert report.ok
     assert "fusion: lego" in report.contents
     assert "9 weights" in report.contents
     (folder / "model.safetensors").write_bytes(hostile.good_safetensors()[:-3])
-    assert not check.check(folder).usable
+    assert not check.check(folder).ok

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from core.clip import Clip
-from core.data import Dataset, native
+from core.data import Dataset, drafts, native
 from core.data.dataset import read
 
 
@@ -218,6 +218,34 @@ def test_a_write_that_fails_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         native.write(Dataset("d", {**dataset.clips, "late": broken}, {}, 10.0), tmp_path / "d")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_write_that_fails_half_way_keeps_the_old_version_and_no_draft(tmp_path: Path) -> None:
+    folder = native.write(made(), tmp_path / "made")
+    before = _fingerprint(folder)
+    dataset = made()
+    dataset.clips["<b>x"].features["text"][0, 0] = 1e6  # the last file written; too large for float16
+    with pytest.raises(ValueError, match="does not fit float16"):
+        native.write(dataset, folder, half=True, overwrite=True)
+    assert _fingerprint(folder) == before
+    assert [place.name for place in tmp_path.iterdir()] == ["made"]
+
+
+def test_a_disk_too_full_is_refused_before_anything_is_written(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(drafts.shutil, "disk_usage", lambda place: type("Usage", (), {"free": 100})())
+    with pytest.raises(ValueError, match="'made' needs 1,440 bytes, the disk has 100 free"):
+        native.write(made(), tmp_path / "made")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_drafts_of_dead_writers_are_swept_and_a_half_replaced_version_returns(tmp_path: Path) -> None:
+    dead = 2**22 + 1  # above the largest process number there can be
+    (tmp_path / f".draft-{dead}-abc").mkdir()
+    native.write(made(), tmp_path / f".draft-{dead}-old-made")
+    (tmp_path / f".draft-{os.getpid()}-mine").mkdir()
+    drafts.sweep(tmp_path)
+    assert sorted(place.name for place in tmp_path.iterdir()) == [f".draft-{os.getpid()}-mine", "made"]
+    native.read(tmp_path / "made")
 
 
 def test_unit_labels_without_frames_come_back_as_the_same_labels(tmp_path: Path) -> None:

@@ -435,7 +435,7 @@ def test_everything_wrong_is_listed_at_once(tmp_path: Path) -> None:
     text = report.text()
     for words in ("'Fight002_x264'", "Abuse001_x264_i3d.npy", "1 clips have no 'emb' file: 'Robbery012_x264'"):
         assert words in text
-    assert not report.usable
+    assert not report.ok
     with pytest.raises(ValueError, match=r"Abuse001_x264_i3d.npy"):
         read(folder)
 

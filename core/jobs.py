@@ -1,0 +1,367 @@
+"""Long work in processes of its own: extraction and imports outlive a slider, a reload, a closed tab and the server.
+
+    jobs/<id>/job.json    what was asked, state, progress, process, result; written whole or not at all
+    jobs/<id>/log.txt     what the process printed
+    jobs/<id>/cancel      someone asked for it to stop
+    jobs/worker.lock      held by the one worker, which starts one job after another, oldest first
+
+    python -m core.jobs work ROOT       the worker: started by `submit`, ends when nothing is waiting
+    python -m core.jobs run ROOT ID     one job, in a process group that `cancel` can end
+
+A record never lies for long: who finds one "running" whose process is gone calls it failed.
+"""
+
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from core.data import drafts
+from core.data.names import shown
+
+State = Literal["queued", "running", "done", "failed", "cancelled"]
+ACTIVE = ("queued", "running")
+RECORD = 1 << 20
+EVERY = 0.25  # seconds between two notes of progress
+COMMAND = (sys.executable, "-m", "core.jobs")  # how this module starts itself again
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One piece of work. `progress` runs from 0 to 1; times are seconds since 1970, 0 before they happen.
+
+    kind        which function of `HANDLERS` does it, with `arguments`
+    title       what is being done, in words for people; may hold hostile names
+    message     where it stands, or why it failed
+    result      name of what came out (a dataset), "" until then
+    """
+
+    id: str
+    kind: str
+    title: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    state: State = "queued"
+    progress: float = 0.0
+    message: str = ""
+    pid: int = 0
+    created: float = 0.0
+    started: float = 0.0
+    finished: float = 0.0
+    result: str = ""
+
+    @property
+    def active(self) -> bool:
+        return self.state in ACTIVE
+
+
+Report = Callable[[float, str], None]  # progress 0..1, and where it stands in words
+
+
+def submit(root: Path, kind: str, title: str, arguments: Mapping[str, Any]) -> Job:
+    """Put a job at the end of the queue and see that a worker runs. Errors: `ValueError` for an unknown kind."""
+    if kind not in HANDLERS:
+        raise ValueError(f"there is no work called '{shown(kind, 40)}'; there is {', '.join(HANDLERS)}")
+    now = time.time()
+    # time first: names sort in the order of the queue
+    job = Job(f"{time.time_ns():x}-{secrets.token_hex(4)}", kind, title, dict(arguments), created=now)
+    (root / job.id).mkdir(parents=True)
+    _write(root, job)
+    ensure(root)
+    return job
+
+
+def find(root: Path, id: str) -> Job | None:
+    """The job of this id as it stands now, None when there is none."""
+    if not id or "/" in id or id.startswith("."):
+        return None
+    job = _read(root / id / "job.json")
+    return None if job is None else _settled(root, job)
+
+
+def listing(root: Path) -> list[Job]:
+    """Every job, oldest first."""
+    found = [find(root, folder.name) for folder in sorted(root.iterdir()) if folder.is_dir()] if root.is_dir() else []
+    return [job for job in found if job is not None]
+
+
+def waiting(root: Path, job: Job) -> int:
+    """How many jobs are served before this one, the running one included; 0 when it is no longer queued."""
+    if job.state != "queued":
+        return 0
+    return sum(other.active and other.id < job.id for other in listing(root))
+
+
+def cancel(root: Path, id: str) -> None:
+    """Stop a job, running or waiting; nothing it had begun is left where others would find it."""
+    job = find(root, id)
+    if job is None or not job.active:
+        return
+    (root / id / "cancel").touch()
+    job = find(root, id) or job
+    if job.state == "running" and _mine(job):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(job.pid, signal.SIGTERM)
+        end = time.monotonic() + 2
+        while _mine(job) and time.monotonic() < end:
+            time.sleep(0.02)
+        with contextlib.suppress(ProcessLookupError):
+            if _mine(job):
+                os.killpg(job.pid, signal.SIGKILL)
+    find(root, id)  # writes down that it was cancelled
+
+
+def forget(root: Path, id: str) -> None:
+    """Remove the record of a job that has ended."""
+    job = find(root, id)
+    if job is None or job.active:
+        return
+    for name in ("job.json", "log.txt", "cancel"):
+        (root / id / name).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        (root / id).rmdir()
+
+
+def ensure(root: Path) -> None:
+    """Start a worker unless one is at work; of two started at once, one leaves again."""
+    with (root / "worker.lock").open("a") as lock:
+        if not _lock(lock.fileno()):
+            return
+    worker = subprocess.Popen(
+        [*COMMAND, "work", str(root.resolve())],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd=_home(),
+        env=_environment(),
+        start_new_session=True,
+    )
+    threading.Thread(target=worker.wait, daemon=True).start()  # or it would stay a zombie until this process ends
+
+
+def work(root: Path) -> None:
+    """Run waiting jobs, one at a time, until none is left; at once when another worker is at it."""
+    while any(job.state == "queued" for job in listing(root)):
+        with (root / "worker.lock").open("a") as lock:
+            if not _lock(lock.fileno()):
+                return
+            while (job := _next(root)) is not None:
+                _start(root, job)
+        # the lock is free again: a job that came in just now, and found it held, is seen by the loop
+
+
+def _next(root: Path) -> Job | None:
+    """The oldest waiting job, once nothing that a killed worker left runs any more."""
+    while True:
+        jobs = listing(root)
+        if not any(job.state == "running" for job in jobs):
+            return next((job for job in jobs if job.state == "queued"), None)
+        time.sleep(0.2)
+
+
+def _start(root: Path, job: Job) -> None:
+    with (root / job.id / "log.txt").open("ab") as written:
+        # the job's process takes no part in the lock: a worker that is killed must not hold it through its child
+        process = subprocess.Popen(
+            [*COMMAND, "run", str(root), job.id],
+            stdin=subprocess.DEVNULL,
+            stdout=written,
+            stderr=written,
+            cwd=_home(),
+            env=_environment(),
+            start_new_session=True,
+        )
+    _write(root, replace(job, state="running", pid=process.pid, started=time.time(), message="starting"))
+    process.wait()
+    find(root, job.id)  # settles the record of a process that died
+
+
+def run(root: Path, id: str) -> None:
+    """Do one job in this process and write down how it goes."""
+    job = _own(root, id)
+    last = 0.0
+
+    def report(progress: float, message: str) -> None:
+        nonlocal job, last
+        if (root / id / "cancel").exists():
+            raise KeyboardInterrupt
+        if time.monotonic() - last >= EVERY:
+            last = time.monotonic()
+            job = replace(job, progress=min(max(progress, 0.0), 1.0), message=shown(message, 200))
+            with contextlib.suppress(OSError):  # a full disk must not end the work that may yet free it
+                _write(root, job)
+
+    try:
+        result = HANDLERS[job.kind](job.arguments, report)
+        job = replace(job, state="done", progress=1.0, message="", result=result)
+    except KeyboardInterrupt:
+        job = replace(job, state="cancelled", message="cancelled")
+    except ValueError as refused:
+        job = replace(job, state="failed", message=str(refused)[:2000])
+    except MemoryError:
+        job = replace(job, state="failed", message="there is not enough memory for this; try a shorter or smaller file")
+    except OSError as error:
+        traceback.print_exc()
+        job = replace(job, state="failed", message=f"a file could not be read or written: {error.strerror}")
+    except Exception:
+        traceback.print_exc()
+        number = secrets.token_hex(3)
+        print(f"error {number}", file=sys.stderr)
+        job = replace(job, state="failed", message=f"something went wrong on our side (error {number}, see the log)")
+    _write(root, replace(job, finished=time.time()))
+
+
+def _own(root: Path, id: str) -> Job:
+    """The record of the job this process is to do, once the worker has written who does it."""
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        job = _read(root / id / "job.json")
+        if job is not None and job.state == "running" and job.pid == os.getpid():
+            return job
+        time.sleep(0.01)
+    raise SystemExit(f"job {id} was never handed over")
+
+
+def _settled(root: Path, job: Job) -> Job:
+    """The record, corrected where its process is gone or it was cancelled while it waited."""
+    asked = (root / job.id / "cancel").exists()
+    if job.state == "queued" and asked:
+        job = replace(job, state="cancelled", message="cancelled", finished=time.time())
+    elif job.state == "running" and not _mine(job):
+        again = _read(root / job.id / "job.json")  # it may have ended between the two looks
+        if again is None or again.state != "running":
+            return again or job
+        words = "cancelled" if asked else "its process ended before it was done; start it again"
+        job = replace(again, state="cancelled" if asked else "failed", message=words, finished=time.time())
+    else:
+        return job
+    with contextlib.suppress(OSError):
+        _write(root, job)
+    return job
+
+
+def _mine(job: Job) -> bool:
+    """Whether the job's process lives; a number that now belongs to another process does not count."""
+    if job.pid <= 0 or not drafts.alive(job.pid):
+        return False
+    try:
+        told = Path(f"/proc/{job.pid}/cmdline").read_bytes()
+    except OSError:
+        return not os.path.isdir("/proc/self")  # without /proc the number is all there is
+    return job.id.encode() in told
+
+
+def _read(path: Path) -> Job | None:
+    try:
+        if path.stat().st_size > RECORD:
+            return None
+        told = json.loads(path.read_text(encoding="utf-8"))
+        known = {entry.name for entry in fields(Job)}
+        return Job(**{name: value for name, value in told.items() if name in known})
+    except (OSError, ValueError, TypeError, AttributeError):
+        return None
+
+
+def _write(root: Path, job: Job) -> None:
+    drafts.write_file(root / job.id / "job.json", json.dumps(asdict(job), indent=1).encode())
+
+
+def _lock(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _home() -> Path:
+    """Where `python -m core.jobs` finds the package."""
+    return Path(__file__).parents[1]
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+
+
+# --- what can be done -----------------------------------------------------------------------------------------
+
+
+def _extract_clip(given: Mapping[str, Any], report: Report) -> str:
+    """A user's video, measured like the clips of the dataset its models were trained on."""
+    from core.extract import Progress, extract_clip
+
+    def told(step: Progress) -> None:
+        report(step.done / max(step.total, 1), f"{step.stage} {step.clip}: frame {step.done:,} of {step.total:,}")
+
+    out = Path(given["out"])
+    extract_clip(Path(given["file"]), Path(given["dataset"]), out, progress=told, name=given["name"])
+    return out.name
+
+
+def _extract(given: Mapping[str, Any], report: Report) -> str:
+    """A folder of videos or frames, measured by itself."""
+    from core.extract import Progress, extract
+
+    def told(step: Progress) -> None:
+        report(step.done / max(step.total, 1), f"{step.stage} {step.clip}: frame {step.done:,} of {step.total:,}")
+
+    out = Path(given["out"])
+    extract(Path(given["folder"]), out, progress=told, fps=given.get("fps"), name=given["name"], workers=1)
+    return out.name
+
+
+def _import_features(given: Mapping[str, Any], report: Report) -> str:
+    """Feature files with their lists, or a native dataset, as a native dataset of ours."""
+    from dataclasses import replace as changed
+
+    from core.data import native, read
+
+    report(0.1, "reading")
+    dataset = read(Path(given["folder"]), **given.get("options", {}))
+    report(0.6, f"{len(dataset.clips)} clips read, writing")
+    out = Path(given["out"])
+    native.write(changed(dataset, name=given["name"]), out)
+    return out.name
+
+
+def _import_files(given: Mapping[str, Any], report: Report) -> str:
+    """Uploaded feature files or an archive of them: unpacked by the guarded child, then read like a folder."""
+    from core import shelf
+
+    report(0.05, "unpacking")
+    with shelf.unpacked([Path(file) for file in given["files"]]) as folder:
+        return _import_features({**given, "folder": str(folder)}, report)
+
+
+HANDLERS: dict[str, Callable[[Mapping[str, Any], Report], str]] = {
+    "clip": _extract_clip,
+    "footage": _extract,
+    "features": _import_features,
+    "files": _import_files,
+}
+
+
+def main(words: list[str]) -> None:
+    match words:
+        case ["work", folder]:
+            work(Path(folder))
+        case ["run", folder, name]:
+            run(Path(folder), name)
+        case _:
+            raise SystemExit("usage: python -m core.jobs work ROOT | run ROOT ID")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,210 @@
+"""The library's shelves: what may be added from this machine, what was uploaded, thrown away, put back, packed up.
+
+data/<name>       datasets            uploads/<id>/   files as they came, until their job has read them
+runs/<id>         runs                .trash/<stamp>-<data|runs>-<name>   thrown away, kept for a week
+"""
+
+import contextlib
+import hashlib
+import io
+import os
+import re
+import secrets
+import shutil
+import tempfile
+import time
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from core import runs
+from core.data import guard
+from core.data.names import RefusedError, inside, shown
+
+KEPT = 7 * 24 * 3600
+DOWNLOAD = 512 << 20
+VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
+FEATURES = (".npy", ".zip", ".list", ".txt", ".csv", ".json")
+
+
+def file_name(name: str, suffix: str = "") -> str:
+    """A name of ours made from a stranger's: letters, digits, dots and dashes, at most 60.
+
+    >>> file_name("../../My clip (1).mp4")
+    'My-clip-1-.mp4'
+    """
+    last = re.sub(r"[^\w.]+", "-", name.replace("\\", "/").rsplit("/", 1)[-1]).strip("-._")
+    return (last[-60:].lstrip("-._") or "upload") + suffix
+
+
+def free_name(root: Path, name: str) -> str:
+    """`name`, or `name-2`, `name-3` … when something called that lies below root already.
+
+    Errors: `ValueError` when nothing is left of the name.
+    """
+    plain = re.sub(r"[^\w.-]+", "-", name).strip("-._")[:60]
+    if not plain:
+        raise ValueError(f"'{shown(name, 40)}' cannot be the name of a folder; use letters and digits")
+    number, found = 1, plain
+    while os.path.lexists(root / found):
+        number += 1
+        found = f"{plain}-{number}"
+    return found
+
+
+def allowed(path: str, roots: Sequence[Path]) -> Path:
+    """A folder on this machine, once it lies below one of the roots that may be read.
+
+    Errors: `ValueError` otherwise; the message says nothing about what lies outside.
+    """
+    if not path.strip() or "\0" in path:
+        raise ValueError("give the path of a folder on the machine that runs FuseScope")
+    real = Path(os.path.realpath(path))
+    for root in roots:
+        top = Path(os.path.realpath(root))
+        if real == top or top in real.parents:
+            if not real.exists():
+                raise ValueError(f"'{shown(path, 120)}': there is no such file or folder")
+            return real
+    raise ValueError(
+        f"'{shown(path, 120)}' lies outside the folders that may be read; "
+        "whoever started the server opens more by setting FUSESCOPE_DATA"
+    )
+
+
+def keep_upload(workspace: Path, files: Sequence[tuple[str, bytes]]) -> list[Path]:
+    """Uploaded files on disk, in a folder of their own, under names of ours. Errors: `ValueError` when it is full."""
+    size = sum(len(content) for _, content in files)
+    folder = workspace / "uploads" / secrets.token_hex(8)
+    folder.mkdir(parents=True)
+    free = shutil.disk_usage(folder).free
+    if 2 * size > free:
+        raise ValueError(f"the upload has {size:,} bytes and needs twice that; the disk has {free:,} free")
+    places = []
+    for name, content in files:
+        place = folder / file_name(name)
+        if place.exists():
+            raise ValueError(f"two files are called '{shown(place.name)}'")
+        place.write_bytes(content)
+        places.append(place)
+    return places
+
+
+@contextlib.contextmanager
+def unpacked(files: Sequence[Path]) -> Iterator[Path]:
+    """A folder with these files, archives opened by the guarded child; gone again after the block.
+
+    Videos in an archive are left out: those come in through extraction alone.
+    Errors: `RefusedError` for an archive with a name that leads out of it, a bomb, a damaged one.
+    """
+    with tempfile.TemporaryDirectory(prefix="fusescope-upload-") as name:
+        folder = Path(name) / "upload"
+        folder.mkdir()
+        for file in files:
+            if file.suffix.lower() != ".zip":
+                shutil.copyfile(file, folder / file.name)
+                continue
+            for relative, content in guard.read("zip", file).items():
+                place = inside(folder, relative, "member")
+                place.parent.mkdir(parents=True, exist_ok=True)
+                if place.exists():
+                    raise RefusedError(f"'{shown(relative)}' is there twice")
+                place.write_bytes(content.tobytes())
+        inner = list(folder.iterdir())
+        only = len(inner) == 1 and inner[0].is_dir()
+        yield inner[0] if only else folder
+
+
+def throw_away(workspace: Path, kind: str, name: str) -> str:
+    """Move a dataset ("data") or run ("runs") of the workspace to the trash; the ticket that puts it back.
+
+    Errors: `ValueError` when there is none of that name in the workspace; assets cannot be thrown away.
+    """
+    place = _own(workspace, kind, name)
+    ticket = f"{time.time_ns():x}-{kind}-{name}"
+    (workspace / ".trash").mkdir(exist_ok=True)
+    os.rename(place, workspace / ".trash" / ticket)
+    return ticket
+
+
+def put_back(workspace: Path, ticket: str) -> str:
+    """Undo `throw_away`; the name it lies under again. Errors: `ValueError` when that is gone or its place taken."""
+    match = re.fullmatch(r"[0-9a-f]+-(data|runs)-([^/]+)", ticket)
+    place = workspace / ".trash" / ticket
+    if match is None or not place.is_dir():
+        raise ValueError("it is no longer in the trash")
+    kind, name = match[1], match[2]
+    target = workspace / kind / name
+    if os.path.lexists(target):
+        raise ValueError(f"something else is called '{shown(name)}' by now")
+    os.rename(place, target)
+    return name
+
+
+def sweep(workspace: Path) -> None:
+    """Remove what has lain in the trash for a week, and uploads that nobody waits for any more."""
+    for folder in (workspace / ".trash", workspace / "uploads"):
+        for place in folder.iterdir() if folder.is_dir() else ():
+            with contextlib.suppress(OSError):
+                if time.time() - place.stat().st_ctime > KEPT:
+                    shutil.rmtree(place, ignore_errors=True)
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of all files below a folder, links not followed."""
+    total = 0
+    for below, _, files in os.walk(folder):
+        for name in files:
+            with contextlib.suppress(OSError):
+                total += os.lstat(os.path.join(below, name)).st_size
+    return total
+
+
+def packed(folder: Path) -> bytes:
+    """The folder as a zip archive. Errors: `ValueError` above 512 MB: who needs that copies the folder."""
+    size = size_of(folder)
+    if size > DOWNLOAD:
+        raise ValueError(f"'{shown(folder.name)}' has {size:,} bytes; up to {DOWNLOAD:,} are packed for download")
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
+        for below, inner, files in os.walk(folder):
+            inner.sort()
+            for name in sorted(files):
+                place = Path(below) / name
+                if not place.is_symlink():
+                    archive.write(place, Path(folder.name) / place.relative_to(folder))
+    return stream.getvalue()
+
+
+def adopt_released(file: Path, modalities: tuple[str, str], root: Path) -> str:
+    """A state dict of the released LEGO code as a run below `root`; the run's id.
+
+    Errors: `ValueError` with the table of missing, unexpected and mismatched tensors.
+    """
+    from core.fusion import released
+
+    arrays = guard.read(guard.kind_of(file), file)
+    state = {key.removeprefix("state_dict."): torch.from_numpy(array.copy()) for key, array in arrays.items()}
+    model = released.lego(state, modalities)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    widths = {name: int(width) for name, width in model.widths.items()}
+    run = runs.Run(
+        fusion="lego",
+        config=asdict(model.config),
+        training={"imported": file.name},
+        source=runs.Source(name=f"imported from {file.name}", digest=digest, protocol="unknown", widths=widths),
+        seed=0,
+        weights=sum(p.numel() for p in model.parameters()),
+        note=f"weights of the released LEGO code, imported from {file.name}; what it was trained on is not known",
+    )
+    return runs.save(run, model.state_dict(), [], root).name
+
+
+def _own(workspace: Path, kind: str, name: str) -> Path:
+    place = workspace / kind / name
+    if kind not in ("data", "runs") or "/" in name or name in ("", ".", "..") or not place.is_dir():
+        raise ValueError(f"'{shown(name)}' is not in the workspace; only what was added there can be removed")
+    return place

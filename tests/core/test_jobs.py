@@ -1,0 +1,241 @@
+"""Jobs: whatever dies, the record tells the truth, the queue goes on, and one job runs at a time."""
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from core import jobs
+from core.data import native
+from core.data.drafts import alive
+from tests.core.data.made import feature_folder
+
+HOME = Path(__file__).parents[2]
+
+PROGRAM = """
+import os, sys, time
+sys.path.insert(0, {home!r})
+from pathlib import Path
+from core import jobs
+
+def slow(given, report):
+    mark = Path(given["marks"]) / given["name"]
+    mark.with_suffix(".began").touch()
+    for step in range(600):
+        report(step / 600, f"step {{step}}")
+        if mark.with_suffix(".go").exists():
+            break
+        time.sleep(0.02)
+    mark.with_suffix(".ended").touch()
+    return given["name"]
+
+def refuse(given, report):
+    raise ValueError("clip 'a': 12 NaN values")
+
+def burst(given, report):
+    raise RuntimeError("secret /path/of/server")
+
+def die(given, report):
+    os._exit(3)
+
+def stubborn(given, report):
+    import signal
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    slow(given, lambda *words: None)
+
+jobs.HANDLERS |= {{"slow": slow, "refuse": refuse, "burst": burst, "die": die, "stubborn": stubborn}}
+jobs.COMMAND = (sys.executable, __file__)
+jobs.EVERY = 0.0
+if __name__ == "__main__":
+    jobs.main(sys.argv[1:])
+"""
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM.format(home=str(HOME)))
+    monkeypatch.setattr(jobs, "COMMAND", (sys.executable, str(program)))
+    monkeypatch.setattr(
+        jobs, "HANDLERS", {**jobs.HANDLERS, **dict.fromkeys(("slow", "refuse", "burst", "die", "stubborn"))}
+    )
+    place = tmp_path / "jobs"
+    place.mkdir()
+    yield place
+    for job in jobs.listing(place):
+        jobs.cancel(place, job.id)
+
+
+def until(true: Callable[[], object], seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+
+
+def state(root: Path, job: jobs.Job) -> str:
+    return jobs.find(root, job.id).state
+
+
+def slow(root: Path, name: str, kind: str = "slow") -> jobs.Job:
+    return jobs.submit(root, kind, name, {"marks": str(root.parent), "name": name})
+
+
+def go(root: Path, name: str) -> None:
+    (root.parent / f"{name}.go").touch()
+
+
+def test_one_at_a_time_in_order_and_each_knows_its_place(root: Path) -> None:
+    made = [slow(root, name) for name in "abc"]
+    until(lambda: (root.parent / "a.began").exists())
+    assert [state(root, job) for job in made] == ["running", "queued", "queued"]
+    assert [jobs.waiting(root, jobs.find(root, job.id)) for job in made] == [0, 1, 2]
+    assert not (root.parent / "b.began").exists()
+    until(lambda: jobs.find(root, made[0].id).progress > 0)
+    for name, job in zip("abc", made, strict=True):
+        go(root, name)
+        until(lambda job=job: state(root, job) == "done")
+    assert [jobs.find(root, job.id).result for job in made] == ["a", "b", "c"]
+    assert all(jobs.find(root, job.id).progress == 1 for job in made)
+
+
+def test_a_refusal_is_told_and_a_mistake_of_ours_is_numbered(root: Path) -> None:
+    refused, ours, died = (jobs.submit(root, kind, kind, {}) for kind in ("refuse", "burst", "die"))
+    until(lambda: not any(job.active for job in jobs.listing(root)))
+    assert jobs.find(root, refused.id).message == "clip 'a': 12 NaN values"
+    words = jobs.find(root, ours.id).message
+    assert "something went wrong on our side (error" in words
+    assert "/path" not in words
+    assert words.split("error ")[1][:6] in (root / ours.id / "log.txt").read_text()
+    assert "its process ended before it was done" in jobs.find(root, died.id).message
+    assert {job.state for job in jobs.listing(root)} == {"failed"}
+
+
+@pytest.mark.parametrize("kind", ["slow", "stubborn"])
+def test_a_running_job_is_cancelled_and_the_next_one_starts(root: Path, kind: str) -> None:
+    first, second = slow(root, "a", kind), slow(root, "b")
+    until(lambda: (root.parent / "a.began").exists())
+    process = jobs.find(root, first.id).pid
+    jobs.cancel(root, first.id)
+    assert state(root, first) == "cancelled"
+    until(lambda: not alive(process))
+    until(lambda: (root.parent / "b.began").exists())
+    assert not (root.parent / "a.ended").exists()
+    go(root, "b")
+    until(lambda: state(root, second) == "done")
+
+
+def test_a_waiting_job_is_cancelled_and_never_starts(root: Path) -> None:
+    first, second = slow(root, "a"), slow(root, "b")
+    until(lambda: (root.parent / "a.began").exists())
+    jobs.cancel(root, second.id)
+    assert state(root, second) == "cancelled"
+    go(root, "a")
+    until(lambda: state(root, first) == "done")
+    third = slow(root, "c")
+    go(root, "c")
+    until(lambda: state(root, third) == "done")
+    assert not (root.parent / "b.began").exists()
+
+
+def test_a_killed_job_is_called_failed_and_the_queue_goes_on(root: Path) -> None:
+    first, second = slow(root, "a"), slow(root, "b")
+    until(lambda: (root.parent / "a.began").exists())
+    os.kill(jobs.find(root, first.id).pid, signal.SIGKILL)
+    until(lambda: (root.parent / "b.began").exists())
+    assert state(root, first) == "failed"
+    go(root, "b")
+    until(lambda: state(root, second) == "done")
+
+
+def test_when_the_worker_is_killed_its_job_ends_well_and_the_next_worker_waits_for_it(root: Path) -> None:
+    first = slow(root, "a")
+    until(lambda: (root.parent / "a.began").exists())
+    for process in _processes("work", str(root)):
+        os.kill(process, signal.SIGKILL)
+    second = slow(root, "b")
+    time.sleep(0.5)
+    assert not (root.parent / "b.began").exists(), "two jobs at once"
+    go(root, "a")
+    until(lambda: state(root, first) == "done")
+    until(lambda: (root.parent / "b.began").exists())
+    go(root, "b")
+    until(lambda: state(root, second) == "done")
+
+
+def test_a_record_whose_process_number_went_to_another_process_is_failed(root: Path) -> None:
+    job = jobs.Job("0-abc", "slow", "old", state="running", pid=os.getpid())
+    (root / job.id).mkdir()
+    jobs._write(root, job)
+    assert state(root, job) == "failed"
+    jobs.cancel(root, job.id)  # must not end the process that has the number now
+    assert json.loads((root / job.id / "job.json").read_text())["state"] == "failed"
+
+
+def test_records_survive_kills_at_any_moment(root: Path) -> None:
+    """Kill -9 in the middle of writing, thirty times: the record is always whole."""
+    import subprocess
+
+    job = jobs.Job("0-abc", "slow", "x" * 20_000)
+    (root / job.id).mkdir()
+    jobs._write(root, job)
+    writer = (
+        f"import sys; sys.path.insert(0, {str(HOME)!r})\nfrom pathlib import Path\nfrom core import jobs\n"
+        f"job = jobs._read(Path({str(root)!r}) / '0-abc' / 'job.json')\nprint('on', flush=True)\n"
+        f"while True: jobs._write(Path({str(root)!r}), job)\n"
+    )
+    for attempt in range(8):
+        process = subprocess.Popen([sys.executable, "-c", writer], stdout=subprocess.PIPE)
+        process.stdout.readline()
+        time.sleep(0.01 * attempt)
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        assert jobs._read(root / job.id / "job.json") == job
+
+
+def test_garbage_among_the_records_is_passed_over(root: Path) -> None:
+    (root / "1-bad").mkdir()
+    (root / "1-bad/job.json").write_text("{]")
+    (root / "2-empty").mkdir()
+    (root / "worker.lock").touch()
+    assert jobs.listing(root) == []
+    assert jobs.find(root, "../jobs") is None
+    assert jobs.find(root, "") is None
+    with pytest.raises(ValueError, match="there is no work called 'nothing'"):
+        jobs.submit(root, "nothing", "t", {})
+
+
+def test_features_are_imported_by_a_real_job(root: Path) -> None:
+    folder = feature_folder(root.parent / "made")
+    out = root.parent / "data" / "mine"
+    given = {"folder": str(folder), "options": {"fps": 30}, "out": str(out), "name": "mine"}
+    job = jobs.submit(root, "features", "features of made", given)
+    until(lambda: not jobs.find(root, job.id).active)
+    assert (state(root, job), jobs.find(root, job.id).result) == ("done", "mine")
+    assert native.read(out).fps == 30
+    (folder / "emb/Fight002_x264_emb.npy").write_bytes(b"x")
+    job = jobs.submit(root, "features", "features of made", {**given, "out": str(out.with_name("other"))})
+    until(lambda: not jobs.find(root, job.id).active)
+    assert "emb/Fight002_x264_emb.npy' is no .npy file" in jobs.find(root, job.id).message
+    assert not out.with_name("other").exists()
+    jobs.forget(root, job.id)
+    assert jobs.find(root, job.id) is None
+
+
+def _processes(*words: str) -> list[int]:
+    found = []
+    for place in Path("/proc").iterdir():
+        if place.name.isdigit():
+            try:
+                told = (place / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if all(word.encode() in told for word in words):
+                found.append(int(place.name))
+    return found

@@ -1,0 +1,137 @@
+"""The library's shelves: nothing outside the roots, nothing lost without a way back, archives unpacked safely."""
+
+import io
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+
+from core import runs, shelf
+from core.data import native, read
+from core.fusion import released
+from tests.core.data import hostile
+from tests.core.data.made import feature_folder
+from tests.core.data.test_native import made
+
+
+def test_only_folders_below_the_roots_may_be_added(tmp_path: Path) -> None:
+    (tmp_path / "open/in").mkdir(parents=True)
+    (tmp_path / "closed").mkdir()
+    (tmp_path / "open/way-out").symlink_to(tmp_path / "closed")
+    roots = [tmp_path / "open"]
+    assert shelf.allowed(str(tmp_path / "open/in"), roots) == tmp_path / "open/in"
+    for path in ("closed", "open/../closed", "open/way-out", "open-not", "closed/unknown"):
+        with pytest.raises(ValueError, match="outside the folders that may be read"):
+            shelf.allowed(str(tmp_path / path), roots)
+    with pytest.raises(ValueError, match="no such file"):
+        shelf.allowed(str(tmp_path / "open/gone"), roots)
+    for path in ("", "a\0b"):
+        with pytest.raises(ValueError, match="give the path"):
+            shelf.allowed(path, roots)
+
+
+def test_what_is_thrown_away_can_be_put_back(tmp_path: Path) -> None:
+    native.write(made(), tmp_path / "data/made")
+    before = read(tmp_path / "data/made").digest()
+    ticket = shelf.throw_away(tmp_path, "data", "made")
+    assert not (tmp_path / "data/made").exists()
+    assert shelf.put_back(tmp_path, ticket) == "made"
+    assert read(tmp_path / "data/made").digest() == before
+    with pytest.raises(ValueError, match="no longer in the trash"):
+        shelf.put_back(tmp_path, ticket)
+    for name in ("../runs", "", "gone"):
+        with pytest.raises(ValueError, match="only what was added there"):
+            shelf.throw_away(tmp_path, "data", name)
+    for ticket in ("../../etc", "1-data-../x", ""):
+        with pytest.raises(ValueError, match="no longer in the trash"):
+            shelf.put_back(tmp_path, ticket)
+
+
+def test_names_of_strangers_become_names_of_ours(tmp_path: Path) -> None:
+    for name in ("../../x.mp4", "/etc/passwd", "a\nb\u202e.npy", "<img src=x>.zip", "..", "x" * 500):
+        ours = shelf.file_name(name)
+        assert "/" not in ours
+        assert ours.isprintable()
+        assert not ours.startswith(".")
+        assert 0 < len(ours) <= 60
+    (tmp_path / "a").mkdir()
+    assert shelf.free_name(tmp_path, "a") == "a-2"
+    with pytest.raises(ValueError, match="cannot be the name"):
+        shelf.free_name(tmp_path, "../..")
+
+
+def test_a_dataset_packed_for_download_comes_back_the_same(tmp_path: Path) -> None:
+    folder = native.write(made(), tmp_path / "made")
+    (tmp_path / "made.zip").write_bytes(shelf.packed(folder))
+    with shelf.unpacked([tmp_path / "made.zip"]) as place:
+        assert read(place).digest() == read(folder).digest()
+    assert not place.exists()
+
+
+def test_an_archive_of_feature_files_is_read_like_their_folder(tmp_path: Path) -> None:
+    folder = feature_folder(tmp_path / "made")
+    (tmp_path / "made.zip").write_bytes(shelf.packed(folder))
+    with shelf.unpacked([tmp_path / "made.zip"]) as place:
+        assert read(place).digest() == read(folder).digest()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (hostile.zip_of(("../../x.npy", hostile.good_npy())), "name that is not let in"),
+        (hostile.zip_of(("/x.npy", hostile.good_npy())), "name that is not let in"),
+        (hostile.doubled_zip("x.npy", b"1", b"2"), "is there twice"),
+        (hostile.zip_bomb(), "zip bomb"),
+        (hostile.zip_of(("x.exe", b"MZ")), "holds none of"),
+        (b"no zip", "no zip archive"),
+    ],
+)
+def test_archives_that_reach_out_or_blow_up_are_refused(tmp_path: Path, content: bytes, words: str) -> None:
+    (tmp_path / "a.zip").write_bytes(content)
+    with pytest.raises(ValueError, match=words), shelf.unpacked([tmp_path / "a.zip"]):
+        pass
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.zip"]
+
+
+def test_links_in_a_folder_are_not_packed(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "secret").write_text("s")
+    (tmp_path / "a/link").symlink_to(tmp_path / "secret")
+    (tmp_path / "a/file").write_text("f")
+    names = zipfile.ZipFile(io.BytesIO(shelf.packed(tmp_path / "a"))).namelist()
+    assert names == ["a/file"]
+
+
+def state_dict(width: int = 12, text: int = 8) -> dict[str, torch.Tensor]:
+    torch.manual_seed(0)
+    return {
+        "embedding_v.fc1.weight": torch.randn(4, width),
+        "embedding_v.fc1.bias": torch.randn(4),
+        "embedding_t.fc1.weight": torch.randn(4, text),
+        "embedding_t.fc1.bias": torch.randn(4),
+        "graphfusion.a": torch.randn(3, 3, 1, 1, 1),
+        "normal_head.fc1.weight": torch.randn(16, 16),
+        "normal_head.fc1.bias": torch.randn(16),
+        "normal_head.fc2.weight": torch.randn(1, 16),
+        "normal_head.fc2.bias": torch.randn(1),
+        "normal_head.bn1.weight": torch.randn(16),
+    }
+
+
+def test_a_released_checkpoint_becomes_a_run_with_the_same_model(tmp_path: Path) -> None:
+    file = tmp_path / "lego.pth"
+    torch.save(state_dict(), file)
+    expected = released.lego(state_dict(), ("motion", "text"))
+    name = shelf.adopt_released(file, ("motion", "text"), tmp_path / "runs")
+    model = runs.model(tmp_path / "runs" / name)
+    for key, value in expected.state_dict().items():
+        torch.testing.assert_close(model.state_dict()[key], value, rtol=0, atol=0)
+    assert runs.load(tmp_path / "runs" / name).source.widths == {"motion": 12, "text": 8}
+
+
+def test_a_checkpoint_of_something_else_is_refused_with_its_keys(tmp_path: Path) -> None:
+    torch.save({"fc.weight": torch.ones(2)}, tmp_path / "a.pth")
+    with pytest.raises(ValueError, match="no checkpoint of the released LEGO code"):
+        shelf.adopt_released(tmp_path / "a.pth", ("v", "t"), tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
