@@ -22,7 +22,7 @@ from core.fusion.base import Fusion
 from core.fusion.lego import Lego
 from core.infer import spans
 
-LAYOUTS: dict[Layout, str] = {"spring": "forces", "distance": "distance", "time": "time circle"}
+LAYOUTS: tuple[Layout, ...] = ("spring", "distance", "time")
 
 
 @dataclass(frozen=True)
@@ -81,13 +81,13 @@ def display(modalities: Sequence[str], fused: str | None, labelled: bool) -> Dis
     with st.popover("Display", icon=":material/tune:"):
         layout = st.segmented_control(
             "Layout",
-            list(LAYOUTS),
+            LAYOUTS,
             default="spring",
             required=True,
-            format_func=LAYOUTS.__getitem__,
             key="layout",
             bind="query-params",
-            help="Computed once a clip from the modalities' graphs: no unit ever moves.",
+            help="Spring: related units pull each other. Distance: related units lie near each other. Time: a circle, "
+            "clockwise. Computed once a clip, from the modalities' graphs: no unit ever moves.",
         )
         per_node = st.slider(
             "Strongest connections of each unit",

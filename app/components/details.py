@@ -163,9 +163,9 @@ def connection(
     for column, end in zip(st.columns(2), (i, j), strict=True):
         with column:
             frames(chosen, clip, end, height=96, columns=4)
-    with st.container(horizontal=True, gap="small"):
-        for name, graph in graphs.items():
-            st.metric(markdown_text(name, 24), f"{graph[i - first, j - first]:.3f}", border=True, width=132)
+    st.markdown(
+        " · ".join(f"{markdown_text(n, 24)} **{graph[i - first, j - first]:.3f}**" for n, graph in graphs.items())
+    )
     if isinstance(model, Lego):
         found = cache.term_shares(run, chosen.dataset, clip.name, index, changes)
         of_edge = found.of_edge(i, j)

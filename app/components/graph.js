@@ -84,7 +84,9 @@ class Graphs {
   frame() {
     const bar = element("div", "bar");
     const label = element("label", "alpha");
-    label.append(element("span", "", "α  keep connections of at least"));
+    const words = element("span", "words", "α");
+    words.append(element("span", "long", "keep connections of at least"));
+    label.append(words);
     this.slider = element("input");
     this.slider.type = "range";
     this.slider.setAttribute("aria-label", "alpha: keep connections of at least this strength");
@@ -456,15 +458,25 @@ class Graphs {
     for (const pick of marks) {
       context.strokeStyle = this.colours.selected;
       context.globalAlpha = pick === this.pick ? 0.9 : 0.5;
-      panel.links.forEach((link, id) => {
-        if (!panel.shown[id] || !touches(pick, link)) return;
-        const [a, b] = [nodes[link[0]], nodes[link[1]]];
-        context.lineWidth = Math.max(this.stroke(panel, link).width, 1.2 / scale) + 0.6 / scale;
+      const line = (a, b, width) => {
+        context.lineWidth = width;
         context.beginPath();
         context.moveTo(a.x, a.y);
         context.lineTo(b.x, b.y);
         context.stroke();
+      };
+      let found = pick[0] === "n";
+      panel.links.forEach((link, id) => {
+        if (!panel.shown[id] || !touches(pick, link)) return;
+        found = true;
+        line(nodes[link[0]], nodes[link[1]], Math.max(this.stroke(panel, link).width, 1.2 / scale) + 0.6 / scale);
       });
+      const [a, b] = this.ends(pick).map((end) => nodes[end]);
+      if (!found && a && b) {
+        context.setLineDash([5 / scale, 4 / scale]); // picked, but below α or no candidate here
+        line(a, b, 1.2 / scale);
+        context.setLineDash([]);
+      }
     }
     context.globalAlpha = 1;
     if (marks.length) for (const node of nodes) this.drawNode(context, node); // back on top of the marked lines
@@ -565,9 +577,17 @@ class Graphs {
     }
     const parts = this.panels.map((panel) => {
       const link = panel.links.find((one) => pair(one[0], one[1]) === pick);
-      return link ? `${panel.spec.title} ${link[3].toFixed(2).replace("-", "−")}` : "";
+      const strength = link ? link[3] : this.roughly(panel, ...ends);
+      return strength === null ? "" : `${panel.spec.title} ${strength.toFixed(2).replace("-", "−")}`;
     });
     this.readout.textContent = `Connection ${ends.map((end) => this.data.nodes[end].label).join(" – ")} · ${parts.filter(Boolean).join(", ")}`;
+  }
+
+  roughly(panel, i, j) {
+    // a pair that is no candidate was sent as its α level alone: good to two digits, from 0 up
+    if (!panel.levels) return null;
+    const level = panel.levels[i * this.data.nodes.length - (i * (i + 1)) / 2 + (j - i - 1)];
+    return level ? this.data.alpha.low + (level - 1) * this.data.alpha.step : null;
   }
 
   key(panel, event) {

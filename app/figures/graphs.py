@@ -1,6 +1,7 @@
 """Relationship graphs as matrices, and what fusion does to every unit's degree."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -46,7 +47,7 @@ def relation_matrices(
             row=1,
             col=column,
             showscale=column == 1,
-            colorbar={"title": "strength", "x": 1.01, "len": 0.9},
+            colorbar=_bar("strength", 0.5 * (len(graphs) - 1) / len(titles), 0.3),
             hovertemplate="units %{y} and %{x}<br>strength %{z:.2f}<extra>" + plotly_text(title) + "</extra>",
         )
     if difference is not None:
@@ -62,7 +63,7 @@ def relation_matrices(
             colorscale=DIFFERENCE,
             row=1,
             col=len(titles),
-            colorbar={"title": "change", "x": 1.09, "len": 0.9},
+            colorbar=_bar("change", (len(titles) - 0.55) / len(titles), 0.9 / len(titles)),
             hovertemplate="units %{y} and %{x}<br>changed by %{z:+.2f}<extra></extra>",
         )
     marked = units[anomalous]
@@ -79,7 +80,7 @@ def relation_matrices(
                 row=1,
                 col=column,
             )
-        figure.update_xaxes(title="unit", constrain="domain", matches="x", row=1, col=column)
+        figure.update_xaxes(constrain="domain", matches="x", row=1, col=column)
         figure.update_yaxes(
             autorange="reversed",
             scaleanchor=f"x{column if column > 1 else ''}",
@@ -92,8 +93,14 @@ def relation_matrices(
     figure.update_xaxes(showgrid=False, zeroline=False)
     figure.update_yaxes(showgrid=False, zeroline=False)
     figure.update_yaxes(title="unit", row=1, col=1)
-    figure.update_layout(template=colours.template, height=300)
+    figure.update_layout(template=colours.template, height=340, margin={"b": 60})
     return figure.update_annotations(font={"size": 12, "color": colours.ink})
+
+
+def _bar(title: str, x: float, length: float) -> dict[str, Any]:
+    """A colour bar that lies below the matrices, where no width is lost."""
+    place = {"x": x, "xanchor": "center", "y": -0.16, "yanchor": "top", "len": length, "thickness": 8}
+    return {"title": {"text": title, "side": "bottom"}, "orientation": "h", **place}
 
 
 def degree_change(
@@ -166,6 +173,7 @@ def shares(
     tints = [DOWN if value < 0 else UP for value in numbers]
     if total is not None:
         labels, numbers, tints = [*labels, "sum"], [*numbers, total], [*tints, colours.normal]
+    low, high = min(0.0, *numbers, 0.0), max(0.0, *numbers, 1e-9)
     figure = go.Figure(
         go.Bar(
             x=numbers,
@@ -181,7 +189,7 @@ def shares(
     figure.update_layout(
         template=colours.template,
         height=60 + 24 * len(labels),
-        xaxis_title=unit,
+        xaxis={"title": unit, "range": [low - 0.3 * (high - low), high + 0.3 * (high - low)]},
         bargap=0.35,
         yaxis={"autorange": "reversed", "showgrid": False},
         margin={"l": 8, "r": 60, "t": 8, "b": 8},
