@@ -37,16 +37,22 @@ if context is not None and not cache.door().admit(context.session_id):
     st.stop()
 
 cache.warm()
-page = st.navigation(
-    {
-        group: [
-            st.Page(f"views/{name}.py", title=title, icon=f":material/{icon}:", default=name == "overview")
-            for name, title, icon in pages
-            if cache.view(name)
-        ]
-        for group, pages in GROUPS.items()
-    }
-)
+groups = {
+    group: [
+        st.Page(f"views/{name}.py", title=title, icon=f":material/{icon}:", default=name == "overview")
+        for name, title, icon in pages
+        if cache.view(name)
+    ]
+    for group, pages in GROUPS.items()
+}
+# Streamlit's own menu puts list items into a <div>, which screen readers do not read as a list: so links of our own
+page = st.navigation(groups, position="hidden")
+with st.sidebar.container(key="menu"):
+    for group, pages in groups.items():
+        if pages:
+            st.caption(group)
+        for each in pages:
+            st.page_link(each)
 st.title(page.title)
 
 

@@ -6,9 +6,11 @@ Bounds of the sliders never change, because a slider whose bounds change loses i
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import RerunData, RerunException, get_script_run_ctx
 
 from app import cache
 from app.figures.style import Colours, colours
@@ -155,6 +157,27 @@ def _forget(dataset: bool = False) -> None:
 def _name(name: str) -> str:
     """Names as options: two clips that share their first 80 letters must stay two options."""
     return shown(name, 200)
+
+
+def open_page(view: str) -> None:
+    """Go to another page and keep what is chosen; ends this run.
+
+    `st.switch_page` first empties the link, which Streamlit 1.67 refuses while shared controls are bound to it: so this
+    asks for the same rerun without emptying anything.
+    """
+    context = get_script_run_ctx()
+    assert context is not None
+    wanted = str(Path(__file__).resolve().parent / "views" / f"{view}.py")
+    pages = context.pages_manager.get_pages()
+    found = next(key for key, page in pages.items() if str(Path(page["script_path"]).resolve()) == wanted)
+    raise RerunException(
+        RerunData(
+            query_string=context.query_string,
+            page_script_hash=found,
+            cached_message_hashes=context.cached_message_hashes,
+            context_info=context.context_info,
+        )
+    )
 
 
 def picked(key: str) -> int | None:

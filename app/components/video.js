@@ -5,13 +5,18 @@ const PAD = { left: 40, right: 14, top: 8, bottom: 18 };
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 const clock = (t) => `${Math.floor(t / 60)}:${(t % 60).toFixed(2).padStart(5, "0")}`;
 
+// Streamlit leaves and enters again with every rerun: only who does not come back is closed, so a video plays on.
 export default function (component) {
   const root = component.parentElement;
+  clearTimeout(root.leaving);
   root.player ??= new Player(root);
   root.player.update(component);
   return () => {
-    root.player?.close();
-    root.player = undefined;
+    clearTimeout(root.leaving);
+    root.leaving = setTimeout(() => {
+      root.player?.close();
+      root.player = undefined;
+    }, 300);
   };
 }
 
@@ -81,7 +86,6 @@ class Player {
     }
     if (first) this.time = 0;
     if (asked && data.time !== null && data.time !== this.sent) this.place(data.time);
-    if (asked && data.time === null && first) this.place(0);
     this.seek.setAttribute("aria-label", `timeline of ${data.label}`);
     this.seek.setAttribute("aria-valuemax", data.duration.toFixed(2));
     this.label();
@@ -93,6 +97,7 @@ class Player {
     this.watch.disconnect();
     cancelAnimationFrame(this.loop);
     clearTimeout(this.later);
+    clearTimeout(this.levelLater);
     this.video.pause();
   }
 
@@ -316,7 +321,7 @@ class Player {
       pen.lineWidth = 1;
       this.line([[this.x(this.hover), PAD.top], [this.x(this.hover), bottom]]);
     }
-    this.say(now);
+    this.say();
   }
 
   line(points) {
@@ -358,19 +363,21 @@ class Player {
     return clamp(Math.floor(time / this.data.seconds + 1e-3), 0, this.data.scores.length - 1);
   }
 
-  say(now) {
+  words(time) {
     const { data } = this;
-    const at = this.hover ?? this.time;
-    const unit = this.hover === null ? now : this.unit(at);
+    const unit = this.unit(time);
     const truth = data.labels === null ? "" : data.labels[unit] ? " · truth: anomaly" : " · truth: normal";
     const other = data.other ? ` (other run ${data.other[unit].toFixed(3)})` : "";
     const alarm = data.scores[unit] >= this.threshold ? " · alarm" : "";
-    const words = `${clock(at)} · unit ${unit} · score ${data.scores[unit].toFixed(3)}${other}${truth}${alarm}`;
+    return `${clock(time)} · unit ${unit} · score ${data.scores[unit].toFixed(3)}${other}${truth}${alarm}`;
+  }
+
+  // The line above the timeline speaks of where the mouse is; the slider, for who does not see it, of the play head.
+  say() {
+    const words = this.words(this.hover ?? this.time);
     if (this.readout.textContent !== words) this.readout.textContent = words;
-    if (this.hover === null) {
-      this.seek.setAttribute("aria-valuenow", this.time.toFixed(3));
-      this.seek.setAttribute("aria-valuetext", words);
-    }
+    this.seek.setAttribute("aria-valuenow", this.time.toFixed(3));
+    this.seek.setAttribute("aria-valuetext", this.words(this.time));
     this.level.setAttribute("aria-valuenow", this.threshold.toFixed(3));
     this.level.setAttribute("aria-valuetext", `alarm from score ${this.threshold.toFixed(3)}`);
     this.level.style.top = `${this.y(this.threshold)}px`;

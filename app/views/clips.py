@@ -79,7 +79,7 @@ with left:
         "there, drag the triangle to move the threshold; space plays, arrows step by frame, Page keys by unit."
     )
 
-st.subheader("All clips")
+st.header("All clips", anchor=False)
 st.dataframe(
     figures.clip_table(clips, scores, chosen.threshold),
     key="clip-table",

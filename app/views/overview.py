@@ -13,7 +13,7 @@ data, clips, runs = cache.dataset(chosen.dataset), cache.clips(chosen.dataset), 
 own = {name: run for name, run in runs.items() if run.source.digest == cache.digest(chosen.dataset)}
 
 with st.container(horizontal=True, vertical_alignment="center"):
-    st.subheader(markdown_text(data.name), width="content", anchor=False)
+    st.header(markdown_text(data.name), width="content", anchor=False)
     if data.simulated:
         st.badge("simulated", icon=":material/animation:", color="violet")
     st.badge(cache.device(), icon=":material/memory:", color="gray")
@@ -23,7 +23,7 @@ with st.container(horizontal=True):
 
 left, right = st.columns([5, 3], gap="medium")
 with left:
-    st.subheader("How good is each model?", anchor=False)
+    st.header("How good is each model?", anchor=False)
     if own:
         groups = {run.group: shown(run.title, 60) for run in own.values()}
         baseline = st.selectbox(
@@ -47,7 +47,7 @@ with left:
             "No run was trained on this dataset yet: `python -m core table` trains every method over several seeds."
         )
 with right:
-    st.subheader("Where to start", anchor=False)
+    st.header("Where to start", anchor=False)
     for view, words in (
         ("clips", "See the highest alarms in their videos"),
         ("graphs", "See what fusion did to the relations between units"),
@@ -64,17 +64,21 @@ with right:
             st.text(shown(note, 400))
 
 if chosen.run is not None:
-    st.subheader("The highest scores", anchor=False)
+    st.header("The highest scores", anchor=False)
     top = figures.top_moments(clips, cache.scores(chosen.run, chosen.dataset))
     for row in (top[:5], top[5:]):
         for column, moment in zip(st.columns(5), row, strict=False):
-            pictures = cache.frames(chosen.dataset, moment.clip, moment.unit, every=8)
+            pictures = cache.frames(chosen.dataset, moment.clip, moment.unit, height=180, every=8)
             seconds = moment.unit * cache.clip(chosen.dataset, moment.clip).seconds
             said = f"{shown(moment.clip, 40)}, {seconds:.1f} s, score {moment.score:.3f}"
             if len(pictures):
                 column.image(pictures[-1], width="stretch", alt=said)
-            column.page_link(
-                "views/clips.py",
-                label=markdown_text(said),
-                query_params={"dataset": chosen.dataset, "clip": moment.clip, "time": f"{seconds:.2f}"},
-            )
+            link = {"clip": moment.clip, "time": round(seconds, 2)}
+            if column.button(
+                markdown_text(said),
+                key=f"top-{moment.clip}-{moment.unit}",
+                on_click=selection.put,
+                kwargs=link,
+                type="tertiary",
+            ):
+                selection.open_page("clips")

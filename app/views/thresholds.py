@@ -31,7 +31,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     for label, value in figures.decision_facts(now, best, price, figures.hours(clips), level).items():
         st.metric(label, value, width="content")
     limit = min(best.threshold, 1.0)
-    st.button(f"Use the cheapest: {limit:.3f}", on_click=selection.put, kwargs={"threshold": limit}, type="primary")
+    st.button(f"Use the cheapest: {limit:.3f}", on_click=selection.put, kwargs={"threshold": limit})
 
 draw = partial(show.figure, colours=chosen.colours, picture=chosen.picture)
 left, right = st.columns(2, gap="medium")

@@ -45,6 +45,6 @@ def complaints(app: AppTest) -> list[str]:
 
 def words(app: AppTest) -> str:
     """Everything the page says."""
-    kinds = ("title", "subheader", "markdown", "caption", "text", "info", "warning", "error", "success")
+    kinds = ("title", "header", "subheader", "markdown", "caption", "text", "info", "warning", "error", "success")
     said = [str(element.value) for kind in kinds for element in app.get(kind)]
     return "\n".join(said + [f"{metric.label} {metric.value}" for metric in app.metric])

@@ -1,0 +1,145 @@
+"""A real server and a real Chromium. Any request beyond this machine fails the test that made it."""
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, Route, sync_playwright
+
+from tests import world
+
+ROOT = Path(__file__).parents[2]
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+Opener = Callable[..., Page]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(item.path).parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.browser)
+
+
+@contextlib.contextmanager
+def serving(assets: Path, workspace: Path, log: Path, **environment: str) -> Iterator[str]:
+    """The app on a free port of this machine; its address. Ended by its own process id."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with log.open("wb") as out:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "streamlit", "run", "app/main.py", "--server.port", str(port)],
+            cwd=ROOT,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            env=os.environ
+            | {"FUSESCOPE_ASSETS": str(assets), "FUSESCOPE_WORKSPACE": str(workspace), "OMP_NUM_THREADS": "1"}
+            | environment,
+        )
+    try:
+        address = f"http://127.0.0.1:{port}"
+        for _ in range(300):
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"{address}/_stcore/health", timeout=1):
+                break
+            if server.poll() is not None:
+                raise RuntimeError(f"the server ended at once: {log.read_text()[-2000:]}")
+            time.sleep(0.1)
+        yield address
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The app on the tiny world."""
+    root = tmp_path_factory.mktemp("browser")
+    world.build(root, world.dataset(root / "videos"))
+    with serving(root, root / "workspace", root / "server.log") as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    found = next(filter(None, map(shutil.which, NAMES)), None)
+    if found is None:
+        pytest.fail(f"no browser: looked for {', '.join(NAMES)} on the PATH; `apt-get install chromium` brings one")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=found, args=FLAGS)
+        yield started
+        started.close()
+
+
+@pytest.fixture(params=["light", "dark"])
+def theme(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(params=[1440, 1024])
+def width(request: pytest.FixtureRequest) -> int:
+    return int(request.param)
+
+
+@pytest.fixture
+def visit(browser: Browser, server: str) -> Iterator[Opener]:
+    """visit("clips?clip=test-01", theme="dark", width=1024): a settled page; its errors fail the test at the end."""
+    outside: list[str] = []
+    broken: list[str] = []
+    contexts = []
+
+    def guard(route: Route) -> None:
+        if route.request.url.startswith(("http://127.0.0.1:", "data:", "blob:")):
+            route.continue_()
+        else:
+            outside.append(route.request.url)
+            route.abort()
+
+    def open_page(path: str = "", theme: str = "light", width: int = 1440, address: str = server) -> Page:
+        context = browser.new_context(color_scheme=theme, viewport={"width": width, "height": 1000})  # type: ignore[arg-type]
+        contexts.append(context)
+        context.route("**/*", guard)
+        page = context.new_page()
+        page.on("pageerror", lambda error: broken.append(str(error)))
+        page.goto(f"{address}/{path}")
+        return settle(page)
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not outside, f"asked beyond this machine: {outside}"
+    assert not broken, f"errors in the browser: {broken}"
+
+
+def settle(page: Page) -> Page:
+    """Wait until the script has run and the page shows what it said."""
+    page.wait_for_selector("[data-testid='stApp'][data-test-connection-state='CONNECTED']", timeout=60_000)
+    page.wait_for_timeout(250)
+    page.wait_for_selector("[data-testid='stApp'][data-test-script-state='notRunning']", timeout=60_000)
+    page.wait_for_function("() => !document.querySelector('[data-testid=stSkeleton]')", timeout=60_000)
+    page.wait_for_timeout(150)
+    return page
+
+
+def until(page: Page, true: Callable[[], bool], what: str, seconds: float = 15) -> None:
+    """Look again every 50 ms; fail with `what` when it never comes true."""
+    for _ in range(int(seconds / 0.05)):
+        if true():
+            return
+        page.wait_for_timeout(50)
+    pytest.fail(f"waited {seconds} s in vain: {what}")
