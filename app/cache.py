@@ -216,7 +216,7 @@ def look(name: str, key: str, clip_name: str) -> infer.Look:
 def _tuned(run_stamp: str, data_stamp: str, name: str, key: str) -> tuple[GraphSet, torch.Tensor, Gate]:
     found = GraphSet(model(name), clips(key))
     fused = found.fused()
-    return found, fused, Gate.of(fused)
+    return found, fused, Gate(fused)
 
 
 def tuned(name: str, key: str) -> tuple[GraphSet, torch.Tensor, Gate]:
@@ -243,7 +243,7 @@ def _changed(run_stamp: str, data_stamp: str, name: str, key: str, changes: str)
     found, *_ = _tuned(run_stamp, data_stamp, name, key)
     A = operator(found, changes)
     fused = found.fused(A)
-    return found, fused, Gate.of(fused)
+    return found, fused, Gate(fused)
 
 
 def operator(graphs: GraphSet, changes: str) -> torch.Tensor | None:

@@ -2,17 +2,18 @@
 
 fuse again        G = sum over p, q of A_pq R_a^p * R_b^q from cached powers, in blocks that stay in cache
 one entry of A    G += delta * R_a^p * R_b^q
-alpha on degrees  a binary search in each row's sorted edges and their running sums
+alpha on degrees  sums kept for 256 alphas, and the edges between the last of them and the one asked for
 AUC               a binary search of the anomalous scores among the sorted normal ones
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from functools import cached_property
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from core.clip import Clip
@@ -26,25 +27,40 @@ from core.infer import spans, windowed
 
 @dataclass(frozen=True)
 class Gate:
-    """Each row's edges, strongest first, with running sums: any alpha's degrees by binary search."""
+    """Every edge of some graphs in order of strength: the degrees at any alpha come from a few hundred of them.
 
-    falling: Float[Tensor, "*rows n"]
-    sums: Float[Tensor, "*rows n+1"]
+    graph   `(*rows, n)`: one row of edges per node
+    """
 
-    @staticmethod
-    def of(graph: g.Graph) -> "Gate":
-        order = graph.sort(dim=-1, descending=True).values
-        return Gate((-order).contiguous(), torch.nn.functional.pad(order.cumsum(-1), (1, 0)))
+    graph: Float[Tensor, "*rows n"]
 
+    STEPS: ClassVar[int] = 256
+
+    @cached_property
+    def ladder(self) -> tuple[Float[Tensor, " edges"], Int[Tensor, " edges"], Float[Tensor, "steps rows"], int]:
+        """(edges, weakest first; the row each is in; every row's sum over the edges from each step on; step length)."""
+        flat = self.graph.flatten()
+        order = torch.from_numpy(np.argsort(flat.numpy()))
+        edges, rows = flat[order], order // self.graph.shape[-1]
+        step = max(1, -(-len(edges) // self.STEPS))
+        sums = torch.zeros(-(-len(edges) // step) + 1, len(flat) // self.graph.shape[-1])
+        for index in reversed(range(len(sums) - 1)):
+            piece = slice(index * step, (index + 1) * step)
+            sums[index] = sums[index + 1].index_add(0, rows[piece], edges[piece])
+        return edges, rows, sums, step
+
+    @torch.inference_mode()
     def degrees(self, alpha: float) -> Float[Tensor, "*rows"]:
-        """Sum of every row's edges >= alpha."""
-        cut = torch.full((*self.falling.shape[:-1], 1), -alpha, dtype=self.falling.dtype)
-        return self.sums.gather(-1, torch.searchsorted(self.falling, cut, right=True)).squeeze(-1)
+        """Sum of every row's edges >= alpha: those from the next step on, and the few before it one by one."""
+        edges, rows, sums, step = self.ladder
+        first = int(torch.searchsorted(edges, torch.tensor(alpha, dtype=edges.dtype)))
+        above = -(-first // step)
+        piece = slice(first, above * step)
+        return sums[above].index_add(0, rows[piece], edges[piece]).reshape(self.graph.shape[:-1])
 
     def counts(self, alpha: float) -> Tensor:
         """How many of every row's edges are >= alpha."""
-        cut = torch.full((*self.falling.shape[:-1], 1), -alpha, dtype=self.falling.dtype)
-        return torch.searchsorted(self.falling, cut, right=True).squeeze(-1)
+        return (self.graph >= alpha).sum(-1)
 
 
 @dataclass(frozen=True)
@@ -105,10 +121,10 @@ class GraphSet:
         self.starts = dict(
             zip((c.name for c in self.clips), np.cumsum([0] + [c.units for c in self.clips]), strict=False)
         )
-        self.stacks: list[Tensor] = []
+        self.halves: g.Halves | None = None
         if isinstance(model, Lego) and (model.config.pairing == "full" or len(names) == 2):
             with torch.inference_mode():
-                self.stacks = [model.stack(self.graphs[n], model.tops[n]) for n in names]
+                self.halves = g.Halves.of([model.stack(self.graphs[n], model.tops[n]) for n in names])
 
     @property
     def operator(self) -> Tensor | None:
@@ -135,12 +151,13 @@ class GraphSet:
         if not isinstance(self.model, Lego):
             return self.trained
         A = self.model.operator() if A is None else A
-        return g.fuse_blocked(self.stacks, A) if self.stacks else self.model.fold(self.graphs, A, list(self.graphs))
+        return self.halves.fuse(A) if self.halves else self.model.fold(self.graphs, A, list(self.graphs))
 
     @torch.inference_mode()
     def nudged(self, raw: Tensor, entry: tuple[int, ...], delta: float) -> Tensor:
         """G before rescaling after one entry of A moved by delta; needs cached powers (not random pairs)."""
-        return raw + delta * g.term(self.stacks, entry)
+        assert self.halves is not None
+        return raw + delta * self.halves.term(entry)
 
     @torch.inference_mode()
     def fused(self, A: Tensor | None = None) -> Tensor:
@@ -195,7 +212,7 @@ class GraphSet:
         kind: Literal["equation", "released"] = "equation",
     ) -> Answer:
         """Everything that hangs on the sliders, for the whole set."""
-        gate = gate or Gate.of(fused)
+        gate = gate or Gate(fused)
         scores = self.scores(fused)
         degrees = self.flat(gate.degrees(alpha).mean(1))
         sides = self.sides(gate, fused, alpha, k, kind)

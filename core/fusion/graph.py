@@ -9,10 +9,12 @@ https://arxiv.org/abs/2410.01506. Leading axes are a batch: the same code serves
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 Rows = Float[Tensor, "*batch n d"]
@@ -172,7 +174,7 @@ def contract(stacks: Sequence[Float[Tensor, "_ *entries"]], A: Float[Tensor, "..
     for stack in rest:
         total = parts[0] * stack[0]
         for part, power in zip(parts[1:], stack[1:], strict=True):
-            total = torch.addcmul(total, part, power)
+            total.addcmul_(part, power)
         parts = total
     return parts
 
@@ -201,30 +203,68 @@ def fuse(stacks: Stacks, A: Float[Tensor, "..."]) -> Graph:
     return dense + torch.diag_embed(on_diagonal - dense.diagonal(dim1=-2, dim2=-1))
 
 
-def fuse_blocked(stacks: Stacks, A: Float[Tensor, "..."], block: int = 1 << 14) -> Graph:
-    """`fuse` for inference: the same sum in pieces that stay in the processor's cache; no gradient."""
-    shape = stacks[0].shape[1:]
-    entries = shape.numel()
-    inner = A[(slice(1, None),) * A.ndim]
-    flat = [stack.reshape(len(stack), entries) for stack in stacks]
-    total = torch.empty(entries, dtype=A.dtype, device=A.device)
-    for start in range(0, entries, block):
-        if inner.numel():
-            total[start : start + block] = contract([stack[:, start : start + block] for stack in flat], inner)
-        else:
-            total[start : start + block] = 0
-    fused = total.reshape(shape)
-    fused.diagonal(dim1=-2, dim2=-1).copy_(contract(diagonals(stacks), A))
-    return fused
+@dataclass(frozen=True)
+class Halves:
+    """Powers of symmetric graphs kept ready to be fused again and again; no gradient.
 
+    powers  per modality `(p, graphs, n (n + 1) / 2)`: powers 1, 2, ..., entries on and above the diagonal
+    own     per modality `(p + 1, graphs, n)`: diagonals of powers 0, 1, ...
+    batch   the graphs' leading axes
+    places  where each entry of a graph lies in its half
+    """
 
-def term(stacks: Stacks, entry: Sequence[int]) -> Graph:
-    """One term of G without its weight: R_a^p * R_b^q * ... for entry (p, q, ...)."""
-    shape = stacks[0].shape[1:]
-    found = torch.ones(shape, dtype=stacks[0].dtype, device=stacks[0].device)
-    for stack, power in zip(stacks, entry, strict=True):
-        found = found * (stack[power - 1] if power else torch.eye(shape[-1], dtype=stack.dtype, device=stack.device))
-    return found
+    powers: tuple[Float[Tensor, "_ graphs half"], ...]
+    own: tuple[Float[Tensor, "_ graphs n"], ...]
+    batch: torch.Size
+    places: Int[Tensor, " entries"]
+
+    @staticmethod
+    def of(stacks: Sequence[Float[Tensor, "_ *batch n n"]]) -> "Halves":
+        *batch, n = stacks[0].shape[1:-1]
+        rows, columns = torch.triu_indices(n, n, device=stacks[0].device)
+        places = torch.empty(n, n, dtype=torch.long, device=rows.device)
+        places[rows, columns] = places[columns, rows] = torch.arange(len(rows), device=rows.device)
+        graphs = torch.Size(batch).numel()
+        return Halves(
+            tuple(stack.reshape(len(stack), graphs, n, n)[:, :, rows, columns] for stack in stacks),
+            tuple(own.reshape(len(own), graphs, n) for own in diagonals(stacks)),
+            torch.Size(batch),
+            places.flatten(),
+        )
+
+    def fuse(self, A: Float[Tensor, "..."], block: int = 1 << 15) -> Graph:
+        """`fuse` of the same graphs: half the work, `block` entries at a time, which stay in the processor's cache."""
+        inner = A[(slice(1, None),) * A.ndim]
+        own = contract(self.own, A)
+        graphs, n = own.shape
+        full = own.new_empty(graphs, n * n)
+        step = max(1, 2 * block // (n * (n + 1)))
+        for start in range(0, graphs, step):
+            piece = slice(start, start + step)
+            if inner.numel():
+                half = contract([power[:, piece] for power in self.powers], inner)
+            else:
+                half = own.new_zeros(len(own[piece]), n * (n + 1) // 2)
+            self.spread(half, own[piece], full[piece])
+        return full.reshape(*self.batch, n, n)
+
+    def term(self, entry: Sequence[int]) -> Graph:
+        """One term of G without its weight: R_a^p * R_b^q * ... for entry (p, q, ...)."""
+        own = torch.stack([every[power] for every, power in zip(self.own, entry, strict=True)]).prod(0)
+        graphs, n = own.shape
+        half = own.new_zeros(graphs, n * (n + 1) // 2)
+        if all(entry):  # power 0 is the identity: nothing off the diagonal
+            half = torch.stack([every[power - 1] for every, power in zip(self.powers, entry, strict=True)]).prod(0)
+        full = own.new_empty(graphs, n * n)
+        self.spread(half, own, full)
+        return full.reshape(*self.batch, n, n)
+
+    def spread(
+        self, half: Float[Tensor, "graphs half"], own: Float[Tensor, "graphs n"], full: Float[Tensor, "graphs entries"]
+    ) -> None:
+        """Write halves and their diagonals out as whole graphs."""
+        half[:, self.places[:: own.shape[1] + 1]] = own
+        torch.gather(half, 1, self.places.expand(len(half), -1), out=full)
 
 
 def scale_of(graph: Graph, rescale: Rescale) -> Float[Tensor, "*batch 1 1"]:
@@ -301,6 +341,13 @@ def degree_variance(
 # ---------------------------------------------------------------------------- rows
 
 
+def falling(rows: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch n"]:
+    """Each row strongest first. Without a gradient numpy sorts: on the CPU ten times faster for rows this short."""
+    if torch.is_inference_mode_enabled() and rows.device.type == "cpu":
+        return torch.from_numpy(np.ascontiguousarray(np.sort(rows.numpy(), axis=-1)[..., ::-1]))
+    return rows.sort(dim=-1, descending=True).values
+
+
 def ordered(graph: Graph, head: Literal["row", "sorted", "relative"]) -> Graph:
     """Each row in the order its head reads it.
 
@@ -309,7 +356,7 @@ def ordered(graph: Graph, head: Literal["row", "sorted", "relative"]) -> Graph:
     relative  by time from the unit itself, wrapping round (ours)
     """
     if head == "sorted":
-        return graph.sort(dim=-1, descending=True).values
+        return falling(graph)
     if head == "relative":
         n = graph.shape[-1]
         steps = torch.arange(n, device=graph.device)

@@ -46,14 +46,14 @@ def test_degrees_by_search_are_degrees_by_sum(clips, alpha):
     torch.manual_seed(0)
     ready = GraphSet(FUSIONS["lego"](WIDTHS), clips)
     fused = ready.fused()
-    gate = Gate.of(fused)
+    gate = Gate(fused)
     torch.testing.assert_close(gate.degrees(alpha), g.degrees(fused, alpha), atol=1e-5, rtol=1e-5)
     assert torch.equal(gate.counts(alpha), (fused >= alpha).sum(-1))
 
 
 def test_an_edge_of_exactly_alpha_is_kept_by_search_too():
     graph = torch.full((2, 2), 0.5)
-    assert Gate.of(graph).degrees(0.5).tolist() == [1.0, 1.0]
+    assert Gate(graph).degrees(0.5).tolist() == [1.0, 1.0]
 
 
 def test_an_edited_operator_scores_as_a_model_with_that_operator(clips):

@@ -132,8 +132,9 @@ def test_fuse_is_the_formula(expansion, shape):
     stacks = [g.powers(graph, size - 1, expansion) for graph, size in zip(graphs, shape, strict=True)]
     wanted = slow_fuse(graphs, A, expansion)
     torch.testing.assert_close(g.fuse(stacks, A), wanted)
-    torch.testing.assert_close(g.fuse_blocked(stacks, A, block=7), wanted)
-    every = sum(A[entry] * g.term(stacks, entry) for entry in np.ndindex(*shape))
+    halves = g.Halves.of(stacks)
+    torch.testing.assert_close(halves.fuse(A, block=30), wanted)
+    every = sum(A[entry] * halves.term(entry) for entry in np.ndindex(*shape))
     torch.testing.assert_close(every, wanted)
 
 
