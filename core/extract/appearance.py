@@ -1,34 +1,48 @@
-"""`appearance`: how unusual the shape and the edges of what moves are, and where in the picture.
+"""`appearance`: how unusual texture and size of what moves are, and where in the picture.
 
-row = [1, size x where, shape, edges]
+    row = [1, texture change x where, size x where]
+
+Texture: a cyclist's and a cart's edges sweep over the picture faster than a walker's, whatever flow makes of them.
+Size: taller *and* wider than usual, so that a group of walkers is not large. Laid out like `motion`: zero for the
+usual, evidence in the cell where it is seen.
 """
 
 import numpy as np
 
 from core.extract.base import Described, Seen
-from core.extract.evidence import COLUMNS
+from core.extract.evidence import CELLS, COLUMNS, pooled, texture_change
 
-WIDTH = 1 + 2 * COLUMNS + 16
+CHANGE, SPAN, TOP = 1.6, 0.3, 3.0  # times the usual change; 1.6 + 0.3 counts 1, nothing counts more than 3
+LARGE = 2.0  # times the usual height and width
+LASTS = 8  # looks that a track must be seen in a unit or more to have a size
+WIDTH = 1 + CELLS + COLUMNS
 
 
 def appearance(seen: Seen) -> Described:
-    """float32 (units, 41)."""
-    found, view = seen.objects, seen.view
-    tall = np.maximum(view.usual(view.height, found.foot), 4)
-    wide = np.maximum(view.usual(view.width, found.foot), 2)
-    large = np.clip(np.log2(np.maximum(found.area, 1) / (tall * wide)) - 0.5, 0, 2)
-    broad = np.clip(np.log2(found.box[:, 2] / found.box[:, 3]) - np.log2(wide / tall) - 0.5, 0, 2)
-    edges = (found.gradients - view.gradients[0]) / view.gradients[1]
-    odd = np.clip(np.abs(edges) - 3, 0, 6) / 3
-    column = np.minimum((found.centre[:, 0] / found.size[0] * COLUMNS).astype(int), COLUMNS - 1)
+    """float32 (units, 1 + cells + columns)."""
+    change, foot = texture_change(seen.objects, seen.view)
+    usual = np.maximum(seen.view.usual(seen.view.change, foot), 1e-2)[None, :, None]
+    odd = np.clip((change / usual - CHANGE) / SPAN, 0, TOP)
+    large, column = sizes(seen)
     rows = np.zeros((seen.units, WIDTH), np.float32)
     rows[:, 0] = 1
     for unit in range(seen.units):
         looks = seen.in_unit(unit)
-        now = (found.frame >= looks.start) & (found.frame < looks.stop)
-        if not now.any():
-            continue
-        np.maximum.at(rows[unit], 1 + column[now], large[now])
-        np.maximum.at(rows[unit], 1 + COLUMNS + column[now], broad[now])
-        rows[unit, 1 + 2 * COLUMNS :] = odd[now].mean(axis=0)
+        rows[unit, 1 : 1 + CELLS] = pooled(odd[looks])
+        now = (seen.objects.frame >= looks.start) & (seen.objects.frame < looks.stop)
+        np.maximum.at(rows[unit], 1 + CELLS + column[now], large[now])
     return Described(rows)
+
+
+def sizes(seen: Seen) -> tuple[np.ndarray, np.ndarray]:
+    """For each object how much larger than usual its track is, in doublings beyond LARGE, and its column of cells."""
+    found, view = seen.objects, seen.view
+    tall = np.log2(found.box[:, 3] / np.maximum(view.usual(view.height, found.foot), 4) / LARGE)
+    wide = np.log2(found.box[:, 2] / np.maximum(view.usual(view.width, found.foot), 2) / LARGE)
+    large = np.zeros(len(found))
+    for track in np.unique(found.track):
+        rows = np.flatnonzero(found.track == track)
+        if len(rows) >= LASTS:
+            large[rows] = np.clip(np.median(np.minimum(tall[rows], wide[rows])), 0, 2)
+    column = np.minimum((found.centre[:, 0] / found.size[0] * COLUMNS).astype(int), COLUMNS - 1)
+    return large, column

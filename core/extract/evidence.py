@@ -14,7 +14,7 @@ from core.extract.view import View
 
 STEADY = 7  # looks that flow is averaged over, in one place: swinging legs and flow that errs for a moment even out
 LEAST = 0.12  # share of a window that must be foreground
-FAST = 1.8  # times the usual speed; strides reach 1.5 for moments
+FAST = 2.0  # times the usual speed; strides and errors of flow reach 1.9 for moments
 RARE = 0.01  # share of all headings below which one is unusual
 COLUMNS, ROWS = 24, 8  # cells of the picture that evidence is pooled in
 CELLS = COLUMNS * ROWS
@@ -30,15 +30,29 @@ def speed_ratio(found: Objects, view: View) -> np.ndarray:
     return length / np.maximum(view.usual(view.speed, foot), 1e-2)[None, :, None]
 
 
-def windows(found: Objects, view: View, tall: float = 0.75, wide: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
-    """Means of `Objects.field` over windows of `tall` x `wide` usual objects and STEADY looks, and each row's foot."""
-    field = found.field.astype(np.float32)
+def texture_change(found: Objects, view: View) -> tuple[np.ndarray, np.ndarray]:
+    """(looks, rows, columns) how much the texture of what moves changes, and each row's foot; 0 where nothing moves.
+
+    sqrt(sum (grey now - grey before)^2 / sum |gradient|^2): grey levels a look over grey levels a pixel, so pixels a
+    look. It knows nothing of optical flow: legs and wheels count too.
+    """
+    sums, foot = windows(found, view, tall=1.0, wide=1.5, steady=15)
+    change = np.sqrt(np.maximum(sums[..., 4], 0) / np.maximum(sums[..., 5], 0.02))
+    change[sums[..., 0] < 0.15] = 0
+    change[:1] = 0
+    return change, foot
+
+
+def windows(
+    found: Objects, view: View, tall: float = 0.75, wide: float = 1.0, steady: int = STEADY
+) -> tuple[np.ndarray, np.ndarray]:
+    """Means of `Objects.field` over windows of `tall` x `wide` usual objects and `steady` looks, and each row's foot."""
+    field = found.field.astype(np.float64)
     middle = (np.arange(field.shape[1]) + 0.5) * BLOCK
     foot = middle + view.usual(view.height, middle) / 2
     rows = np.maximum(1, np.round(tall * view.usual(view.height, foot) / BLOCK).astype(int))
     columns = np.maximum(1, np.round(wide * view.usual(view.width, foot) / BLOCK).astype(int))
-    steady = uniform_filter1d(field, STEADY, axis=0, mode="nearest")
-    return window_means(steady, rows, columns), foot
+    return window_means(uniform_filter1d(field, steady, axis=0, mode="nearest"), rows, columns), foot
 
 
 def window_means(maps: np.ndarray, tall: np.ndarray, wide: np.ndarray) -> np.ndarray:

@@ -6,9 +6,9 @@ from core.extract.text import text
 from core.extract.motion import motion
 
 EXTRACTORS: dict[str, Extractor] = {
-    "motion": Plain("speed of what moves against the usual there, by place, from optical flow", motion),
-    "appearance": Plain("size, shape and edges of what moves against the usual there, by place", appearance),
-    "text": Plain("captions of what moved, every 64 frames; words and pairs of words hashed to 256 columns", text),
+    "motion": Plain("speed of what moves against the usual there, by place (optical flow)", motion),
+    "appearance": Plain("change of texture and size of what moves against the usual there, by place", appearance),
+    "text": Plain("captions of what moved, every 64 frames; unusual words and pairs of words hashed", text),
 }
 
 

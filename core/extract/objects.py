@@ -20,8 +20,6 @@ from core.data.video import Picture
 
 AREA = 100_000
 BLOCK = 8
-GRID = 8  # silhouettes are drawn on GRID x GRID
-ORIENTATIONS = 8
 SAMPLES = 48
 
 
@@ -37,8 +35,6 @@ class Objects:
     flow            median u, v inside the component, pixels a look (0 in the first)
     speed           median and 90th percentile of the flow's length inside the component
     tone            mean difference to the background and spread of grey, 0..255
-    silhouette      share of each cell of an 8 x 8 grid over the box that is foreground
-    gradients       strength of 8 edge directions in the upper and the lower half, summing to 1
     field           per look and 8 x 8 block, means over the block with 0 outside the foreground: 1, length of the flow,
                     u, v, (change of grey from look to look)^2 / 100, (gradient of grey)^2 / 100
     size            width, height of the working picture
@@ -53,8 +49,6 @@ class Objects:
     flow: np.ndarray
     speed: np.ndarray
     tone: np.ndarray
-    silhouette: np.ndarray
-    gradients: np.ndarray
     field: np.ndarray
     size: np.ndarray
     stride: np.ndarray
@@ -138,8 +132,6 @@ def find(
     dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     still = background.astype(np.float32)
     rows: list[tuple] = []
-    silhouettes: list[np.ndarray] = []
-    gradients: list[np.ndarray] = []
     field: list[np.ndarray] = []
     smallest = max(12.0, background.size * 0.0009)
     before: np.ndarray | None = None
@@ -163,8 +155,6 @@ def find(
                 (index, left, top, width, height, *centres[c], area, *np.median(q, axis=0), np.median(lengths),
                  np.percentile(lengths, 90), change[box][inside].mean(), now[box][inside].std())
             )  # fmt: skip
-            silhouettes.append(cv2.resize(inside.astype(np.float32), (GRID, GRID), interpolation=cv2.INTER_AREA))
-            gradients.append(_gradients(gx[box], gy[box], inside))
         before = now
     table = np.array(rows, np.float32).reshape(len(rows), 14)
     return Objects(
@@ -176,8 +166,6 @@ def find(
         flow=table[:, 8:10],
         speed=table[:, 10:12],
         tone=table[:, 12:14],
-        silhouette=np.array(silhouettes, np.float16).reshape(len(rows), GRID * GRID),
-        gradients=np.array(gradients, np.float16).reshape(len(rows), 2 * ORIENTATIONS),
         field=np.array(field, np.float16),
         size=np.array(background.shape[::-1], np.int32),
         stride=np.array(stride, np.int32),
@@ -206,15 +194,6 @@ def _field(
     padded = np.zeros((rows * BLOCK, columns * BLOCK, maps.shape[-1]), np.float32)
     padded[: mask.shape[0], : mask.shape[1]] = maps
     return padded.reshape(rows, BLOCK, columns, BLOCK, -1).mean(axis=(1, 3))
-
-
-def _gradients(gx: np.ndarray, gy: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    """Edge strength by direction (without sign), upper and lower half of the object, summing to 1."""
-    strength = np.hypot(gx, gy) * inside
-    bins = ((np.arctan2(gy, gx) % np.pi) / np.pi * ORIENTATIONS).astype(int) % ORIENTATIONS
-    half = (np.arange(len(gx)) * 2 // max(1, len(gx)))[:, None]
-    total = np.bincount((bins + ORIENTATIONS * half).ravel(), strength.ravel(), minlength=2 * ORIENTATIONS)
-    return total / max(float(total.sum()), 1e-6)
 
 
 def _tracks(table: np.ndarray) -> np.ndarray:

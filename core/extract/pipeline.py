@@ -34,8 +34,9 @@ from core.data import drafts, video
 from core.data.frames import Collection, Footage, collection
 from core.extract import objects
 from core.extract.base import Caption, Seen
+from core.extract.calibrate import learn
 from core.extract.extractors import extractor
-from core.extract.view import View, group, learn, together
+from core.extract.view import View, group, together
 
 VERSION = 1  # raise when features change: results of older versions are then not taken up again
 MEMORY = 12 << 30  # address space of a worker, libraries included

@@ -20,9 +20,10 @@ from core.data.dataset import Dataset
 from core.data.frames import Collection, collection
 from core.extract import pipeline
 from core.extract.base import Caption
+from core.extract.calibrate import ENOUGH, FEW
 from core.extract.extractors import extractor
 from core.extract.pipeline import Crew, Report, Surveyed
-from core.extract.view import ENOUGH, FEW, View
+from core.extract.view import View
 
 MODALITIES = ("motion", "appearance", "text")
 CALIBRATION = "calibration.npz"

@@ -124,7 +124,7 @@ def fast_events(seen: Seen, ratio: np.ndarray, flow: np.ndarray, looks: slice) -
         events.append(
             Event(
                 shape="large object" if tall * wide > 4 * usual**2 else "wide object" if wide > usual else "object",
-                pace="moving very fast" if top > 1.6 * FAST else "moving fast",
+                pace="moving very fast" if top > 1.5 * FAST else "moving fast",
                 way=way(mean),
                 place=place(x / seen.view.shape[1], y / seen.view.shape[0]),
                 looks=lasted,

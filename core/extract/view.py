@@ -1,40 +1,35 @@
-"""A camera view and what is usual in it, learned without labels.
+"""A camera view: its background, and what is usual in it.
 
     usual(y) = a + b * y        y: where an object stands in the picture (its lower edge)
 
-for walking speed, height and width: ground that is flat gives straight lines, and least absolute deviations keep a
-few cyclists from moving them. A speed ratio of 2 then means twice the usual speed at that distance, near or far.
+for walking speed, height and width: on flat ground these are straight lines. A speed ratio of 2 then means twice the
+usual speed at that distance, near or far. `calibrate.py` learns the lines.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 
 import cv2
 import numpy as np
-
-from core.extract.objects import Objects
-
-ENOUGH = 200  # object rows below which a straight line is not trusted and a constant is used
-FEW = 20  # object rows below which even that is not
 
 
 @dataclass(frozen=True)
 class View:
     """One camera position.
 
-    background   grey working picture without anything that moves
-    speed        a, b of usual speed, pixels a frame; height, width: a, b of the usual box, pixels
-    gradients    mean and spread of the objects' edge directions, (2, 16); silhouette: the same, (2, 64)
-    heading      share of 8 directions of movement, summing to 1
-    rows         objects that this was learned from
+    background      grey working picture without anything that moves
+    speed           a, b of usual speed, pixels a look
+    change          a, b of the usual change of a moving object's texture, (grey a look) / (grey a pixel) = pixels a look
+    height, width   a, b of the usual box, pixels
+    heading         share of 8 directions of movement, from right clockwise, summing to 1
+    rows            objects that this was learned from; 0 means nothing was and these are defaults
     """
 
     background: np.ndarray
     speed: np.ndarray = field(default_factory=lambda: np.array([1.0, 0.0]))
+    change: np.ndarray = field(default_factory=lambda: np.array([1.0, 0.0]))
     height: np.ndarray = field(default_factory=lambda: np.array([30.0, 0.0]))
     width: np.ndarray = field(default_factory=lambda: np.array([14.0, 0.0]))
-    gradients: np.ndarray = field(default_factory=lambda: np.stack([np.full(16, 1 / 16), np.full(16, 0.02)]))
-    silhouette: np.ndarray = field(default_factory=lambda: np.stack([np.full(64, 0.5), np.full(64, 0.3)]))
     heading: np.ndarray = field(default_factory=lambda: np.full(8, 1 / 8))
     rows: int = 0
 
@@ -52,7 +47,8 @@ class View:
 
     @classmethod
     def from_arrays(cls, values: dict[str, np.ndarray]) -> "View":
-        return cls(**{**values, "rows": int(values["rows"])})
+        rows = int(values["rows"])
+        return cls(rows=rows, **{name: value for name, value in values.items() if name != "rows"})
 
 
 def same(a: np.ndarray, b: np.ndarray) -> bool:
@@ -87,53 +83,3 @@ def together(backgrounds: Sequence[np.ndarray]) -> np.ndarray:
     first = np.median(backgrounds[0])
     level = [b.astype(np.float32) - np.median(b) + first for b in backgrounds]
     return np.clip(np.median(level, axis=0), 0, 255).astype(np.uint8)
-
-
-def learn(view: View, found: Sequence[Objects]) -> View:
-    """The view with what is usual among these clips' objects; with few objects a constant, with none the default."""
-    moving = [o.frame > 0 for o in found]
-    foot = np.concatenate([o.foot[m] for o, m in zip(found, moving, strict=True)])
-    if len(foot) < FEW:
-        return replace(view, rows=len(foot))
-
-    def all_of(name: str) -> np.ndarray:
-        return np.concatenate([getattr(o, name)[m].astype(np.float64) for o, m in zip(found, moving, strict=True)])
-
-    box, speed, flow = all_of("box"), all_of("speed")[:, 0], all_of("flow")
-    line = _line if len(foot) >= ENOUGH else _constant
-    angle = np.arctan2(flow[:, 1], flow[:, 0])
-    fast = speed > 0.5 * np.median(speed)
-    heading = np.bincount((np.round(angle[fast] / np.pi * 4) % 8).astype(int), minlength=8) + 1.0
-    gradients, silhouette = all_of("gradients"), all_of("silhouette")
-    return replace(
-        view,
-        speed=np.maximum(line(foot, speed), [1e-2, -np.inf]),
-        height=line(foot, box[:, 3]),
-        width=line(foot, box[:, 2]),
-        gradients=np.stack([np.median(gradients, 0), _spread(gradients)]),
-        silhouette=np.stack([np.median(silhouette, 0), _spread(silhouette)]),
-        heading=heading / heading.sum(),
-        rows=len(foot),
-    )
-
-
-def _line(y: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Least absolute deviations by reweighted least squares."""
-    design = np.stack([np.ones(len(y)), y], axis=1)
-    floor = 0.02 * max(float(np.median(values)), 1e-6)
-    weight = np.ones(len(y))
-    line = np.zeros(2)
-    for _ in range(50):
-        root = np.sqrt(weight)
-        line = np.linalg.lstsq(design * root[:, None], values * root, rcond=None)[0]
-        weight = 1 / np.maximum(np.abs(values - design @ line), floor)
-    return line
-
-
-def _constant(y: np.ndarray, values: np.ndarray) -> np.ndarray:
-    return np.array([np.median(values), 0.0])
-
-
-def _spread(values: np.ndarray) -> np.ndarray:
-    """1.4826 x median absolute deviation, at least 0.01."""
-    return np.maximum(1.4826 * np.median(np.abs(values - np.median(values, 0)), 0), 0.01)
