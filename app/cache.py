@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import streamlit as st
@@ -26,6 +26,8 @@ from app.figures.network import Layout, positions
 from core import attribute, infer
 from core import runs as run_folders
 from core.clip import Clip
+from core.data import native
+from core.data.check import Report, check
 from core.data.dataset import Dataset, read
 from core.data.names import shown
 from core.data.stills import unit_frames
@@ -36,6 +38,7 @@ from core.fusion.base import Fusion
 from core.fusion.graph import cosine
 from core.fusion.lego import Lego
 from core.runs import Run
+from core.shelf import size_of
 from core.tune import Answer, Gate, GraphSet
 
 ROOT = Path(__file__).parents[1]
@@ -110,6 +113,72 @@ def all_runs() -> dict[str, Path]:
             if not path.name.startswith(".") and (path / "run.json").is_file():
                 found.setdefault(path.name, path)
     return found
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def _index(folder: str, stamp: str) -> dict[str, Any] | None:
+    try:
+        return native.load_index(Path(folder))
+    except ValueError as error:
+        log.warning("dataset passed over: %s", error)
+        return None
+
+
+def index(key: str) -> dict[str, Any] | None:
+    """What a dataset says about itself, without its features; None where that cannot be read."""
+    folder = datasets()[key]
+    return _index(str(folder), _stamp(folder / "dataset.json"))
+
+
+def shelf() -> dict[str, dict[str, Any]]:
+    """Key -> what the library's table shows of each dataset."""
+    found = {}
+    for key, folder in datasets().items():
+        about = folder / "dataset.json"
+        found[key] = {
+            "index": index(key),
+            "bytes": _size(str(folder), _stamp(about)),
+            "when": about.stat().st_mtime,
+            "own": folder.parent == workspace() / "data",
+        }
+    return found
+
+
+@st.cache_data(max_entries=1024, show_spinner=False)
+def _size(folder: str, stamp: str) -> int:
+    return size_of(Path(folder))
+
+
+@st.cache_data(max_entries=64, show_spinner="Checking the dataset")
+def _report(folder: str, stamp: str) -> Report:
+    return check(Path(folder))
+
+
+def report(key: str) -> Report:
+    """Everything that is wrong with a dataset."""
+    folder = datasets()[key]
+    return _report(str(folder), _stamp(folder / "dataset.json"))
+
+
+@st.cache_data(max_entries=16, ttl=30, show_spinner="Looking at it")
+def folder_report(folder: str) -> Report:
+    """The report of any folder that may be read, as it stood less than half a minute ago."""
+    return check(Path(folder))
+
+
+def roots() -> list[Path]:
+    """Folders on this machine that a visitor may bring data in from: the workspace and `$FUSESCOPE_DATA`."""
+    return [workspace(), *(Path(part) for part in os.environ.get("FUSESCOPE_DATA", "").split(os.pathsep) if part)]
+
+
+def own_runs() -> list[str]:
+    """Runs that lie in the workspace, which may be removed; the demo's may not."""
+    return [name for name, folder in all_runs().items() if folder.parent == workspace() / "runs"]
+
+
+def readable_runs() -> list[str]:
+    """Every run on disk whose record can be read, whatever data it fits."""
+    return [name for name, folder in all_runs().items() if _run(str(folder), _stamp(folder / "run.json"))]
 
 
 @st.cache_resource(max_entries=1024, show_spinner=False)

@@ -17,6 +17,7 @@ import json
 import logging
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -220,6 +221,7 @@ def run(root: Path, id: str) -> None:
         number = secrets.token_hex(3)
         print(f"error {number}", file=sys.stderr)
         job = replace(job, state="failed", message=f"something went wrong on our side (error {number}, see the log)")
+    drop_upload(Path(job.arguments.get("uploaded", "")))
     _write(root, replace(job, finished=time.time()))
 
 
@@ -247,9 +249,16 @@ def _settled(root: Path, job: Job) -> Job:
         job = replace(again, state="cancelled" if asked else "failed", message=words, finished=time.time())
     else:
         return job
+    drop_upload(Path(job.arguments.get("uploaded", "")))
     with contextlib.suppress(OSError):
         _write(root, job)
     return job
+
+
+def drop_upload(folder: Path) -> None:
+    """Remove an upload's folder once its job has ended; anything that is not one is left alone."""
+    if folder.parent.name == "uploads":
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _mine(job: Job) -> bool:
@@ -345,11 +354,21 @@ def _import_files(given: Mapping[str, Any], report: Report) -> str:
         return _import_features({**given, "folder": str(folder)}, report)
 
 
+def _import_checkpoint(given: Mapping[str, Any], report: Report) -> str:
+    """Weights of the released LEGO code as a run."""
+    from core import shelf
+
+    report(0.1, "reading the weights")
+    visual, text = given["modalities"]
+    return shelf.adopt_released(Path(given["file"]), (visual, text), Path(given["runs"]))
+
+
 HANDLERS: dict[str, Callable[[Mapping[str, Any], Report], str]] = {
     "clip": _extract_clip,
     "footage": _extract,
     "features": _import_features,
     "files": _import_files,
+    "checkpoint": _import_checkpoint,
 }
 
 

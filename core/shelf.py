@@ -26,6 +26,7 @@ from core.data.names import RefusedError, inside, shown
 
 KEPT = 7 * 24 * 3600
 DOWNLOAD = 512 << 20
+TICKET = re.compile(r"[0-9a-f]+-(data|runs)-([^/]+)")
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
 FEATURES = (".npy", ".zip", ".list", ".txt", ".csv", ".json")
 
@@ -38,6 +39,15 @@ def file_name(name: str, suffix: str = "") -> str:
     """
     last = re.sub(r"[^\w.]+", "-", name.replace("\\", "/").rsplit("/", 1)[-1]).strip("-._")
     return (last[-60:].lstrip("-._") or "upload") + suffix
+
+
+def file_suffix(name: str) -> str:
+    """The ending of a stranger's file name, in small letters.
+
+    >>> file_suffix("Walk.MP4")
+    '.mp4'
+    """
+    return Path(file_name(name)).suffix.lower()
 
 
 def free_name(root: Path, name: str) -> str:
@@ -132,7 +142,7 @@ def throw_away(workspace: Path, kind: str, name: str) -> str:
 
 def put_back(workspace: Path, ticket: str) -> str:
     """Undo `throw_away`; the name it lies under again. Errors: `ValueError` when that is gone or its place taken."""
-    match = re.fullmatch(r"[0-9a-f]+-(data|runs)-([^/]+)", ticket)
+    match = TICKET.fullmatch(ticket)
     place = workspace / ".trash" / ticket
     if match is None or not place.is_dir():
         raise ValueError("it is no longer in the trash")
@@ -142,6 +152,17 @@ def put_back(workspace: Path, ticket: str) -> str:
         raise ValueError(f"something else is called '{shown(name)}' by now")
     os.rename(place, target)
     return name
+
+
+def trash(workspace: Path) -> list[tuple[str, str, str]]:
+    """(ticket, "data" or "runs", name) of what can be put back, newest first."""
+    folder = workspace / ".trash"
+    found = []
+    for place in sorted(folder.iterdir(), reverse=True) if folder.is_dir() else ():
+        match = TICKET.fullmatch(place.name)
+        if match is not None:
+            found.append((place.name, match[1], match[2]))
+    return found
 
 
 def sweep(workspace: Path) -> None:

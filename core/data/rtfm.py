@@ -238,7 +238,11 @@ def survey(root: Path, given: Options, found: list[Problem]) -> Survey:
     plain = _named(features, given)
     left = len(features) - len(plain)
     if left:
-        found.append(Problem("note", f"{left} files end in none of the named modalities; left out"))
+        endings = ", ".join(shown(ending, 20) for ending in given.modalities.values())
+        text = f"{left} files (first '{shown(next(iter(features), ''), 80)}') end in none of {endings}"
+        found.append(
+            Problem("note" if plain else "error", f"{text}; left out", fix="" if plain else "name them so that they do")
+        )
     doubled = _doubled(plain)
     for relative, modality, video, crop in plain:
         try:
@@ -504,7 +508,7 @@ def _everywhere(found_files: Survey, found: list[Problem]) -> list[str]:
     names = {name for clips in found_files.sources.values() for name in clips}
     if names and not found_files.lists:
         found.append(Problem("note", f"no list files: all {len(names)} clips are taken"))
-    if not names:
+    if not names and not any(problem.severity == "error" for problem in found):
         found.append(Problem("error", "holds no feature files (.npy)", "the folder"))
     return sorted(names, key=lambda name: [(int(d) if d else 0, w) for w, d in re.findall(r"(\D*)(\d*)", name)])
 

@@ -1,0 +1,272 @@
+"""Parts of the library page: bringing data in, watching it arrive, putting back what was removed."""
+
+import logging
+import secrets
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from app import cache, selection
+from app.figures.style import markdown_text
+from core import jobs, shelf
+from core.data import check
+from core.data.names import check_name, clip_name, shown
+from core.data.rtfm import SUFFIXES
+
+log = logging.getLogger("fusescope")
+
+
+def told(act: Callable[[], Any]) -> Any:
+    """Run it; a `ValueError` of core becomes a sentence on the page, anything else a numbered line in the log."""
+    try:
+        return act()
+    except ValueError as refused:
+        st.error(markdown_text(refused, 900), icon=":material/block:")
+    except OSError as error:
+        number = secrets.token_hex(3)
+        log.exception("error %s in the library", number)
+        st.error(f"The disk said no: {markdown_text(error.strerror)} (error {number})", icon=":material/hard_drive:")
+    return None
+
+
+def job_root() -> Path:
+    return cache.workspace() / "jobs"
+
+
+# ---------------------------------------------------------------------------- bring data in
+
+
+def video() -> None:
+    """Upload one video; it is measured like the clips of a dataset whose models should score it."""
+    known = [key for key, folder in cache.datasets().items() if (folder / "calibration.npz").is_file()]
+    with st.form("upload-video", clear_on_submit=True, border=False):
+        file = st.file_uploader("A video (MP4, MOV, AVI, MKV, WebM)", type=[s[1:] for s in shelf.VIDEOS])
+        left, right = st.columns(2)
+        name = left.text_input("Name", placeholder="the file's own name", max_chars=60)
+        reference = right.selectbox(
+            "Measured like",
+            [*known, ""],
+            format_func=lambda key: shown(key) if key else "nothing else: by itself",
+            help="Models know only features measured the same way: take the dataset whose runs should score it.",
+        )
+        sent = st.form_submit_button("Extract its features", type="primary", icon=":material/upload:")
+    if sent and file is None:
+        st.warning("Choose a video first.", icon=":material/movie:")
+    elif sent and file is not None:
+        told(lambda: _send_video(file.name, file.getvalue(), name, reference))
+
+
+def _send_video(file: str, content: bytes, name: str, reference: str) -> None:
+    called = shelf.free_name(cache.workspace() / "data", name.strip() or Path(shelf.file_name(file)).stem)
+    if shelf.file_suffix(file) not in shelf.VIDEOS:
+        raise ValueError(f"'{shown(file)}' is no video by its name; {', '.join(shelf.VIDEOS)} are read")
+    (place,) = shelf.keep_upload(cache.workspace(), [(f"{clip_name(called)}{shelf.file_suffix(file)}", content)])
+    given = {"name": called, "out": str(cache.workspace() / "data" / called), "uploaded": str(place.parent)}
+    if reference:
+        given |= {"file": str(place), "dataset": str(cache.datasets()[reference])}
+        jobs.submit(job_root(), "clip", f"Video {shown(file, 60)}", given)
+    else:
+        jobs.submit(job_root(), "footage", f"Video {shown(file, 60)}", {**given, "folder": str(place)})
+
+
+def features() -> None:
+    """Upload feature files, or an archive of them or of a dataset."""
+    with st.form("upload-features", clear_on_submit=True, border=False):
+        files = st.file_uploader(
+            "Feature files (.npy, one a clip and modality), lists, ground truth, or all of it in one .zip",
+            type=[s[1:] for s in shelf.FEATURES],
+            accept_multiple_files=True,
+            help="Names tell clip and modality: walk_motion.npy, walk_text.npy. A .zip downloaded here works, too.",
+        )
+        left, right = st.columns(2)
+        name = left.text_input("Name", placeholder="the first file's name", max_chars=60)
+        fps = right.number_input("Frames a second", 1.0, 1000.0, 25.0)
+        sent = st.form_submit_button("Read them", type="primary", icon=":material/upload:")
+    if sent and not files:
+        st.warning("Choose files first.", icon=":material/description:")
+    elif sent:
+        told(lambda: _send_features([(file.name, file.getvalue()) for file in files], name, fps))
+
+
+def _send_features(files: Sequence[tuple[str, bytes]], name: str, fps: float) -> None:
+    first = Path(shelf.file_name(files[0][0])).stem
+    called = shelf.free_name(cache.workspace() / "data", name.strip() or first)
+    places = shelf.keep_upload(cache.workspace(), files)
+    modalities = [m for key in cache.datasets() for m in _modalities(key)]
+    endings = {m: f"_{m}" for m in dict.fromkeys([*modalities, *SUFFIXES])}
+    given = {
+        "files": [str(place) for place in places],
+        "uploaded": str(places[0].parent),
+        "options": {"fps": fps, "modalities": endings},
+        "name": called,
+        "out": str(cache.workspace() / "data" / called),
+    }
+    jobs.submit(job_root(), "files", f"Features {shown(files[0][0], 60)}", given)
+
+
+def _modalities(key: str) -> Sequence[str]:
+    index = cache.index(key)
+    return [] if index is None else list(index["modalities"])
+
+
+def folder() -> None:
+    """A folder on the server's machine: looked at first, brought in when nothing stands in the way."""
+    with st.form("add-folder", border=False):
+        path = st.text_input("Folder on the machine that runs FuseScope", key="folder", max_chars=1000)
+        st.caption(
+            "Features with their lists, frame folders, videos, or a dataset of ours; see the report before it is taken."
+        )
+        looked = st.form_submit_button("Look at it", icon=":material/search:")
+    if looked or path:
+        told(lambda: _look(path))
+
+
+def _look(path: str) -> None:
+    place = shelf.allowed(path, cache.roots())
+    report = cache.folder_report(str(place))
+    st.code(report.text(), language=None, wrap_lines=True)
+    if not report.ok:
+        st.error("Errors stand in the way; mend them and look again.", icon=":material/block:")
+        return
+    kind = {"native": "features", "features": "features", "footage": "footage"}.get(report.kind)
+    if kind is None:
+        st.info(f"This is {check.WORDS[report.kind]}; a folder of clips is needed.")
+    elif st.button("Bring it in", type="primary", icon=":material/download:"):
+        called = shelf.free_name(cache.workspace() / "data", place.name)
+        given = {"folder": str(place), "name": called, "out": str(cache.workspace() / "data" / called)}
+        jobs.submit(job_root(), kind, f"Folder {shown(place.name, 60)}", given)
+        st.rerun()
+
+
+def checkpoint() -> None:
+    """Weights of the released LEGO code become a run."""
+    with st.form("upload-checkpoint", clear_on_submit=True, border=False):
+        file = st.file_uploader(
+            "A state dict of the released LEGO code", type=["pt", "pth", "pkl", "ckpt", "safetensors"]
+        )
+        left, right = st.columns(2)
+        visual = left.text_input("Its visual modality is called", "i3d", max_chars=40)
+        text = right.text_input("Its text modality is called", "emb", max_chars=40)
+        sent = st.form_submit_button("Import it", type="primary", icon=":material/upload:")
+    if sent and file is None:
+        st.warning("Choose a checkpoint first.", icon=":material/model_training:")
+    elif sent and file is not None:
+        told(lambda: _send_checkpoint(file.name, file.getvalue(), visual.strip(), text.strip()))
+
+
+def _send_checkpoint(name: str, content: bytes, visual: str, text: str) -> None:
+    (place,) = shelf.keep_upload(cache.workspace(), [(name, content)])
+    given = {
+        "file": str(place),
+        "modalities": [check_name(visual, "modality"), check_name(text, "modality")],
+        "runs": str(cache.workspace() / "runs"),
+        "uploaded": str(place.parent),
+    }
+    jobs.submit(job_root(), "checkpoint", f"Checkpoint {shown(name, 60)}", given)
+
+
+# ---------------------------------------------------------------------------- watch it arrive
+
+
+def arriving() -> None:
+    """Every job, newest first, drawn anew each second while one is at work; found again after any reload."""
+    active = any(job.active for job in jobs.listing(job_root()))
+    st.fragment(run_every=1.0 if active else None)(_arriving)(active)
+
+
+def _arriving(active: bool) -> None:
+    found = list(reversed(told(lambda: jobs.listing(job_root())) or []))
+    if active and not any(job.active for job in found):
+        st.rerun()  # what has arrived belongs in the tables below; and the clock can stop
+    if any(job.state == "queued" for job in found) and not any(job.state == "running" for job in found):
+        jobs.ensure(job_root())
+    for job in found[:8]:
+        with st.container(border=True, horizontal=True, vertical_alignment="center"):
+            with st.container():
+                _state(job)
+            if job.active:
+                st.button("Stop", key=f"stop-{job.id}", on_click=jobs.cancel, args=(job_root(), job.id))
+                continue
+            if job.state == "done" and job.result in cache.datasets():
+                opened = st.button(
+                    "Open its graphs", key=f"open-{job.id}", type="primary", on_click=_open, args=(job.result,)
+                )
+                if opened:
+                    st.switch_page("views/graphs.py")
+            st.button("Hide", key=f"hide-{job.id}", type="tertiary", on_click=jobs.forget, args=(job_root(), job.id))
+    if len(found) > 8:
+        st.caption(f"and {len(found) - 8} earlier ones")
+
+
+def _state(job: jobs.Job) -> None:
+    title = markdown_text(job.title)
+    if job.state == "queued":
+        before = jobs.waiting(job_root(), job)
+        st.markdown(
+            f":material/schedule: **{title}** waits; {before} {'job is' if before == 1 else 'jobs are'} before it"
+        )
+    elif job.state == "running":
+        st.progress(job.progress, f"**{title}** · {markdown_text(job.message, 120)}")
+    elif job.state == "done":
+        st.markdown(f":material/check_circle: **{title}** is ready as *{markdown_text(job.result)}*")
+    elif job.state == "cancelled":
+        st.markdown(f":material/cancel: **{title}** was stopped")
+    else:
+        st.markdown(f":material/error: **{title}** could not be read: {markdown_text(job.message, 900)}")
+
+
+def _open(key: str) -> None:
+    clips = cache.clips(key)
+    selection.put(dataset=key, clip=clips[0].name, time=None)
+
+
+# ---------------------------------------------------------------------------- remove and put back
+
+
+def removed() -> None:
+    """What was thrown away lately, each with the way back."""
+    for ticket, kind, name in shelf.trash(cache.workspace())[:4]:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.caption(f"{'Dataset' if kind == 'data' else 'Run'} {markdown_text(name)} was removed.")
+            if st.button("Put it back", key=f"back-{ticket}", type="tertiary", icon=":material/undo:"):
+                told(partial(shelf.put_back, cache.workspace(), ticket))
+                st.rerun()
+
+
+def remove(kind: str, name: str) -> None:
+    """The button that throws one dataset or run of the workspace away; others have none."""
+    if not (cache.workspace() / kind / name).is_dir():
+        return
+    if st.button("Remove", key=f"remove-{kind}", icon=":material/delete:", help="It can be put back for a week."):
+        told(lambda: shelf.throw_away(cache.workspace(), kind, name))
+        st.rerun()
+
+
+def download(place: Path, key: str) -> None:
+    """The folder as one .zip, packed when asked for."""
+    size = shelf.size_of(place)
+    if size > shelf.DOWNLOAD:
+        st.caption(f"{size / 1e9:.1f} GB: too large to pack; copy its folder from the server.")
+        return
+    st.download_button(
+        f"Download ({size / 1e6:.1f} MB)",
+        lambda: shelf.packed(place),
+        f"{shelf.file_name(place.name)}.zip",
+        "application/zip",
+        key=f"zip-{key}",
+        icon=":material/download:",
+        on_click="ignore",
+    )
+
+
+def verdict(report: check.Report) -> str:
+    """The report in half a sentence of Markdown."""
+    errors, warnings = (sum(p.severity == s for p in report.problems) for s in ("error", "warning"))
+    if errors:
+        return f":material/block: {errors} {'error' if errors == 1 else 'errors'} in the way"
+    if warnings:
+        return f":material/warning: usable, {warnings} {'warning' if warnings == 1 else 'warnings'}"
+    return ":material/check_circle: nothing stands in the way"

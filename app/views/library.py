@@ -1,0 +1,83 @@
+"""Data & models: what is on disk, where from, what is wrong with it; bring in, take along, remove, put back."""
+
+import streamlit as st
+
+from app import cache
+from app.components import library
+from app.figures import library as tables
+from app.figures.style import markdown_text
+from core.data.names import shown
+
+PAGE = 20  # rows of a table at once
+
+shelf = cache.shelf()
+st.subheader("Bring your own", anchor=False)
+tabs = st.tabs(["A video", "Feature files", "A folder here", "A released LEGO checkpoint"])
+for tab, draw in zip(tabs, (library.video, library.features, library.folder, library.checkpoint), strict=True):
+    with tab:
+        draw()
+library.arriving()
+library.removed()
+
+with st.container(horizontal=True, vertical_alignment="center"):
+    st.subheader("Datasets", width="content", anchor=False)
+    wanted = st.text_input(
+        "Filter datasets", key="data-filter", bind="query-params", max_chars=100, width=260,
+        placeholder="filter by any word", label_visibility="collapsed",
+    )  # fmt: skip
+    found = tables.dataset_table(shelf, wanted or "")
+    page = st.number_input("Page", 1, 1000, 1, key="data-page", width=110) if len(found) > PAGE else 1
+rows = found.iloc[(page - 1) * PAGE : page * PAGE]
+if found.empty:
+    st.info("No dataset is here yet." if not shelf else "No dataset matches the filter.")
+else:
+    event = st.dataframe(
+        rows, key="data-table", on_select="rerun", selection_mode="single-row", hide_index=True,
+        alt=f"{len(found)} datasets with their clips, modalities and sizes",
+    )  # fmt: skip
+    picked = event["selection"]["rows"]
+    key = rows.index[min(picked[0], len(rows) - 1)] if picked and len(rows) else found.index[0]
+    report = cache.report(key)
+    with st.container(border=True):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(f"**{markdown_text(key)}**: " + library.verdict(report), width="stretch")
+            library.download(cache.datasets()[key], "data")
+            library.remove("data", key)
+        with st.container(horizontal=True):
+            for label, value in tables.facts(report).items():
+                st.metric(label, value, width="content")
+        st.dataframe(tables.modality_table(report), hide_index=True, alt="modalities of the dataset")
+        if report.problems:
+            st.dataframe(tables.problem_table(report), hide_index=True, alt="problems of the dataset")
+        with st.expander("The whole report, as `python -m core check` prints it"):
+            st.code(report.text(), language=None, wrap_lines=True)
+
+runs = {name: cache.run(name) for name in cache.readable_runs()}
+with st.container(horizontal=True, vertical_alignment="center"):
+    st.subheader("Trained runs", width="content", anchor=False)
+    wanted = st.text_input(
+        "Filter runs", key="run-filter", bind="query-params", max_chars=100, width=260,
+        placeholder="filter by any word", label_visibility="collapsed",
+    )  # fmt: skip
+    found = tables.run_table(runs, cache.own_runs(), wanted or "")
+    page = st.number_input("Page", 1, 1000, 1, key="run-page", width=110) if len(found) > PAGE else 1
+rows = found.iloc[(page - 1) * PAGE : page * PAGE]
+if found.empty:
+    st.info("No run is here yet: `python -m core train` makes one." if not runs else "No run matches the filter.")
+else:
+    percent = st.column_config.NumberColumn(format="%.1f")
+    event = st.dataframe(
+        rows, key="run-table", on_select="rerun", selection_mode="single-row", hide_index=True,
+        column_config={"unit AUC": percent, "unit AP": percent},
+        alt=f"{len(found)} runs with their AUC and size",
+    )  # fmt: skip
+    picked = event["selection"]["rows"]
+    name = rows.index[min(picked[0], len(rows) - 1)] if picked and len(rows) else found.index[0]
+    with st.container(border=True):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(f"**{markdown_text(runs[name].title)}**, run {markdown_text(name)}", width="stretch")
+            library.download(cache.all_runs()[name], "runs")
+            library.remove("runs", name)
+        if runs[name].note:
+            st.caption(markdown_text(shown(runs[name].note, 400), 400))
+        st.dataframe(tables.setting_table(runs[name]), hide_index=True, height=220, alt="settings of the run")
