@@ -65,8 +65,9 @@ def dataset(
     clips = {name: change(clip(name, i, scratch, kind)) for i, name in enumerate(names)}
     half = len(names) // 2
     splits = {"weak": {"train": names[:half], "test": names[half:]}}
-    described = {"name": "Tiny yard", "simulated": True, "licence": "made for tests", **words}
-    return Dataset(clips=clips, splits=splits, fps=25.0, extractors={"motion": "numbers"}, **described)  # type: ignore[arg-type]
+    described: dict[str, object] = {"name": "Tiny yard", "simulated": True, "licence": "made for tests", **words}
+    described.setdefault("extractors", {"motion": "numbers"})
+    return Dataset(clips=clips, splits=splits, fps=25.0, **described)  # type: ignore[arg-type]
 
 
 def build(root: Path, made: Dataset, train_it: bool = True) -> Path:
