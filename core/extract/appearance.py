@@ -10,9 +10,9 @@ usual, evidence in the cell where it is seen.
 import numpy as np
 
 from core.extract.base import Described, Seen
-from core.extract.evidence import CELLS, COLUMNS, pooled, texture_change
+from core.extract.evidence import CELLS, COLUMNS, pooled
 
-CHANGE, SPAN, TOP = 1.6, 0.3, 3.0  # times the usual change; 1.6 + 0.3 counts 1, nothing counts more than 3
+CHANGE, SPAN, TOP = 1.5, 0.2, 3.0  # times the usual change; 1.5 + 0.2 counts 1, nothing counts more than 3
 LARGE = 2.0  # times the usual height and width
 LASTS = 8  # looks that a track must be seen in a unit or more to have a size
 WIDTH = 1 + CELLS + COLUMNS
@@ -20,9 +20,7 @@ WIDTH = 1 + CELLS + COLUMNS
 
 def appearance(seen: Seen) -> Described:
     """float32 (units, 1 + cells + columns)."""
-    change, foot = texture_change(seen.objects, seen.view)
-    usual = np.maximum(seen.view.usual(seen.view.change, foot), 1e-2)[None, :, None]
-    odd = np.clip((change / usual - CHANGE) / SPAN, 0, TOP)
+    odd = np.clip((seen.moving.change_ratio(seen.view) - CHANGE) / SPAN, 0, TOP)
     large, column = sizes(seen)
     rows = np.zeros((seen.units, WIDTH), np.float32)
     rows[:, 0] = 1

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from core.data.video import Picture
+from core.extract.evidence import Moving, follow
 from core.extract.objects import Objects
 from core.extract.view import View
 
@@ -31,6 +33,11 @@ class Seen:
         3
         """
         return -(-self.frames // self.per_unit)
+
+    @cached_property
+    def moving(self) -> Moving:
+        """What moves, followed along its path; made once for all extractors."""
+        return follow(self.objects, self.view)
 
     @property
     def unit_of_look(self) -> np.ndarray:

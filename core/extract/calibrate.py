@@ -3,18 +3,19 @@
 Quantile regression, so that a few cyclists among the walkers do not move the lines.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from core.extract.evidence import texture_change
+from core.extract.evidence import follow
 from core.extract.objects import Objects
 from core.extract.view import View
 
 ENOUGH = 200  # objects (one a look) below which a straight line is not trusted and a constant is used
 FEW = 20  # below which even that is not
 SAMPLES = 20_000
+Line = Callable[..., np.ndarray]
 SINGLE = 0.3  # quantile that stands for one person's box: people who overlap make larger boxes, never smaller
 
 
@@ -44,19 +45,17 @@ def learn(view: View, found: Sequence[Objects]) -> View:
     return replace(sized, change=_change(sized, found, line))
 
 
-def _change(view: View, found: Sequence[Objects], line: type | object) -> np.ndarray:
+def _change(view: View, found: Sequence[Objects], line: Line) -> np.ndarray:
     """The line of usual texture change, over a sample of all windows with something in them."""
     places, values = [], []
     for o in found:
-        change, foot = texture_change(o, view)
-        look, row, column = np.nonzero(change > 0)
+        moving = follow(o, view)
+        look, row, column = np.nonzero(moving.change > 0)
         every = max(1, len(look) * len(found) // SAMPLES)
-        places.append(foot[row[::every]])
-        values.append(change[look[::every], row[::every], column[::every]])
-    every_value = np.concatenate(values)
-    if len(every_value) < FEW:
-        return view.speed
-    return line(np.concatenate(places), every_value)  # type: ignore[operator]
+        places.append(moving.foot[row[::every]])
+        values.append(moving.change[look[::every], row[::every], column[::every]])
+    changes = np.concatenate(values)
+    return line(np.concatenate(places), changes) if len(changes) >= FEW else view.speed
 
 
 def fit_line(y: np.ndarray, values: np.ndarray, quantile: float = 0.5) -> np.ndarray:

@@ -1,58 +1,93 @@
 """How unusual what moves is, and where: maps that motion and appearance features are pooled from.
 
-    ratio(block) = |mean flow of the foreground in a window as large as a usual object there| / usual speed there
+    speed ratio(block)    = |mean flow of the foreground| / usual speed there
+    texture ratio(block)  = sqrt(sum (grey now - grey before)^2 / sum |gradient|^2) / usual there
 
-A window of an object's size averages swinging legs with the body they belong to, and needs no clean outline: a
-cyclist inside a group is still seen. Units are ratios to what is usual at that height of the picture: 1 is usual.
+Means are taken over a window as large as a usual object, which needs no clean outline (a cyclist inside a group is
+still seen), and along the window's own path: at look t + k it is read k velocities further on. So swinging legs and
+flow that errs for a moment even out, and speed is that of something that keeps moving. 1 is usual.
 """
 
+from dataclasses import dataclass
+
+import cv2
 import numpy as np
 from scipy.ndimage import uniform_filter1d
 
 from core.extract.objects import BLOCK, Objects
 from core.extract.view import View
 
-STEADY = 7  # looks that flow is averaged over, in one place: swinging legs and flow that errs for a moment even out
-LEAST = 0.12  # share of a window that must be foreground
-FAST = 2.0  # times the usual speed; strides and errors of flow reach 1.9 for moments
+STEADY = 5  # looks that are averaged in one place before anything is followed
+REACH = 9  # looks before and after that a window is followed for
+TALL, WIDE = 0.75, 1.0  # a window's size in usual objects
+LEAST = 0.15  # share of a window that must be foreground
+FAST = 1.7  # times the usual speed; walkers stay below
 RARE = 0.01  # share of all headings below which one is unusual
 COLUMNS, ROWS = 24, 8  # cells of the picture that evidence is pooled in
 CELLS = COLUMNS * ROWS
 
 
-def speed_ratio(found: Objects, view: View) -> np.ndarray:
-    """(looks, rows, columns) speed of what moves there against the usual; 0 where nothing does."""
-    sums, foot = windows(found, view)
-    inside = sums[..., 0]
-    length = np.hypot(sums[..., 2], sums[..., 3]) / np.maximum(inside, 1e-3)
-    length[inside < LEAST] = 0
-    length[:1] = 0  # the first look has no flow
-    return length / np.maximum(view.usual(view.speed, foot), 1e-2)[None, :, None]
+@dataclass(frozen=True)
+class Moving:
+    """Followed windows of a clip; arrays are (looks, rows, columns), 0 where nothing moves, `foot` is (rows,).
 
-
-def texture_change(found: Objects, view: View) -> tuple[np.ndarray, np.ndarray]:
-    """(looks, rows, columns) how much the texture of what moves changes, and each row's foot; 0 where nothing moves.
-
-    sqrt(sum (grey now - grey before)^2 / sum |gradient|^2): grey levels a look over grey levels a pixel, so pixels a
-    look. It knows nothing of optical flow: legs and wheels count too.
+    speed    pixels a look; u, v its mean velocity
+    change   grey levels a look over grey levels a pixel, so pixels a look too, but blind to what flow says
+    foot     where an object whose middle is in that row stands
     """
-    sums, foot = windows(found, view, tall=1.0, wide=1.5, steady=15)
-    change = np.sqrt(np.maximum(sums[..., 4], 0) / np.maximum(sums[..., 5], 0.02))
-    change[sums[..., 0] < 0.15] = 0
-    change[:1] = 0
-    return change, foot
+
+    speed: np.ndarray
+    u: np.ndarray
+    v: np.ndarray
+    change: np.ndarray
+    foot: np.ndarray
+
+    def speed_ratio(self, view: View) -> np.ndarray:
+        return self.speed / np.maximum(view.usual(view.speed, self.foot), 1e-2)[None, :, None]
+
+    def change_ratio(self, view: View) -> np.ndarray:
+        return self.change / np.maximum(view.usual(view.change, self.foot), 1e-2)[None, :, None]
 
 
-def windows(
-    found: Objects, view: View, tall: float = 0.75, wide: float = 1.0, steady: int = STEADY
-) -> tuple[np.ndarray, np.ndarray]:
-    """Means of `Objects.field` over windows of `tall` x `wide` usual objects and `steady` looks, and each row's foot."""
+def follow(found: Objects, view: View) -> Moving:
+    """Speed and change of texture of everything that moves, steadied along its own path."""
+    sums, foot = windows(found, view)
+    path = along(sums)
+    nothing = (sums[..., 0] < LEAST) | (path[..., 0] < LEAST)
+    nothing[:1] = True  # the first look has no flow
+    inside = np.maximum(path[..., 0], 1e-3)
+    u, v = (np.where(nothing, 0, path[..., k] / inside) for k in (2, 3))
+    change = np.sqrt(np.maximum(path[..., 4], 0) / np.maximum(path[..., 5], 0.02))
+    return Moving(np.hypot(u, v), u, v, np.where(nothing, 0, change), foot)
+
+
+def windows(found: Objects, view: View) -> tuple[np.ndarray, np.ndarray]:
+    """Means of `Objects.field` over windows of a usual object's size and STEADY looks, and each row's foot."""
     field = found.field.astype(np.float64)
     middle = (np.arange(field.shape[1]) + 0.5) * BLOCK
     foot = middle + view.usual(view.height, middle) / 2
-    rows = np.maximum(1, np.round(tall * view.usual(view.height, foot) / BLOCK).astype(int))
-    columns = np.maximum(1, np.round(wide * view.usual(view.width, foot) / BLOCK).astype(int))
-    return window_means(uniform_filter1d(field, steady, axis=0, mode="nearest"), rows, columns), foot
+    rows = np.maximum(1, np.round(TALL * view.usual(view.height, foot) / BLOCK).astype(int))
+    columns = np.maximum(1, np.round(WIDE * view.usual(view.width, foot) / BLOCK).astype(int))
+    return window_means(uniform_filter1d(field, STEADY, axis=0, mode="nearest"), rows, columns), foot
+
+
+def along(sums: np.ndarray) -> np.ndarray:
+    """Each window averaged over up to 2 REACH + 1 looks along a straight path at its own velocity."""
+    looks, rows, columns, _ = sums.shape
+    maps = sums.astype(np.float32)
+    inside = np.maximum(maps[..., 0], 1e-3)
+    u, v = maps[..., 2] / inside / BLOCK, maps[..., 3] / inside / BLOCK
+    y, x = np.mgrid[:rows, :columns].astype(np.float32)
+    total = np.zeros_like(maps)
+    for t in range(looks):
+        steps = [k for k in range(-REACH, REACH + 1) if 1 <= t + k < looks]
+        for k in steps:
+            at = (x + u[t] * k, y + v[t] * k)
+            for part in (slice(0, 4), slice(4, 6)):  # OpenCV takes up to four channels
+                moved = cv2.remap(maps[t + k][..., part], *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+                total[t, ..., part] += moved
+        total[t] /= max(len(steps), 1)
+    return total
 
 
 def window_means(maps: np.ndarray, tall: np.ndarray, wide: np.ndarray) -> np.ndarray:
@@ -90,9 +125,8 @@ def _shares(blocks: int, cells: int) -> np.ndarray:
     return np.clip(1 - np.abs(place[None] - np.arange(cells)[:, None]), 0, 1)
 
 
-def odd_heading(view: View, flow: np.ndarray) -> np.ndarray:
-    """How unusual it is to go that way in this view, 0 to 3; flow (..., 2) -> (...). A direction counts with its neighbours."""
+def odd_heading(view: View, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """How unusual it is in this view to move that way, 0 to 3; a direction counts together with its neighbours."""
     share = view.heading + np.roll(view.heading, 1) + np.roll(view.heading, -1)
     surprise = np.clip(np.log(RARE / share), 0, 3)
-    direction = np.round(np.arctan2(flow[..., 1], flow[..., 0]) / np.pi * 4).astype(int) % 8
-    return surprise[direction]
+    return surprise[np.round(np.arctan2(v, u) / np.pi * 4).astype(int) % 8]

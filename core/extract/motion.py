@@ -11,7 +11,7 @@ where a whole clip is anomalous.
 import numpy as np
 
 from core.extract.base import Described, Seen
-from core.extract.evidence import CELLS, FAST, odd_heading, pooled, speed_ratio, windows
+from core.extract.evidence import CELLS, FAST, odd_heading, pooled
 
 SPAN, TOP = 0.4, 3.0  # FAST + 0.4 counts 1, and nothing counts more than 3
 WIDTH = 1 + 2 * CELLS
@@ -19,9 +19,9 @@ WIDTH = 1 + 2 * CELLS
 
 def motion(seen: Seen) -> Described:
     """float32 (units, 1 + 2 x cells)."""
-    ratio = speed_ratio(seen.objects, seen.view)
+    ratio = seen.moving.speed_ratio(seen.view)
     fast = np.clip((ratio - FAST) / SPAN, 0, TOP)
-    odd = odd_heading(seen.view, windows(seen.objects, seen.view)[0][..., 2:4]) * (ratio > 0.5)
+    odd = odd_heading(seen.view, seen.moving.u, seen.moving.v) * (ratio > 0.5)
     rows = np.zeros((seen.units, WIDTH), np.float32)
     rows[:, 0] = 1
     for unit in range(seen.units):

@@ -14,7 +14,7 @@ from scipy import ndimage
 from sklearn.feature_extraction.text import HashingVectorizer
 
 from core.extract.base import Caption, Described, Seen
-from core.extract.evidence import FAST, odd_heading, speed_ratio, windows
+from core.extract.evidence import FAST, odd_heading
 from core.extract.objects import BLOCK
 
 EVERY = 64  # frames a caption speaks of
@@ -77,8 +77,8 @@ def _terms(sentence: str) -> list[str]:
 def captions_of(seen: Seen) -> tuple[Caption, ...]:
     """One caption for every 64 frames; the last may speak of fewer."""
     found = seen.objects
-    ratio = speed_ratio(found, seen.view)
-    flow = windows(found, seen.view)[0][..., 2:4]
+    ratio = seen.moving.speed_ratio(seen.view)
+    flow = np.stack([seen.moving.u, seen.moving.v], axis=-1)
     captions = []
     for start in range(0, seen.frames, EVERY):
         stop = min(start + EVERY, seen.frames)
@@ -142,7 +142,7 @@ def odd_ways(seen: Seen, looks: slice) -> list[Event]:
         rows = np.flatnonzero(now & (found.track == track))
         flow = found.flow[rows].mean(axis=0)
         usual = float(np.median(view.usual(view.speed, found.foot[rows])))
-        if len(rows) * int(found.stride) < 24 or np.hypot(*flow) < 0.5 * usual or not odd_heading(view, flow[None])[0] > 0:
+        if len(rows) * int(found.stride) < 24 or np.hypot(*flow) < 0.5 * usual or not odd_heading(view, *flow) > 0:
             continue
         x, y = found.centre[rows].mean(axis=0)
         where = place(x / view.shape[1], y / view.shape[0])
