@@ -233,17 +233,23 @@ def unit_table(chosen: Selection, clip: Clip, graphs: Graphs, first: int, stop: 
     )
 
 
-def pick_other(first: int, stop: int, unit: int) -> int | None:
-    """The unit at a connection's other end, or None; the same choice as a click on a connection in the graphs."""
+def pick_other(first: int, stop: int, unit: int | None) -> int | None:
+    """The unit at a connection's other end, or None; the same choice as a click on a connection in the graphs.
+
+    Always there, even when it can choose nothing: only a control that was drawn before gets its value into the link.
+    """
     others = [at for at in range(first, stop) if at != unit]
     if st.session_state.get("other") not in (None, *others):
         st.session_state["other"] = None
-    return st.selectbox(
-        f"Connection of unit {unit} with",
+    found = st.selectbox(
+        "Connection with",
         others,
         index=None,
         key="other",
         bind="query-params",
         placeholder="no unit",
-        width=190,
+        disabled=unit is None,
+        width=150,
+        help="The other end of a connection of the chosen unit. A click on a connection sets both.",
     )
+    return found if unit is not None else None

@@ -80,12 +80,12 @@ def relation_matrices(
                 row=1,
                 col=column,
             )
-        figure.update_xaxes(constrain="domain", matches="x", row=1, col=column)
+        figure.update_xaxes(constrain="domain", matches="x" if column > 1 else None, row=1, col=column)
         figure.update_yaxes(
             autorange="reversed",
-            scaleanchor=f"x{column if column > 1 else ''}",
+            scaleanchor="x" if column == 1 else None,
             constrain="domain",
-            matches="y",
+            matches="y" if column > 1 else None,
             showticklabels=column == 1,
             row=1,
             col=column,

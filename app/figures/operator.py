@@ -42,8 +42,8 @@ def operator_matrix(
 ) -> go.Figure:
     """The weight of every pair of powers: rows are the first modality's, columns the second's; white is 0.
 
-    Orange frames mark `changed` cells. Each cell is also an invisible square that can be clicked: its customdata is
-    (row, column). `top` is the weight drawn darkest, either sign; give figures that are compared the same.
+    Orange frames mark `changed` cells. Each cell is also an invisible square that can be clicked: y is its row, x its
+    column. `top` is the weight drawn darkest, either sign; give figures that are compared the same.
     """
     top = top or _top(A)
     rows, columns = A.shape
@@ -70,10 +70,9 @@ def operator_matrix(
         y=y.ravel(),
         mode="markers",
         showlegend=False,
-        marker={"symbol": "square", "size": reach, "color": colours.ink, "opacity": 0, "line": {"width": 0}},
-        selected={"marker": {"opacity": 0}},
-        unselected={"marker": {"opacity": 0}},
-        customdata=np.stack([y.ravel(), x.ravel()], axis=1),
+        marker={"symbol": "square", "size": reach, "color": "rgba(0,0,0,0)", "opacity": 0.01, "line": {"width": 0}},
+        selected={"marker": {"opacity": 0.01}},
+        unselected={"marker": {"opacity": 0.01}},
         text=[f"{value:+.4f}" for value in A.ravel()],
         hovertemplate=f"{a} to the power %{{y}}, {b} to the power %{{x}}<br>weight %{{text}}<extra></extra>",
     )

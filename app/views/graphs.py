@@ -56,10 +56,8 @@ def clicked() -> None:
 
 
 unit = chosen.unit(clip)
-other = None
-if unit is not None:
-    with head:
-        other = details.pick_other(first, stop, unit)
+with head:
+    other = details.pick_other(first, stop, unit)
 pair = (unit, other) if unit is not None and other is not None else None
 picked = "" if unit is None else f"n{unit - first}"
 if pair:

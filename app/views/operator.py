@@ -33,7 +33,7 @@ axes = (names[0], names[1]) if len(names) > 1 else (names[0], names[0])
 def clicked() -> None:
     points = st.session_state["matrix"]["selection"]["points"]
     if points:
-        controls.change(controls.toggled(now, (*map(int, points[0]["customdata"][:2]), *rest)))
+        controls.change(controls.toggled(now, (int(points[0]["y"]), int(points[0]["x"]), *rest)))
 
 
 controls.metrics(chosen, changes)
@@ -71,7 +71,7 @@ with right:
         + ": if one is much larger than the rest, an outer product of two vectors (eq. 4) would do."
     )
 
-st.subheader("What each term adds")
+st.header("What each term adds")
 unit = chosen.unit(clip)
 unit = (
     unit

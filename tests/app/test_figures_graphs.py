@@ -327,7 +327,7 @@ def test_the_operator_is_white_at_zero_and_marks_what_changed() -> None:
     figure = operator.operator_matrix(A, ("a", "b"), LIGHT, changed=[(1, 0)])
     heat, squares = figure.data
     assert (heat.zmin, heat.zmid, heat.zmax) == (-2, 0, 2)
-    assert [tuple(pair) for pair in squares.customdata] == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    assert list(zip(squares.y, squares.x, strict=True)) == [(0, 0), (0, 1), (1, 0), (1, 1)]
     (frame,) = figure.layout.shapes
     assert frame.line.color == LIGHT.selected
     assert frame.x0 < 0 < frame.x1
