@@ -7,22 +7,28 @@ read-only. Any visitor can clear the global cache, so nothing of value lives onl
 
 import contextlib
 import copy
+import functools
 import gc
 import logging
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
 import streamlit as st
 import torch
 from streamlit import runtime
 
 from app.changes import Changes
 from app.figures.network import Layout, positions
+from app.figures.scores import group_table, method_bars
+from app.figures.style import colours
 from core import attribute, infer
 from core import runs as run_folders
 from core.clip import Clip
@@ -30,7 +36,7 @@ from core.data import native
 from core.data.check import Report, check
 from core.data.dataset import Dataset, read
 from core.data.names import shown
-from core.data.stills import unit_frames
+from core.data.stills import jpeg, unit_frames
 from core.evaluate import Metrics, measure
 from core.extract import captions as sentences
 from core.fusion import FUSIONS
@@ -60,13 +66,21 @@ def assets() -> Path:
 
 
 def datasets() -> dict[str, Path]:
-    """Key -> folder of every dataset; the demo first. Listed anew each time: an upload appears at once."""
+    """Key -> folder of every dataset; the demo first. An upload appears at once: renaming it in stamps its parent."""
     found = {"demo": assets() / "demo"} if (assets() / "demo" / "dataset.json").is_file() else {}
-    folder = workspace() / "data"
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if not path.name.startswith(".") and (path / "dataset.json").is_file():
-            found.setdefault(path.name, path)
+    for path in _folders(workspace() / "data", "dataset.json"):
+        found.setdefault(path.name, path)
     return found
+
+
+def _folders(root: Path, index: str) -> tuple[Path, ...]:
+    """The folders below a root that hold an index file, by name; drafts begin with a dot."""
+    return _listed(str(root), _stamp(root), index) if root.is_dir() else ()
+
+
+@functools.lru_cache(maxsize=16)
+def _listed(root: str, stamp: str, index: str) -> tuple[Path, ...]:
+    return tuple(p for p in sorted(Path(root).iterdir()) if not p.name.startswith(".") and (p / index).is_file())
 
 
 def dataset(key: str) -> Dataset:
@@ -109,9 +123,8 @@ def all_runs() -> dict[str, Path]:
     """Id -> folder of every run on disk, the demo's first."""
     found: dict[str, Path] = {}
     for root in (assets() / "runs", workspace() / "runs"):
-        for path in sorted(root.iterdir()) if root.is_dir() else ():
-            if not path.name.startswith(".") and (path / "run.json").is_file():
-                found.setdefault(path.name, path)
+        for path in _folders(root, "run.json"):
+            found.setdefault(path.name, path)
     return found
 
 
@@ -204,26 +217,57 @@ def runs(key: str) -> dict[str, Run]:
 
     Runs trained on this very data come first, then as `FUSIONS` lists them, then by seed.
     """
+    return _catalogue(key)[0]
+
+
+def run_titles(key: str) -> dict[str, str]:
+    """Folder name -> what people read, unique: two configs of the same name get their ids."""
+    return _catalogue(key)[1]
+
+
+def _catalogue(key: str) -> tuple[dict[str, Run], dict[str, str]]:
+    return _sorted_runs(
+        tuple((str(folder), _stamp(folder / "run.json")) for folder in all_runs().values()),
+        _stamp(datasets()[key] / "dataset.json"),
+        key,
+    )
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _sorted_runs(
+    folders: tuple[tuple[str, str], ...], data_stamp: str, key: str
+) -> tuple[dict[str, Run], dict[str, str]]:
     widths, own = dataset(key).widths, digest(key)
     fits: dict[str, Run] = {}
-    for name, folder in all_runs().items():
-        found = _run(str(folder), _stamp(folder / "run.json"))
+    for folder, stamp in folders:
+        found = _run(folder, stamp)
         if found and all(widths.get(modality) == width for modality, width in found.source.widths.items()):
-            fits[name] = found
+            fits[Path(folder).name] = found
     order = {name: place for place, name in enumerate(FUSIONS)}
-    return dict(
+    fits = dict(
         sorted(
             fits.items(),
             key=lambda item: (item[1].source.digest != own, order[item[1].fusion], item[1].title, item[1].seed),
         )
     )
+    plain = {name: shown(f"{found.title} · seed {found.seed}", 200) for name, found in fits.items()}
+    count = Counter(plain.values())
+    return fits, {name: f"{title} · {name[-6:]}" if count[title] > 1 else title for name, title in plain.items()}
 
 
-def run_titles(key: str) -> dict[str, str]:
-    """Folder name -> what people read, unique: two configs of the same name get their ids."""
-    plain = {name: shown(f"{found.title} · seed {found.seed}", 200) for name, found in runs(key).items()}
-    twice = {title for title in plain.values() if list(plain.values()).count(title) > 1}
-    return {name: f"{title} · {name[-6:]}" if title in twice else title for name, title in plain.items()}
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _methods(
+    stamps: tuple[str, ...], key: str, baseline: str | None, group: str | None, theme: str
+) -> tuple[pd.DataFrame, go.Figure]:
+    own = {name: found for name, found in runs(key).items() if found.source.digest == digest(key)}
+    table = group_table(own, baseline)
+    return table, method_bars(table, group, colours(theme)).update_layout(template=colours(theme).template)
+
+
+def methods(key: str, baseline: str | None, group: str | None, theme: str) -> tuple[pd.DataFrame, go.Figure]:
+    """How good each method trained on this dataset is, as a table and drawn; `group` is the one to accent."""
+    stamps = tuple(_stamp(folder / "run.json") for folder in all_runs().values())
+    return _methods(stamps, key, baseline, group, theme)
 
 
 def _stamp(path: Path) -> str:
@@ -533,6 +577,17 @@ def _bytes(path: str, stamp: str) -> bytes:
 @st.cache_data(max_entries=2048, show_spinner=False)
 def _frames(stamp: str, key: str, name: str, unit: int, height: int, every: int) -> np.ndarray:
     return unit_frames(clip(key, name), unit, height, every)
+
+
+@st.cache_data(max_entries=1024, show_spinner=False)
+def _thumbnail(stamp: str, key: str, name: str, unit: int) -> bytes | None:
+    pictures = frames(key, name, unit, height=180, every=8)
+    return jpeg(pictures[-1]) if len(pictures) else None
+
+
+def thumbnail(key: str, name: str, unit: int) -> bytes | None:
+    """A picture from the middle of the unit as JPEG, None when there is none."""
+    return _thumbnail(_stamp(datasets()[key] / "dataset.json"), key, name, unit)
 
 
 def frames(key: str, name: str, unit: int, height: int = 120, every: int = 1) -> np.ndarray:

@@ -18,7 +18,7 @@ def figure(
     says: str,
     alt: str,
     key: str,
-    colours: Colours,
+    colours: Colours | None,
     picture: str = "png",
     table: Table | None = None,
     name: str | None = None,
@@ -26,6 +26,7 @@ def figure(
 ) -> Any:
     """Draw a figure in the page's colours; returns what `st.plotly_chart` returns (its selection, when asked for).
 
+    colours   None for a cached figure, which wears its template already
     says      one sentence: what the figure shows; Markdown, so hostile names go through `style.markdown_text`
     alt       the same with the numbers, for those who do not see it
     picture   what the camera button saves: "png" or "svg"
@@ -33,7 +34,8 @@ def figure(
     name      of the saved files, cleaned here; `key` unless given
     options   for `st.plotly_chart`: on_select, selection_mode, height …
     """
-    drawn.update_layout(template=colours.template)
+    if colours is not None:
+        drawn.update_layout(template=colours.template)
     stem = file_name(name or key)
     event = st.plotly_chart(
         drawn, key=key, theme=None, alt=alt, config=plotly_config(stem, picture), width="stretch", **options

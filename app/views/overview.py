@@ -29,16 +29,16 @@ with left:
         baseline = st.selectbox(
             "Baseline", list(groups), key="baseline", bind="query-params", format_func=lambda group: groups[group]
         )
-        table = figures.group_table(own, baseline)
         mine = own[chosen.run].group if chosen.run in own else None
+        table, drawn = cache.methods(chosen.dataset, baseline, mine, chosen.colours.name)
         show.figure(
-            figures.method_bars(table, mine, chosen.colours),
+            drawn,
             says="Unit AUC on the test clips: mean over seeds, whiskers one standard deviation, last epoch; "
             "green is the chosen run's method, 50 is guessing.",
             alt="unit AUC: "
             + ", ".join(f"{m} {a:.1f}" for m, a in zip(table["method"], table["unit AUC"], strict=True)),
             key="methods",
-            colours=chosen.colours,
+            colours=None,
             picture=chosen.picture,
             table=table.drop(columns="group"),
         )
@@ -68,11 +68,11 @@ if chosen.run is not None:
     top = figures.top_moments(clips, cache.scores(chosen.run, chosen.dataset))
     for row in (top[:5], top[5:]):
         for column, moment in zip(st.columns(5), row, strict=False):
-            pictures = cache.frames(chosen.dataset, moment.clip, moment.unit, height=180, every=8)
-            seconds = moment.unit * cache.clip(chosen.dataset, moment.clip).seconds
+            picture = cache.thumbnail(chosen.dataset, moment.clip, moment.unit)
+            seconds = moment.unit * data.clips[moment.clip].seconds
             said = f"{shown(moment.clip, 40)}, {seconds:.1f} s, score {moment.score:.3f}"
-            if len(pictures):
-                column.image(pictures[-1], width="stretch", alt=said)
+            if picture is not None:
+                column.image(picture, width="stretch", alt=said)
             link = {"clip": moment.clip, "time": round(seconds, 2)}
             if column.button(
                 markdown_text(said),

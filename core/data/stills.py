@@ -42,3 +42,10 @@ def unit_frames(clip: Clip, unit: int, height: int = 120, every: int = 1) -> Pic
     if not found:
         raise ValueError(f"clip {clip.name!r}: the video ends before unit {unit} at {start:.2f} s")
     return np.stack(found[::every])
+
+
+def jpeg(picture: UInt8[np.ndarray, "height width 3"], quality: int = 85) -> bytes:
+    """One picture, red-green-blue, as a JPEG file."""
+    done, content = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    assert done
+    return content.tobytes()
