@@ -103,8 +103,9 @@ def rerun(
 ) -> Float[Tensor, "crops nodes"]:
     """Scores from given graphs: fuse, rescale, head. `present` are the modalities that are not missing."""
     if isinstance(model, Lego):
-        raw = model.fold(graphs, model.operator() if A is None else A, present)
-        return model.head(g.rescaled(raw, model.config.rescale))
+        if A is None:
+            return model.from_graphs(graphs, present).scores
+        return model.head(g.rescaled(model.fold(graphs, A, present), model.config.rescale))
     assert isinstance(model, Baseline)
     if model.how == "concat":
         return model.head(*graphs.values())
@@ -190,8 +191,7 @@ def term_shares(model: Fusion, clip: Clip, window: int = 0) -> TermShares:
     inside = one_window(model, clip, window)
     terms, shape = weighted_terms(model, inside.graphs, inside.present)
     shares = rescaled_terms(terms, model.config.rescale)[:, 0, : inside.units, : inside.units]
-    raw = model.fold(inside.graphs, model.operator(), inside.present)
-    fused = g.rescaled(raw, model.config.rescale)[0, : inside.units, : inside.units]
+    fused = model.from_graphs(inside.graphs, inside.present).trace.fused[0, : inside.units, : inside.units]
     gap = float((shares.sum(0) - fused).abs().max())
     shares = shares.reshape(*shape, inside.units, inside.units).float()
     return TermShares(inside.start, inside.stop, array(shares), array(fused), gap)
@@ -233,8 +233,7 @@ def read_graphs(model: Fusion, inside: Opened) -> list[g.Graph]:
     if isinstance(model, Baseline) and model.how == "concat":
         return [graph.double() for graph in inside.graphs.values()]
     if isinstance(model, Lego):
-        raw = model.fold(inside.graphs, model.operator(), inside.present)
-        return [g.rescaled(raw, model.config.rescale).double()]
+        return [model.from_graphs(inside.graphs, inside.present).trace.fused.double()]
     assert isinstance(model, Baseline)
     return [model.combine(list(inside.graphs.values()), dim=-1).double()]
 

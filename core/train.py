@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from core.clip import Clip
 from core.data.dataset import Dataset
 from core.evaluate import jsonable, measure
-from core.fusion.base import Features, Fusion, count_weights
+from core.fusion.base import Features, Fused, Fusion, count_weights
+from core.fusion.lego import Lego
 from core.infer import score
 from core.runs import History, Run, Source, build
 
@@ -142,7 +143,17 @@ def step_loss(
     training: TrainConfig,
 ) -> tuple[Tensor, Tensor]:
     """(classification loss, penalty) of one batch."""
-    fused = model(features)
+    return losses(model, model(features), anomalous, labels, training)
+
+
+def losses(
+    model: Fusion,
+    fused: Fused[Any],
+    anomalous: Bool[Tensor, " batch"],
+    labels: Bool[Tensor, "batch n"] | None,
+    training: TrainConfig,
+) -> tuple[Tensor, Tensor]:
+    """(classification loss, penalty) of what the model made of a batch."""
     if training.supervision == "unit":
         if labels is None:
             raise ValueError('supervision="unit" needs unit labels for every training clip')
@@ -197,6 +208,15 @@ def train(
     return Trained(run, model.cpu().eval(), history)
 
 
+def fixed_graphs(model: Fusion, data: Prepared) -> dict[str, Float[Tensor, "clips crops n n"]] | None:
+    """The clips' relations where nothing before them is learned, so that they are made once; None otherwise."""
+    if not isinstance(model, Lego) or len(model.project):
+        return None
+    device = next(model.parameters()).device
+    with torch.no_grad():
+        return model.graphs({name: every.to(device) for name, every in data.features.items()})
+
+
 def fit(
     model: Fusion,
     data: Prepared,
@@ -209,6 +229,7 @@ def fit(
     device = next(model.parameters()).device
     adam = torch.optim.Adam(model.parameters(), lr=training.lr, weight_decay=training.weight_decay, fused=True)
     crops = next(iter(data.features.values())).shape[1]
+    graphs = fixed_graphs(model, data)
     rows = []
     for epoch in range(training.epochs):
         model.train()
@@ -216,9 +237,15 @@ def fit(
         steps = 0
         for index in batches(data.anomalous, training.batch, random):
             crop = int(torch.randint(crops, (), generator=random)) if crops > 1 else 0
-            features = {name: every[index, crop].to(device) for name, every in data.features.items()}
             labels = None if data.labels is None else data.labels[index].to(device)
-            loss, penalty = step_loss(model, features, data.anomalous[index].to(device), labels, training)
+            anomalous = data.anomalous[index].to(device)
+            if graphs is None:
+                features = {name: every[index, crop].to(device) for name, every in data.features.items()}
+                loss, penalty = step_loss(model, features, anomalous, labels, training)
+            else:
+                assert isinstance(model, Lego)
+                fused = model.from_graphs({n: every[index, crop] for n, every in graphs.items()}, list(graphs))
+                loss, penalty = losses(model, fused, anomalous, labels, training)
             adam.zero_grad()
             (loss + penalty).backward()
             adam.step()

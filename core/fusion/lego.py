@@ -180,8 +180,12 @@ class Lego(Fusion):
 
     def forward(self, features: Features) -> Fused[LegoTrace]:
         graphs = self.graphs(features)
+        return self.from_graphs(graphs, [name for name in graphs if name in features])
+
+    def from_graphs(self, graphs: Mapping[str, g.Graph], present: Sequence[str]) -> Fused[LegoTrace]:
+        """All that follows the relations; a modality that is not `present` is missing."""
         A = self.operator()
-        raw = self.fold(graphs, A, [name for name in graphs if name in features])
+        raw = self.fold(graphs, A, present)
         fused = g.rescaled(raw, self.config.rescale)
         return Fused(self.head(fused), LegoTrace(graphs, A, raw, fused))
 

@@ -110,3 +110,13 @@ def test_crops_train_too():
     clips = {f"c{n}": clip(f"c{n}", units=12, anomalous=n % 2 == 1, seed=n, crops=5) for n in range(6)}
     data = Dataset("crops", clips, {"weak": {"train": tuple(clips), "test": tuple(clips)}}, 16.0)
     assert train(data, "lego", {}, SHORT).run.metrics["units"] == 72
+
+
+def test_graphs_that_nothing_learned_precedes_are_made_once_and_train_the_same(monkeypatch):
+    config = {"project": None, "P": 2, "Q": 2}
+    once = train(dataset(), "lego", config, SHORT, seed=1)
+    monkeypatch.setattr("core.train.fixed_graphs", lambda model, data: None)
+    each = train(dataset(), "lego", config, SHORT, seed=1)
+    assert [row["loss"] for row in once.history] == pytest.approx([row["loss"] for row in each.history], abs=1e-4)
+    for name, weights in each.model.state_dict().items():
+        torch.testing.assert_close(once.model.state_dict()[name], weights, atol=1e-3, rtol=1e-3)
