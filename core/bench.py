@@ -1,0 +1,443 @@
+"""Ratios of fast paths against their named rivals, in one run: what counts is the ratio, since machines differ.
+
+Variants take turns, so that a machine that slows down slows all of them; each gets the median over its rounds. Time is
+this process's processor time on one thread: other programs on the machine do not count, and neither does waiting.
+Every fast path is compared with its rival's answer before it is timed.
+"""
+
+import importlib.util
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import networkx as nx
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor
+
+from core.clip import Clip
+from core.evaluate import auc
+from core.fusion import graph as g
+from core.fusion.base import Fusion
+from core.fusion.lego import Lego, LegoConfig
+from core.fusion.long import ROWS, LongGraph, long_graph
+from core.fusion.mtn import Mtn
+from core.infer import score
+from core.train import TrainConfig, losses, step_loss
+from core.tune import Gate, GraphSet
+
+Tell = Callable[[str], None]
+Action = Callable[[], object]
+
+CLIPS, NODES = 500, 32
+WIDTHS = {"video": 2048, "text": 768}
+LONG, LONG_WIDTH = 20_000, 256
+MEMORY_GOAL = 300.0  # MB
+DEMO_GOAL = 50.0  # ms
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One comparison. Times in ms (peak memory in MB where `unit` says so); goal is the least ratio rival / ours.
+
+    met   None where there is no goal, or nothing to compare with
+    why   the reason when a number is missing, or what was scaled
+    """
+
+    name: str
+    ours_ms: float | None
+    rival: str
+    rival_ms: float | None
+    ratio: float | None
+    goal: float | None
+    met: bool | None
+    unit: str = "ms"
+    why: str = ""
+
+
+def compared(name: str, ours: float, rival: str, theirs: float, goal: float, why: str = "") -> Row:
+    ratio = theirs / ours
+    return Row(name, round(ours, 4), rival, round(theirs, 4), round(ratio, 2), round(goal, 4), ratio >= goal, why=why)
+
+
+def skipped(name: str, rival: str, goal: float | None, why: str) -> Row:
+    return Row(name, None, rival, None, None, goal, None, why=why)
+
+
+def interleaved(actions: Mapping[str, Action], rounds: int = 7, slow: Sequence[str] = ()) -> dict[str, float]:
+    """Name -> median milliseconds; every action once to warm up, then all in turn. `slow` ones get three rounds."""
+    taken: dict[str, list[float]] = {name: [] for name in actions}
+    for action in actions.values():
+        action()
+    for turn in range(rounds):
+        for name, action in actions.items():
+            if name in slow and turn >= 3:
+                continue
+            began, calls = time.process_time(), 0
+            while not calls or time.process_time() - began < 0.002:  # a short action is repeated until it can be timed
+                action()
+                calls += 1
+            taken[name].append((time.process_time() - began) / calls * 1e3)
+    return {name: statistics.median(times) for name, times in taken.items()}
+
+
+# ---------------------------------------------------------------------------- fused graphs
+
+
+def random_graphs(count: int, seed: int = 0) -> list[g.Graph]:
+    random = torch.Generator().manual_seed(seed)
+    return [
+        g.cosine(torch.randn(count, NODES, 16, generator=random) + torch.randn(count, 1, 16, generator=random))
+        for _ in range(2)
+    ]
+
+
+def literal(powers_a: Sequence[Tensor], powers_b: Sequence[Tensor], A: Tensor) -> Tensor:
+    """Eq. 5 as it is written: a loop over p and q; powers from 0, the identity, on."""
+    total = torch.zeros_like(powers_a[0])
+    for p in range(A.shape[0]):
+        for q in range(A.shape[1]):
+            total = total + A[p, q] * (powers_a[p] * powers_b[q])
+    return total
+
+
+def by_scipy(powers_a: Sequence[sparse.csr_array], powers_b: Sequence[sparse.csr_array], A: np.ndarray) -> np.ndarray:
+    total = sparse.csr_array(powers_a[0].shape, dtype=np.float32)
+    for p in range(A.shape[0]):
+        for q in range(A.shape[1]):
+            total = total + powers_a[p].multiply(powers_b[q]) * A[p, q]
+    return total.toarray()
+
+
+def by_networkx(powers_a: Sequence[nx.Graph], powers_b: Sequence[nx.Graph], A: np.ndarray) -> nx.Graph:
+    fused = nx.Graph()
+    fused.add_nodes_from(powers_a[0])
+    for p in range(A.shape[0]):
+        for q in range(A.shape[1]):
+            for i, j, weight in powers_a[p].edges(data="weight"):
+                if powers_b[q].has_edge(i, j):
+                    part = A[p, q] * weight * powers_b[q][i][j]["weight"]
+                    if fused.has_edge(i, j):
+                        fused[i][j]["weight"] += part
+                    else:
+                        fused.add_edge(i, j, weight=part)
+    return fused
+
+
+def by_pyg(powers_a: Sequence[tuple], powers_b: Sequence[tuple], A: np.ndarray) -> Tensor:
+    """Sparse adjacency in torch_geometric's own form: every term's edges laid side by side, then coalesced."""
+    from torch_geometric.utils import coalesce, to_dense_adj
+
+    index, weight = [], []
+    for p in range(A.shape[0]):
+        for q in range(A.shape[1]):
+            dense_a = to_dense_adj(powers_a[p][0], edge_attr=powers_a[p][1], max_num_nodes=NODES)[0]
+            edges, values = powers_b[q]
+            index.append(edges)
+            weight.append(A[p, q] * dense_a[edges[0], edges[1]] * values)
+    edges, values = coalesce(torch.cat(index, dim=1), torch.cat(weight), NODES)
+    return to_dense_adj(edges, edge_attr=values, max_num_nodes=NODES)[0]
+
+
+def fusing(tell: Tell) -> Iterator[Row]:
+    """Fused graphs of 500 clips from cached powers, P = Q = 3 and 10."""
+    graphs = random_graphs(CLIPS)
+    for top, goal in ((3, 4.0), (10, 15.0)):
+        tell(f"fused graphs, P = Q = {top}")
+        name = f"fused graphs of {CLIPS} clips from cached powers, P = Q = {top}"
+        A = torch.randn(top + 1, top + 1, generator=torch.Generator().manual_seed(1))
+        stacks = [g.powers(graph, top) for graph in graphs]
+        eye = torch.eye(NODES).expand_as(graphs[0])
+        cached = [[eye.contiguous(), *stack] for stack in stacks]
+        halves = g.Halves.of(stacks)
+        few, weights = (20, 2), A.numpy()
+        adjacency = [[[sparse.csr_array(p[i].numpy()) for p in powers] for i in range(few[0])] for powers in cached]
+        networks = [
+            [[nx.from_numpy_array(p[i].double().numpy()) for p in powers] for i in range(few[1])] for powers in cached
+        ]
+        actions: dict[str, Action] = {
+            "ours": lambda h=halves, A=A: h.fuse(A),
+            "literal loop": lambda c=cached, A=A: literal(c[0], c[1], A),
+            "scipy.sparse": lambda a=adjacency, A=weights: [by_scipy(x, y, A) for x, y in zip(*a, strict=True)],
+            "NetworkX": lambda n=networks, A=weights: [by_networkx(x, y, A) for x, y in zip(*n, strict=True)],
+        }
+        wanted = literal(cached[0], cached[1], A)
+        size = max(1.0, float(wanted.abs().max()))
+        torch.testing.assert_close(halves.fuse(A), wanted, atol=1.3e-6 * size * top, rtol=1e-5)
+        torch.testing.assert_close(
+            torch.from_numpy(by_scipy(adjacency[0][0], adjacency[1][0], weights)).float(),
+            wanted[0],
+            atol=1e-4,
+            rtol=1e-4,
+        )
+        drawn = nx.to_numpy_array(by_networkx(networks[0][0], networks[1][0], weights))
+        torch.testing.assert_close(torch.from_numpy(drawn).float(), wanted[0], atol=1e-4, rtol=1e-4)
+        pyg = importlib.util.find_spec("torch_geometric") is not None
+        if pyg:
+            from torch_geometric.utils import dense_to_sparse
+
+            edges = [[[dense_to_sparse(p[i]) for p in powers] for i in range(few[0])] for powers in cached]
+            actions["PyG"] = lambda e=edges, A=weights: [by_pyg(x, y, A) for x, y in zip(*e, strict=True)]
+        with torch.inference_mode():
+            found = interleaved(actions, slow=("scipy.sparse", "NetworkX", "PyG"))
+        yield compared(name, found["ours"], "literal torch loop", found["literal loop"], goal)
+        if pyg:
+            theirs = found["PyG"] * CLIPS / few[0]
+            yield compared(name, found["ours"], "PyG", theirs, 3.0, f"{few[0]} clips, scaled to {CLIPS}")
+        else:
+            yield skipped(name, "PyG", 3.0, "torch_geometric is not installed")
+        theirs = found["scipy.sparse"] * CLIPS / few[0]
+        yield compared(name, found["ours"], "scipy.sparse", theirs, 100.0, f"{few[0]} clips, scaled to {CLIPS}")
+        theirs = found["NetworkX"] * CLIPS / few[1]
+        yield compared(name, found["ours"], "NetworkX", theirs, 100.0, f"{few[1]} clips, scaled to {CLIPS}")
+
+
+# ---------------------------------------------------------------------------- a training step
+
+
+def adam(model: Fusion) -> torch.optim.Adam:
+    return torch.optim.Adam(model.parameters(), lr=1e-3, weight_decay=1e-3, fused=True)
+
+
+def training(tell: Tell) -> Iterator[Row]:
+    """One step, forward, backward and Adam, on the same 32 clips: LEGO against MTN."""
+    tell("training steps")
+    random = torch.Generator().manual_seed(0)
+    features = {name: torch.randn(32, NODES, width, generator=random).abs() for name, width in WIDTHS.items()}
+    anomalous, config = torch.arange(32) % 2 == 0, TrainConfig()
+    torch.manual_seed(0)
+    lego, raw, mtn = Lego(WIDTHS).train(), Lego(WIDTHS, LegoConfig(project=None)).train(), Mtn(WIDTHS).train()
+    with torch.no_grad():
+        graphs = raw.graphs(features)
+    steps = {id(model): adam(model) for model in (lego, raw, mtn)}
+
+    def finish(model: Fusion, loss: tuple[Tensor, Tensor]) -> float:
+        optimiser = steps[id(model)]
+        optimiser.zero_grad()
+        (loss[0] + loss[1]).backward()
+        optimiser.step()
+        return float(loss[0].detach())
+
+    def from_graphs() -> float:
+        return finish(raw, losses(raw, raw.from_graphs(graphs, list(graphs)), anomalous, None, config))
+
+    found = interleaved(
+        {
+            "lego": lambda: finish(lego, step_loss(lego, features, anomalous, None, config)),
+            "cached": from_graphs,
+            "mtn": lambda: finish(mtn, step_loss(mtn, features, anomalous, None, config)),
+        },
+        slow=("mtn",),
+    )
+    yield compared("LEGO training step, projection included", found["lego"], "MTN training step", found["mtn"], 20.0)
+    yield compared("LEGO training step from cached cosines", found["cached"], "MTN training step", found["mtn"], 500.0)
+
+
+# ---------------------------------------------------------------------------- sliders
+
+
+def random_clips(count: int) -> list[Clip]:
+    random = torch.Generator().manual_seed(0)
+    labels = torch.zeros(NODES, dtype=torch.bool)
+    labels[10:16] = True
+    return [
+        Clip(
+            f"clip-{number}",
+            {
+                name: torch.randn(NODES, width, generator=random) + torch.randn(1, width, generator=random)
+                for name, width in WIDTHS.items()
+            },
+            labels if number % 2 else torch.zeros(NODES, dtype=torch.bool),
+            seconds=0.5,
+        )
+        for number in range(count)
+    ]
+
+
+def sliders(tell: Tell) -> Iterator[Row]:
+    """A moved slider, answered for 500 clips, against scoring them from their features again."""
+    tell("sliders")
+    clips = random_clips(CLIPS)
+    torch.manual_seed(0)
+    model = Lego(WIDTHS).eval()
+    ready = GraphSet(model, clips)
+    A = ready.operator
+    assert A is not None
+    gate = Gate(ready.fused())
+
+    def again() -> float:
+        scores = score(model, clips)
+        return auc(np.concatenate([scores[clip.name] for clip in clips]), ready.labels)
+
+    def whole() -> float:
+        return ready.auc(ready.scores(ready.fused(A)))
+
+    if abs(whole() - again()) > 1e-3:
+        raise ValueError(f"the slider's AUC is {whole():.4f}, from features it is {again():.4f}")
+    torch.testing.assert_close(gate.degrees(0.37), g.degrees(ready.fused(), 0.37), atol=1e-4, rtol=1e-4)
+    found = interleaved({"again": again, "whole": whole, "alpha": lambda: gate.degrees(0.37)})
+    rival = f"scores and AUC from features, {CLIPS} clips"
+    yield compared(f"whole A moved: scores and AUC of {CLIPS} clips", found["whole"], rival, found["again"], 20.0)
+    yield compared(f"alpha moved: degrees of {CLIPS} clips", found["alpha"], rival, found["again"], 500.0)
+
+
+def demo(tell: Tell) -> Iterator[Row]:
+    """The demo's test clips fused anew, rescored and judged again, as when a slider of A is let go."""
+    from core import runs
+    from core.data import read
+
+    name = "the demo's test clips fused anew, rescored, judged again"
+    found = [folder for folder in sorted((ROOT / "assets" / "runs").glob("lego-*")) if (folder / "run.json").is_file()]
+    if not found or not (ROOT / "assets" / "demo" / "dataset.json").is_file():
+        yield skipped(name, f"{DEMO_GOAL:.0f} ms", None, "assets/demo or its LEGO run is not there")
+        return
+    tell("demo")
+    model, clips = runs.model(found[0]), read(ROOT / "assets" / "demo").part("test")
+    ready = GraphSet(model, clips)
+    A = ready.operator
+
+    def moved() -> object:
+        fused = ready.fused(A)
+        return ready.answer(fused, 0.5, 10, Gate(fused))
+
+    ours = interleaved({"ours": moved})["ours"]
+    row = compared(name, ours, f"{DEMO_GOAL:.0f} ms", DEMO_GOAL, 1.0, f"{len(clips)} clips, {len(ready.labels)} units")
+    yield row
+
+
+# ---------------------------------------------------------------------------- long windows
+
+
+def peak(action: Action) -> float | None:
+    """Extra megabytes that the process holds at most while it runs; None where the system does not say (not Linux)."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+        before = memory("VmRSS")
+        action()
+        return (memory("VmHWM") - before) / 1024
+    except OSError:
+        return None
+
+
+def memory(field: str) -> int:
+    """Kilobytes, from the kernel's account of this process."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(field + ":"))
+
+
+def long_windows(tell: Tell) -> Iterator[Row]:
+    """20,000 units in one window: degrees and strongest edges against one tiled product X @ X.T that keeps nothing."""
+    tell(f"N = {LONG:,}")
+    random = torch.Generator().manual_seed(0)
+    centre = torch.randn(1, LONG_WIDTH, generator=random)
+    rows = [torch.randn(LONG, LONG_WIDTH, generator=random) + 0.5 * centre for _ in range(2)]
+    A = torch.rand(4, 4, generator=random)
+    rank_1 = torch.outer(A[0], A[1])
+    out = torch.empty(ROWS, LONG)
+
+    def one_pass() -> None:
+        for start in range(0, LONG, ROWS):
+            piece = rows[0][start : start + ROWS]
+            torch.mm(piece, rows[0].mT, out=out[: len(piece)])
+
+    def degrees() -> LongGraph:
+        return long_graph(rows, A)
+
+    def edges() -> LongGraph:
+        return long_graph(rows, rank_1, alpha=0.5, k=10)
+
+    small = [row[:600] for row in rows]
+    dense = g.fuse([g.powers(g.cosine(row), 3) for row in small], rank_1)
+    torch.testing.assert_close(
+        long_graph(small, rank_1, alpha=0.5).degrees, g.degrees(dense, 0.5), atol=2e-2, rtol=1e-4
+    )
+    held = {"degrees": peak(degrees), "edges": peak(edges)}
+    found = interleaved({"pass": one_pass, "degrees": degrees, "edges": edges}, rounds=3)
+    rival = "one tiled pass of X @ X.T"
+    for name, key in (
+        (f"N = {LONG:,}, d = {LONG_WIDTH}: degrees, full A", "degrees"),
+        (f"N = {LONG:,}, d = {LONG_WIDTH}: alpha-gated degrees and top 10 edges, rank-1 A", "edges"),
+    ):
+        yield compared(name, found[key], rival, found["pass"], 1 / 3, "the goal is at most 3 times one pass")
+        megabytes = held[key]
+        if megabytes is None:
+            yield skipped(f"{name}: peak memory", "dense matrices", None, "this system does not tell peak memory")
+        else:
+            dense_mb = 4 * LONG**2 / 1e6
+            yield Row(
+                name=f"{name}: peak memory",
+                ours_ms=round(megabytes, 1),
+                rival="one dense N x N matrix",
+                rival_ms=dense_mb,
+                ratio=round(dense_mb / max(megabytes, 1e-9), 2),
+                goal=round(dense_mb / MEMORY_GOAL, 2),
+                met=megabytes <= MEMORY_GOAL,
+                unit="MB",
+                why=f"the goal is at most {MEMORY_GOAL:.0f} MB",
+            )
+
+
+# ---------------------------------------------------------------------------- all
+
+BENCHMARKS: dict[str, Callable[[Tell], Iterator[Row]]] = {
+    "fuse": fusing,
+    "train": training,
+    "sliders": sliders,
+    "demo": demo,
+    "long": long_windows,
+}
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The rows as text: ours, the rival, how many times faster, and the least that is asked for."""
+
+    def number(value: float | None) -> str:
+        if value is None:
+            return "-"
+        return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.3g}"
+
+    lines = []
+    for row in rows:
+        verdict = {True: "met", False: "MISSED", None: "-"}[row.met]
+        lines.append(
+            (
+                row.name,
+                f"{number(row.ours_ms)} {row.unit}",
+                row.rival,
+                f"{number(row.rival_ms)} {row.unit}",
+                number(row.ratio),
+                number(row.goal),
+                verdict,
+                row.why,
+            )
+        )
+    head = ("what", "ours", "rival", "its", "ratio", "at least", "", "")
+    widths = [max(len(line[i]) for line in [head, *lines]) for i in range(len(head))]
+    right = (1, 3, 4, 5)
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if i in right else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in [head, *lines]
+    )
+
+
+def run(name: str | None, tell: Tell) -> tuple[dict[str, object], str]:
+    """(rows as plain values, the same as a table) of one benchmark, or of all."""
+    if name is not None and name not in BENCHMARKS:
+        raise ValueError(f"there is no benchmark {name!r}; there are {', '.join(BENCHMARKS)}")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        rows = [row for key, bench in BENCHMARKS.items() if name in (None, key) for row in bench(tell)]
+    finally:
+        torch.set_num_threads(threads)
+    result: dict[str, object] = {"cores": os.cpu_count(), "threads": 1, "rows": [asdict(row) for row in rows]}
+    note = "Medians of processor time on one thread, variants in turn; ratio = rival / ours."
+    return result, f"{table(rows)}\n{note}"
