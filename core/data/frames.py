@@ -6,8 +6,10 @@ folder of videos with an optional `truth.json`.
 """
 
 import json
+import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
@@ -106,7 +108,7 @@ def collection(root: Path, *, fps: float | None = None, truth: Path | None = Non
     if made.fps is None and any(f.images for f in made.footage):
         notes.append(f"no frame rate given for numbered pictures: taken as {DEFAULT_FPS:g} frames a second")
         made = replace(made, fps=DEFAULT_FPS)
-    return replace(made, splits=_labelled_by_split(splits), notes=(*made.notes, *notes))
+    return replace(made, splits=splits, notes=(*made.notes, *notes))
 
 
 # --- footage -------------------------------------------------------------------------------------------------------
@@ -127,16 +129,11 @@ def _found(root: Path) -> tuple[Footage, ...]:
 
 
 def _walk(root: Path) -> Iterator[tuple[Path, list[Path]]]:
-    for folder, subfolders, files in sorted(root.walk()) if hasattr(root, "walk") else _os_walk(root):
-        subfolders[:] = sorted(s for s in subfolders if not s.startswith(".") and not (folder / s).is_symlink())
-        yield folder, [folder / f for f in sorted(files) if not f.startswith(".") and not (folder / f).is_symlink()]
-
-
-def _os_walk(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
-    import os
-
+    """Folders and their files, in order; nothing hidden, and no links, which might lead out of the root."""
     for folder, subfolders, files in os.walk(root):
-        yield Path(folder), subfolders, files
+        here = Path(folder)
+        subfolders[:] = sorted(s for s in subfolders if not s.startswith(".") and not (here / s).is_symlink())
+        yield here, [here / f for f in sorted(files) if not f.startswith(".") and not (here / f).is_symlink()]
 
 
 def _footage(place: PurePosixPath, names: dict[str, str], **where: object) -> Footage:
@@ -209,7 +206,7 @@ def _with_description(made: Collection, described: Mapping) -> Collection:
         made,
         footage=tuple(footage),
         splits=splits,
-        fps=made.fps or described.get("fps"),
+        fps=made.fps or _rate(described, "truth.json"),
         licence=str(described.get("licence", "")),
         simulated=bool(described.get("simulated", False)),
         name=str(described.get("name", made.name)),
@@ -227,8 +224,10 @@ def _with_truth(made: Collection, root: Path, truth: Path | None, notes: list[st
     for path in [truth] if truth is not None else _truth_files(root):
         if path.suffix == ".json":
             described = _json(path)
-            fps = fps or described.get("fps")
-            rows = described["anomalous_frames"]
+            fps = fps or _rate(described, path.name)
+            rows = described.get("anomalous_frames")
+            if not isinstance(rows, dict):
+                raise ValueError(f"{path.name!r} has no 'anomalous_frames': clip name -> [[start, stop], ...]")
             found = {_match(key, made.footage, path): _checked(rows[key], key) for key in rows}
         elif path.suffix == ".mat":
             found = _from_mat(path, made.footage)
@@ -284,16 +283,14 @@ def _from_mat(path: Path, footage: Iterable[Footage]) -> dict[str, Intervals]:
             found[f.name] = _checked([[int(a) - 1, int(b)] for a, b in pairs], f.name)
         return found
     if "volLabel" in values:
-        f = _named(path.stem, clips)
+        named = _named(path.stem.removesuffix("_label"), clips) if len(clips) > 1 else clips[0]
         masks = values["volLabel"].ravel()
-        return {} if f is None else {f.name: _runs([bool(np.any(mask)) for mask in masks])}
+        return {} if named is None else {named.name: _runs([bool(np.any(mask)) for mask in masks])}
     return {}
 
 
 def _from_packed(path: Path, footage: Iterable[Footage]) -> dict[str, Intervals]:
     """One array a clip `(frames, height, width / 8)`: pixel masks, eight pixels a byte."""
-    import zipfile
-
     found = {}
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
@@ -302,7 +299,7 @@ def _from_packed(path: Path, footage: Iterable[Footage]) -> dict[str, Intervals]
             with archive.open(member) as file:
                 masks = npy.read(file, member.file_size, f"{path.name!r}/{shown(member.filename)!r}")
             name = _match(member.filename.removesuffix(".npy"), footage, path)
-            found[name] = _runs(masks.reshape(len(masks), -1).any(axis=1).tolist())
+            found[name] = _runs(np.any(masks.reshape(len(masks), -1), axis=1))
     return found
 
 
@@ -325,7 +322,7 @@ def _from_folders(root: Path, footage: Iterable[Footage], notes: list[str]) -> d
                 stream, size = opened(file, TRUTH_CAP, what)
                 with stream:
                     values = npy.read(stream, size, what)
-                found[f.name] = _runs(values.reshape(len(values), -1).any(axis=1).tolist())
+                found[f.name] = _runs(np.any(values.reshape(len(values), -1), axis=1))
             elif file.suffix == ".mat" and f is not None:
                 found |= _from_mat(file, [f])
     if found:
@@ -340,8 +337,8 @@ def _mask(path: Path) -> np.ndarray:
     return picture
 
 
-def _runs(labels: list[bool]) -> Intervals:
-    edges = np.flatnonzero(np.diff(np.array([False, *labels, False]).astype(np.int8))).tolist()
+def _runs(labels: np.ndarray | Sequence[bool]) -> Intervals:
+    edges = np.flatnonzero(np.diff(np.pad(np.asarray(labels, np.int8), 1))).tolist()
     return tuple(zip(edges[::2], edges[1::2], strict=True))
 
 
@@ -409,8 +406,13 @@ def _split_files(root: Path, footage: tuple[Footage, ...], notes: list[str]) -> 
     return splits
 
 
-def _labelled_by_split(splits: Mapping[str, Split]) -> Mapping[str, Split]:
-    return splits
+def _rate(described: Mapping, name: str) -> float | None:
+    value = described.get("fps")
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.1 <= value <= 240:
+        raise ValueError(f"{name!r}: fps is {shown(repr(value), 40)}; a number from 0.1 to 240 is needed")
+    return float(value)
 
 
 def _json(path: Path) -> dict:

@@ -98,7 +98,7 @@ def pictures(path: Path, found: Probe, fps: float) -> Iterator[Picture]:
             return
         if index < wanted[position]:
             continue
-        image = frame.to_ndarray(format="bgr24")
+        image: np.ndarray = frame.to_ndarray(format="bgr24")
         if image.shape[:2] != (found.height, found.width):  # the picture size may change inside a file
             image = cv2.resize(image, (found.width, found.height), interpolation=cv2.INTER_AREA)
         while position < len(wanted) and wanted[position] == index:

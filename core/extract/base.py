@@ -76,8 +76,11 @@ class Described:
 class Extractor(Protocol):
     """Features of one modality. `words` says in a sentence what they are; `settings` is kept in the dataset."""
 
-    words: str
-    settings: dict[str, Any]
+    @property
+    def words(self) -> str: ...
+
+    @property
+    def settings(self) -> dict[str, Any]: ...
 
     def __call__(self, seen: Seen) -> Described: ...
 

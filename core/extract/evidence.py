@@ -91,7 +91,10 @@ def along(sums: np.ndarray) -> np.ndarray:
 
 
 def window_means(maps: np.ndarray, tall: np.ndarray, wide: np.ndarray) -> np.ndarray:
-    """Mean over a (tall[r], wide[r]) window around every block, 0 outside the picture; maps (looks, rows, columns, k)."""
+    """Means over a (tall[r], wide[r]) window around every block, 0 outside the picture.
+
+    maps    (looks, rows, columns, kinds), and so is the result
+    """
     looks, rows, columns, kinds = maps.shape
     table = np.zeros((looks, rows + 1, columns + 1, kinds), np.float64)
     table[:, 1:, 1:] = maps.cumsum(1, dtype=np.float64).cumsum(2)

@@ -2,8 +2,8 @@
 
 from core.extract.appearance import appearance
 from core.extract.base import Extractor, Plain
-from core.extract.text import text
 from core.extract.motion import motion
+from core.extract.text import text
 
 EXTRACTORS: dict[str, Extractor] = {
     "motion": Plain("speed of what moves against the usual there, by place (optical flow)", motion),

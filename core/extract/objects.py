@@ -129,7 +129,7 @@ def find(
 
     step    is told how many frames are done
     """
-    dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)  # type: ignore[attr-defined]
     still = background.astype(np.float32)
     rows: list[tuple] = []
     field: list[np.ndarray] = []

@@ -19,8 +19,8 @@ import resource
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from concurrent.futures import TimeoutError as NotYet
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from multiprocessing import get_context
@@ -31,7 +31,7 @@ import cv2
 import numpy as np
 
 from core.data import drafts, video
-from core.data.frames import Collection, Footage, collection
+from core.data.frames import Collection, Footage
 from core.extract import objects
 from core.extract.base import Caption, Seen
 from core.extract.calibrate import learn
@@ -51,6 +51,9 @@ class Progress:
     clip: str
     done: int
     total: int
+
+    def __str__(self) -> str:
+        return f"{self.stage} {self.clip}: {self.done:,} of {self.total:,} frames"
 
 
 @dataclass(frozen=True)
@@ -146,11 +149,12 @@ def modality_folder(modality: str) -> str:
 
 # --- worker processes ----------------------------------------------------------------------------------------------
 
+TOLD_EVERY = 20  # frames
 _told: Callable[[str, str, int], None] | None = None
 
 
 def _tell(stage: str, clip: str, done: int) -> None:
-    if _told is not None:
+    if _told is not None and (done % TOLD_EVERY == 0 or stage == "describe"):
         _told(stage, clip, done)
 
 
@@ -200,7 +204,8 @@ class Crew:
                 except BrokenProcessPool as error:
                     waiting = ", ".join(repr(n) for n, f in futures.items() if n not in results)[:200]
                     raise ValueError(
-                        f"a worker process died (out of memory, or a file that crashes the decoder); not done: {waiting}"
+                        "a worker process died (out of memory, or a file that crashes the decoder); "
+                        f"not done: {waiting}"
                     ) from error
                 except BaseException:
                     for other in futures.values():
@@ -255,7 +260,7 @@ def survey(made: Collection, crew: Crew, work: Path, fps: float | None, copy: bo
 
 
 def _surveyed(footage: Footage, probe: video.Probe | None, fps: float) -> Surveyed:
-    notes = []
+    notes: list[str] = []
     frames = len(footage.images)
     if probe is not None:
         frames = len(video.grid(probe, fps))

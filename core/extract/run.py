@@ -50,7 +50,8 @@ def extract(
     progress    called with (stage, clip, done, total) in frames
     fps         frames a second: of numbered pictures, and the rate that video files are brought to
     truth       a truth file that does not lie in `source`
-    reference   clips that what is usual is learned from, without labels; the default split's training clips unless given
+    reference   clips that what is usual is learned from, without labels; unless given, the default split's training
+                clips, or all
     videos      also write the copies that browsers play
 
     Errors: `ValueError` naming clip or file. Nothing is at `out` until everything is.
@@ -229,8 +230,8 @@ def _about_views(of: dict[str, int], views: Sequence[View], known: int) -> list[
         rows = views[number].rows
         if known and number >= known:
             notes.append(
-                f"{len(members)} clips (first {members[0]!r}) show a view the dataset does not know: what is usual there "
-                "was learned from the clip itself"
+                f"{len(members)} clips (first {members[0]!r}) show a view the dataset does not know: what is usual "
+                "there was learned from the clip itself"
             )
         if rows < FEW:
             notes.append(

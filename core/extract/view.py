@@ -19,7 +19,7 @@ class View:
 
     background      grey working picture without anything that moves
     speed           a, b of usual speed, pixels a look
-    change          a, b of the usual change of a moving object's texture, (grey a look) / (grey a pixel) = pixels a look
+    change          a, b of the usual change of a moving object's texture, pixels a look (see `evidence.Moving`)
     height, width   a, b of the usual box, pixels
     heading         share of 8 directions of movement, from right clockwise, summing to 1
     rows            objects that this was learned from; 0 means nothing was and these are defaults
