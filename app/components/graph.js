@@ -145,7 +145,6 @@ class Graphs {
     this.dress();
     this.arrange();
     this.slide(this.alpha);
-    window.__fusescope = { at: performance.now(), revision: data.revision, alpha: data.alpha.value }; // for timing by hand
   }
 
   adopt(name, incoming) {

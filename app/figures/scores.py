@@ -55,10 +55,10 @@ def unit_table(clip: Clip, scores: Float[np.ndarray, " units"], threshold: float
             "unit": np.arange(clip.units),
             "from (s)": np.arange(clip.units) * clip.seconds,
             "score": scores,
-            "rank": ranks(scores),
-            "alarm": ["alarm" if score >= threshold else "" for score in scores],
             "truth": ["?"] * clip.units if labels is None else ["anomaly" if label else "normal" for label in labels],
             "kind": [shown(kind, 30) for kind in kind_of_units(clip)],
+            "alarm": ["alarm" if score >= threshold else "" for score in scores],
+            "rank": ranks(scores),
         }
     )
 
@@ -355,7 +355,10 @@ def method_bars(table: pd.DataFrame, chosen: str | None, colours: Colours) -> go
             orientation="h",
             error_x={"type": "data", "array": table["± unit AUC"].fillna(0), "color": colours.ink, "thickness": 1.2},
             marker={"color": [colours.edge if group == chosen else colours.normal for group in table["group"]]},
-            text=[f"{value:.1f}" for value in table["unit AUC"]],
+            text=[
+                f"{value:.1f}" + (f" (Δ {delta:+.1f})" if delta else "")
+                for value, delta in zip(table["unit AUC"], table.get("Δ AUC", [0.0] * len(table)), strict=True)
+            ],
             textposition="inside",
             insidetextanchor="start",
             textfont={"color": colours.page},

@@ -5,6 +5,7 @@ import streamlit as st
 from app import cache, selection
 from app.components.video import player
 from app.figures import scores as figures
+from core.data.names import shown
 from core.evaluate import auc
 
 chosen = selection.current()
@@ -78,6 +79,8 @@ with left:
         "The score of every unit against time. Hatched: labelled anomalies. Filled: alarms. Click the timeline to go "
         "there, drag the triangle to move the threshold; space plays, arrows step by frame, Page keys by unit."
     )
+    for modality, sentence in cache.captions(chosen.dataset, clip.name, chosen.unit(clip) or 0).items():
+        st.text(f"{modality}: {shown(sentence, 400)}")
 
 st.header("All clips", anchor=False)
 st.dataframe(

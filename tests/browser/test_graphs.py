@@ -148,6 +148,8 @@ def test_keys_walk_units_and_connections(page: Page) -> None:
     page.keyboard.press("Enter")
     (far,) = ends - {1}
     until(page, lambda: abs(float(link(page).get("time", 0)) - far * SECONDS) < 1e-6, "the other end")
+    settle(page)
+    graph(page).focus()
     page.keyboard.press("Escape")
     until(page, lambda: "time" not in link(page) and "other" not in link(page), "nothing is picked")
 
