@@ -111,16 +111,20 @@ def features(work: Path, assets: Path, say: Say) -> bool:
             told = share
             say(f"features: {5 * share} %, {progress.stage} {progress.clip}")
 
-    made = extract(source, extracted, workers=1, progress=report, videos=False, overwrite=True)
+    extract(source, extracted, workers=2, progress=report, videos=False, overwrite=True)
+    bundle(extracted, source, finished)
+    return mirror(finished, assets / "demo")
+
+
+def bundle(extracted: Path, source: Path, out: Path) -> None:
+    """The extracted dataset with float16 features and the simulator's own files in place of a second compression."""
+    made = native.read(extracted)
     clips = {name: replace(clip, video=source / f"{name}.mp4") for name, clip in made.clips.items()}
     settings = {name: entry["settings"] for name, entry in native.load_index(extracted)["modalities"].items()}
-    native.write(replace(made, clips=clips), finished, settings=settings, overwrite=True, half=True)
+    native.write(replace(made, clips=clips), out, settings=settings, overwrite=True, half=True)
     for extra in sorted(extracted.iterdir()):  # captions and calibration, which an upload is measured by
-        if not (finished / extra.name).exists():
-            shutil.copytree(extra, finished / extra.name) if extra.is_dir() else shutil.copyfile(
-                extra, finished / extra.name
-            )
-    return mirror(finished, assets / "demo")
+        if not (out / extra.name).exists():
+            shutil.copytree(extra, out / extra.name) if extra.is_dir() else shutil.copyfile(extra, out / extra.name)
 
 
 def tree(folder: Path) -> dict[str, str]:

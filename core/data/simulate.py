@@ -28,6 +28,7 @@ way for each other (they walk through one another), and crowds.
 import json
 import math
 import multiprocessing
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
@@ -1126,7 +1127,7 @@ def _make(job: tuple[Recipe, Path]) -> dict[str, object]:
     scene = recipe.scene()
     path = out / f"{recipe.name}.mp4"
     if not path.exists():
-        draft = path.with_suffix(".draft")
+        draft = path.with_suffix(f".{os.getpid()}.draft")  # a worker that outlived its killed parent may be at it too
         encode(render(scene), draft)
         draft.rename(path)
     return {
