@@ -11,6 +11,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import networkx as nx
@@ -79,7 +80,7 @@ def interleaved(actions: Mapping[str, Action], rounds: int = 7, slow: Sequence[s
             if name in slow and turn >= 3:
                 continue
             began, calls = time.process_time(), 0
-            while not calls or time.process_time() - began < 0.002:  # a short action is repeated until it can be timed
+            while not calls or time.process_time() - began < 0.01:  # a short action is repeated, as sliders repeat it
                 action()
                 calls += 1
             taken[name].append((time.process_time() - began) / calls * 1e3)
@@ -144,6 +145,11 @@ def by_pyg(powers_a: Sequence[tuple], powers_b: Sequence[tuple], A: np.ndarray) 
     return to_dense_adj(edges, edge_attr=values, max_num_nodes=NODES)[0]
 
 
+def one_by_one(rival: Callable[..., object], powers: Sequence[Sequence[object]], A: np.ndarray) -> list[object]:
+    """A rival that takes one clip's powers at a time, on each of some clips."""
+    return [rival(a, b, A) for a, b in zip(*powers, strict=True)]
+
+
 def fusing(tell: Tell) -> Iterator[Row]:
     """Fused graphs of 500 clips from cached powers, P = Q = 3 and 10."""
     graphs = random_graphs(CLIPS)
@@ -161,10 +167,10 @@ def fusing(tell: Tell) -> Iterator[Row]:
             [[nx.from_numpy_array(p[i].double().numpy()) for p in powers] for i in range(few[1])] for powers in cached
         ]
         actions: dict[str, Action] = {
-            "ours": lambda h=halves, A=A: h.fuse(A),
-            "literal loop": lambda c=cached, A=A: literal(c[0], c[1], A),
-            "scipy.sparse": lambda a=adjacency, A=weights: [by_scipy(x, y, A) for x, y in zip(*a, strict=True)],
-            "NetworkX": lambda n=networks, A=weights: [by_networkx(x, y, A) for x, y in zip(*n, strict=True)],
+            "ours": partial(halves.fuse, A),
+            "literal loop": partial(literal, *cached, A),
+            "scipy.sparse": partial(one_by_one, by_scipy, adjacency, weights),
+            "NetworkX": partial(one_by_one, by_networkx, networks, weights),
         }
         wanted = literal(cached[0], cached[1], A)
         size = max(1.0, float(wanted.abs().max()))
@@ -182,7 +188,7 @@ def fusing(tell: Tell) -> Iterator[Row]:
             from torch_geometric.utils import dense_to_sparse
 
             edges = [[[dense_to_sparse(p[i]) for p in powers] for i in range(few[0])] for powers in cached]
-            actions["PyG"] = lambda e=edges, A=weights: [by_pyg(x, y, A) for x, y in zip(*e, strict=True)]
+            actions["PyG"] = partial(one_by_one, by_pyg, edges, weights)
         with torch.inference_mode():
             found = interleaved(actions, slow=("scipy.sparse", "NetworkX", "PyG"))
         yield compared(name, found["ours"], "literal torch loop", found["literal loop"], goal)

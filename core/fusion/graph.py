@@ -8,6 +8,7 @@ Ding et al., "Learnable Expansion of Graph Operators for Multi-Modal Feature Fus
 https://arxiv.org/abs/2410.01506. Leading axes are a batch: the same code serves one clip and many.
 """
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -341,11 +342,14 @@ def degree_variance(
 
 
 def falling(rows: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch n"]:
-    """Each row strongest first. Without a gradient numpy sorts: on the CPU ten times faster for rows this short."""
-    if torch.is_inference_mode_enabled() and rows.device.type == "cpu":
-        negative = rows.neg()
-        negative.numpy().sort(axis=-1)
-        return negative.neg_()
+    """Each row strongest first; on the CPU numpy sorts, five to ten times faster for rows this short."""
+    if rows.device.type == "cpu":
+        with contextlib.suppress(RuntimeError):  # under torch.func there is no array to sort
+            negative = rows.detach().neg().numpy()
+            if rows.requires_grad and torch.is_grad_enabled():
+                return rows.gather(-1, torch.from_numpy(negative.argsort(axis=-1)))
+            negative.sort(axis=-1)
+            return torch.from_numpy(negative).neg_()
     return rows.sort(dim=-1, descending=True).values
 
 

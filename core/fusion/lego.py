@@ -81,7 +81,8 @@ class RowHead(nn.Module):
         self.fc1, self.fc2 = nn.Linear(width or nodes, nodes), nn.Linear(nodes, 1)
 
     def forward(self, *graphs: g.Graph) -> Float[Tensor, "*batch n"]:
-        rows = torch.cat([g.ordered(graph, self.order) for graph in graphs], dim=-1)
+        ordered = [g.ordered(graph, self.order) for graph in graphs]
+        rows = ordered[0] if len(ordered) == 1 else torch.cat(ordered, dim=-1)
         return self.fc2(self.fc1(rows).relu()).squeeze(-1).sigmoid()
 
 

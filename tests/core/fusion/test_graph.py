@@ -210,3 +210,22 @@ def test_sorted_rows_do_not_know_the_order_of_the_nodes():
 def test_relative_rows_begin_at_the_unit_itself():
     graph = torch.arange(16.0).reshape(4, 4)
     assert g.ordered(graph, "relative").tolist() == [[0, 1, 2, 3], [5, 6, 7, 4], [10, 11, 8, 9], [15, 12, 13, 14]]
+
+
+def test_rows_fall_the_same_with_a_gradient_without_and_under_vmap():
+    graph = torch.rand(3, 5, 7, generator=torch.Generator().manual_seed(0))
+    graph[0, 0, :3] = 0.5  # equal edges
+    wanted = graph.sort(dim=-1, descending=True).values
+    torch.testing.assert_close(g.falling(graph), wanted, atol=0, rtol=0)
+    torch.testing.assert_close(torch.vmap(g.falling)(graph), wanted, atol=0, rtol=0)
+    with torch.inference_mode():
+        torch.testing.assert_close(g.falling(graph), wanted, atol=0, rtol=0)
+    ours, theirs = graph.clone().requires_grad_(), graph.clone().requires_grad_()
+    weights = torch.arange(7.0)
+    (g.falling(ours) * weights).sum().backward()
+    (theirs.sort(dim=-1, descending=True).values * weights).sum().backward()
+    torch.testing.assert_close(g.falling(ours).detach(), wanted, atol=0, rtol=0)
+    torch.testing.assert_close(ours.grad[1:], theirs.grad[1:])
+    torch.testing.assert_close(ours.grad[0, 0, :3].sum(), theirs.grad[0, 0, :3].sum())
+    slope = torch.func.grad(lambda x: (g.falling(x) * weights).sum())(graph)
+    torch.testing.assert_close(slope[1:], theirs.grad[1:])
