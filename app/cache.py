@@ -44,7 +44,7 @@ from core.fusion.base import Fusion
 from core.fusion.graph import cosine
 from core.fusion.lego import Lego
 from core.runs import Run
-from core.shelf import size_of
+from core.shelf import size_of, sweep
 from core.tune import Answer, Gate, GraphSet
 
 ROOT = Path(__file__).parents[1]
@@ -624,6 +624,8 @@ def warm() -> float:
     """
     started = time.perf_counter()
     torch.set_num_threads(1)
+    with contextlib.suppress(OSError):  # on a read-only disk there is nothing to sweep
+        sweep(workspace())
     with contextlib.suppress(ValueError):  # a broken demo is told on the page that shows it
         for key in list(datasets())[:1]:
             for name in list(runs(key))[:1]:

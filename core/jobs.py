@@ -24,7 +24,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -115,13 +115,19 @@ def cancel(root: Path, id: str) -> None:
     if job.state == "running" and _mine(job):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(job.pid, signal.SIGTERM)
-        end = time.monotonic() + 2
-        while _mine(job) and time.monotonic() < end:
-            time.sleep(0.02)
+        _gone(job, 2.0)
         with contextlib.suppress(ProcessLookupError):
             if _mine(job):
                 os.killpg(job.pid, signal.SIGKILL)
+        _gone(job, 5.0)
     find(root, id)  # writes down that it was cancelled
+
+
+def _gone(job: Job, seconds: float) -> None:
+    """Wait until the job's process has ended, but not longer than this."""
+    end = time.monotonic() + seconds
+    while _mine(job) and time.monotonic() < end:
+        time.sleep(0.02)
 
 
 def forget(root: Path, id: str) -> None:
@@ -204,6 +210,10 @@ def run(root: Path, id: str) -> None:
             with contextlib.suppress(OSError):  # a full disk must not end the work that may yet free it
                 _write(root, job)
 
+    def stop(number: int, frame: object) -> None:
+        raise KeyboardInterrupt  # so that what was begun is cleaned up
+
+    signal.signal(signal.SIGTERM, stop)
     try:
         result = HANDLERS[job.kind](job.arguments, report)
         job = replace(job, state="done", progress=1.0, message="", result=result)
@@ -315,7 +325,8 @@ def _extract_clip(given: Mapping[str, Any], report: Report) -> str:
         report(step.done / max(step.total, 1), f"{step.stage} {step.clip}: frame {step.done:,} of {step.total:,}")
 
     out = Path(given["out"])
-    extract_clip(Path(given["file"]), Path(given["dataset"]), out, progress=told, name=given["name"])
+    with _cleared(out):
+        extract_clip(Path(given["file"]), Path(given["dataset"]), out, progress=told, name=given["name"])
     return out.name
 
 
@@ -327,8 +338,18 @@ def _extract(given: Mapping[str, Any], report: Report) -> str:
         report(step.done / max(step.total, 1), f"{step.stage} {step.clip}: frame {step.done:,} of {step.total:,}")
 
     out = Path(given["out"])
-    extract(Path(given["folder"]), out, progress=told, fps=given.get("fps"), name=given["name"], workers=1)
+    with _cleared(out):
+        extract(Path(given["folder"]), out, progress=told, fps=given.get("fps"), name=given["name"], workers=1)
     return out.name
+
+
+@contextlib.contextmanager
+def _cleared(out: Path) -> Iterator[None]:
+    """An extraction keeps its steps to resume from; one that was stopped or refused here is not taken up again."""
+    try:
+        yield
+    finally:
+        shutil.rmtree(out.parent / f".draft-extract-{out.name}", ignore_errors=True)
 
 
 def _import_features(given: Mapping[str, Any], report: Report) -> str:

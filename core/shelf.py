@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 
 from core import runs
-from core.data import guard
+from core.data import drafts, guard
 from core.data.names import RefusedError, inside, shown
 
 KEPT = 7 * 24 * 3600
@@ -166,12 +166,19 @@ def trash(workspace: Path) -> list[tuple[str, str, str]]:
 
 
 def sweep(workspace: Path) -> None:
-    """Remove what has lain in the trash for a week, and uploads that nobody waits for any more."""
-    for folder in (workspace / ".trash", workspace / "uploads"):
-        for place in folder.iterdir() if folder.is_dir() else ():
-            with contextlib.suppress(OSError):
-                if time.time() - place.stat().st_ctime > KEPT:
-                    shutil.rmtree(place, ignore_errors=True)
+    """At start: drafts of dead writers, and what has lain about for a week: trash, uploads, stopped extractions."""
+    for folder in (workspace / "data", workspace / "jobs"):
+        drafts.sweep(folder)
+    old = [*_inside(workspace / ".trash"), *_inside(workspace / "uploads")]
+    old += [place for place in _inside(workspace / "data") if place.name.startswith(".draft-extract-")]
+    for place in old:
+        with contextlib.suppress(OSError):
+            if time.time() - place.stat().st_ctime > KEPT:
+                shutil.rmtree(place, ignore_errors=True)
+
+
+def _inside(folder: Path) -> list[Path]:
+    return list(folder.iterdir()) if folder.is_dir() else []
 
 
 def size_of(folder: Path) -> int:

@@ -48,6 +48,21 @@ def test_what_is_thrown_away_can_be_put_back(tmp_path: Path) -> None:
             shelf.put_back(tmp_path, ticket)
 
 
+def test_only_what_is_old_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for place in (".trash/1-data-a", "uploads/b", "data/.draft-extract-c", "data/kept"):
+        (tmp_path / place).mkdir(parents=True)
+    shelf.sweep(tmp_path)
+    assert len(list(tmp_path.rglob("*"))) == 7
+    monkeypatch.setattr(shelf, "KEPT", -1)
+    shelf.sweep(tmp_path)
+    assert sorted(str(place.relative_to(tmp_path)) for place in tmp_path.rglob("*")) == [
+        ".trash",
+        "data",
+        "data/kept",
+        "uploads",
+    ]
+
+
 def test_names_of_strangers_become_names_of_ours(tmp_path: Path) -> None:
     for name in ("../../x.mp4", "/etc/passwd", "a\nb\u202e.npy", "<img src=x>.zip", "..", "x" * 500):
         ours = shelf.file_name(name)

@@ -1,0 +1,105 @@
+"""Bring your own: dropped files become graphs, or a reason why not; nothing is lost by a reload."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from playwright.sync_api import Page
+
+from tests import world
+from tests.browser.conftest import Opener, serving, settle, until
+from tests.core.data import hostile
+
+ARRIVED = 90_000  # milliseconds; a job starts two processes and imports torch on a busy machine
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("library")
+    return world.build(root, world.dataset(root / "videos"))
+
+
+@pytest.fixture(scope="module")
+def address(place: Path) -> Iterator[str]:
+    with serving(place, place / "workspace", place / "server.log") as one:
+        yield one
+
+
+def drop(page: Page, tab: str, button: str, *files: Path) -> None:
+    page.get_by_role("tab", name=tab).click()
+    shown = page.locator("[role=tabpanel]:visible")
+    shown.locator("input[type=file]").set_input_files([str(file) for file in files])
+    chips = shown.locator("[data-testid='stFileChip']")
+    until(page, lambda: chips.count() == len(files), "the files are uploaded")
+    page.wait_for_timeout(500)  # a chip appears before the last bytes have arrived
+    shown.get_by_role("button", name=button).click()
+
+
+def test_dropped_features_become_graphs(visit: Opener, address: str, tmp_path: Path) -> None:
+    generator = np.random.default_rng(3)
+    files = []
+    for modality, width in (("motion", 12), ("appearance", 8)):
+        files.append(tmp_path / f"my-walk_{modality}.npy")
+        np.save(files[-1], generator.standard_normal((10, width)).astype(np.float32))
+    page = visit("library", address=address)
+    drop(page, "Feature files", "Read them", *files)
+    page.get_by_text("is ready as").wait_for(timeout=ARRIVED)
+    page.reload()
+    settle(page)
+    page.get_by_text("is ready as").wait_for()
+    page.get_by_role("button", name="Open its graphs").click()
+    page.wait_for_url("**/graphs**")
+    settle(page)
+    assert "dataset=my-walk" in page.url
+    assert page.locator("[data-testid='stAlertContentError']").count() == 0
+    assert page.get_by_role("heading", name="Relationship graphs").is_visible()
+
+
+def test_what_cannot_be_read_says_why(visit: Opener, address: str, tmp_path: Path) -> None:
+    bad = {
+        "bomb.zip": ("Feature files", "Read them", hostile.zip_bomb(), "a zip bomb"),
+        "out.zip": ("Feature files", "Read them", hostile.zip_of(("../x.npy", b"x")), "name that is not let in"),
+        "cut_motion.npy": ("Feature files", "Read them", hostile.good_npy()[:-8], "the file holds 88"),
+        "list.mp4": ("A video", "Extract its features", hostile.PLAYLIST.format("http://x").encode(), "by its content"),
+        "code.pth": ("LEGO checkpoint", "Import it", hostile.saved({"w": torch.nn.Linear(1, 1)}), "Python objects"),
+    }
+    page = visit("library", address=address)
+    for name, (tab, button, content, _) in bad.items():
+        (tmp_path / name).write_bytes(content)
+        drop(page, tab, button, tmp_path / name)
+        page.get_by_text(name).last.wait_for(timeout=20_000)
+        settle(page)
+    for name, (*_, words) in bad.items():
+        told = page.locator("[data-testid='stMarkdown']", has_text="could not be read").filter(has_text=name)
+        told.filter(has_text=words).first.wait_for(timeout=ARRIVED)
+    said = page.inner_text("[data-testid='stMain']")
+    for secret in ("Traceback", str(tmp_path), "/tmp/", "weights_only", "site-packages"):
+        assert secret not in said
+
+
+def test_a_video_is_extracted_with_progress_and_can_be_stopped(
+    visit: Opener, address: str, place: Path, tmp_path: Path
+) -> None:
+    file = world.video(tmp_path / "<b>my yard.mp4", 64)
+    page = visit("library", address=address)
+    drop(page, "A video", "Extract its features", file)
+    page.get_by_role("button", name="Stop").wait_for(timeout=20_000)
+    page.get_by_role("button", name="Stop").click()
+    page.get_by_text("was stopped").wait_for(timeout=20_000)
+    assert not list((place / "workspace" / "data").glob("*yard*"))
+    settle(page)
+    # another name: an input that is handed the very same file again tells the page nothing
+    file = file.rename(file.with_name("<b>our yard.mp4"))
+    drop(page, "A video", "Extract its features", file)
+    page.locator("[role=progressbar]").first.wait_for(timeout=20_000)
+    page.get_by_text("is ready as b-our-yard").wait_for(timeout=ARRIVED)
+    assert (place / "workspace" / "data" / "b-our-yard" / "dataset.json").is_file()
+    assert not list((place / "workspace" / "uploads").iterdir()), "what was uploaded is gone once it has been read"
+
+
+def test_the_page_fits(visit: Opener, address: str, theme: str, width: int) -> None:
+    page = visit("library", address=address, theme=theme, width=width)
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert page.get_by_text("nothing stands in the way").first.is_visible()
