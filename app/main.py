@@ -28,6 +28,8 @@ GROUPS = {
 
 st.set_page_config(page_title="FuseScope", page_icon=str(HERE / "logo.svg"), layout="wide")
 st.html(HERE / "frame.css")
+if st.context.theme.type == "dark":
+    st.html(HERE / "dark.css")
 st.logo(str(HERE / "logo.svg"), size="large")
 
 context = get_script_run_ctx()

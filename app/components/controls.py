@@ -292,6 +292,7 @@ def edit(now: Changes, table: np.ndarray, axes: tuple[str, str], rest: tuple[int
         index=[power(shown(axes[0], 20), row) for row in range(rows)],
         columns=[f"{column}: {power(shown(axes[1], 20), column)}" for column in range(columns)],
     )
+    frame.index.name = shown(axes[0], 20)  # a header without words is nothing to a screen reader
     key = f"edit {now} {rest}"  # another table, another widget: what was typed is in `now` by then
 
     def typed() -> None:

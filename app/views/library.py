@@ -11,7 +11,7 @@ from core.data.names import shown
 PAGE = 20  # rows of a table at once
 
 shelf = cache.shelf()
-st.subheader("Bring your own", anchor=False)
+st.header("Bring your own", anchor=False)
 tabs = st.tabs(["A video", "Feature files", "A folder here", "A released LEGO checkpoint"])
 for tab, draw in zip(tabs, (library.video, library.features, library.folder, library.checkpoint), strict=True):
     with tab:
@@ -20,7 +20,7 @@ library.arriving()
 library.removed()
 
 with st.container(horizontal=True, vertical_alignment="center"):
-    st.subheader("Datasets", width="content", anchor=False)
+    st.header("Datasets", width="content", anchor=False)
     wanted = st.text_input(
         "Filter datasets", key="data-filter", bind="query-params", max_chars=100, width=260,
         placeholder="filter by any word", label_visibility="collapsed",
@@ -54,7 +54,7 @@ else:
 
 runs = {name: cache.run(name) for name in cache.readable_runs()}
 with st.container(horizontal=True, vertical_alignment="center"):
-    st.subheader("Trained runs", width="content", anchor=False)
+    st.header("Trained runs", width="content", anchor=False)
     wanted = st.text_input(
         "Filter runs", key="run-filter", bind="query-params", max_chars=100, width=260,
         placeholder="filter by any word", label_visibility="collapsed",
