@@ -201,7 +201,7 @@ def _tracks(table: np.ndarray) -> np.ndarray:
     track = np.full(len(table), -1, np.int32)
     open_rows: list[int] = []
     count = 0
-    for index in np.unique(table[:, 0]) if len(table) else ():
+    for index in np.unique(table[:, 0]).tolist():
         now = np.flatnonzero(table[:, 0] == index)
         open_rows = [r for r in open_rows if index - table[r, 0] <= 3]
         overlap = _overlap(table[open_rows], table[now], index)

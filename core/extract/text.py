@@ -143,7 +143,8 @@ def odd_ways(seen: Seen, looks: slice) -> list[Event]:
         rows = np.flatnonzero(now & (found.track == track))
         flow = found.flow[rows].mean(axis=0)
         usual = float(np.median(view.usual(view.speed, found.foot[rows])))
-        if len(rows) * int(found.stride) < 24 or np.hypot(*flow) < 0.5 * usual or not odd_heading(view, *flow) > 0:
+        lasting = len(rows) * int(found.stride) >= 24 and float(np.hypot(*flow)) > 0.5 * usual
+        if not lasting or odd_heading(view, flow[:1], flow[1:])[0] <= 0:
             continue
         x, y = found.centre[rows].mean(axis=0)
         where = place(x / view.shape[1], y / view.shape[0])
