@@ -37,6 +37,8 @@ Action = Callable[[], object]
 CLIPS, NODES = 500, 32
 WIDTHS = {"video": 2048, "text": 768}
 LONG, LONG_WIDTH = 20_000, 256
+FEW = {"PyG": 20, "scipy.sparse": 20, "NetworkX": 2}  # clips that slow rivals are timed on
+ROUNDS, LEAST = 7, 0.01  # turns of each variant; seconds of each turn
 MEMORY_GOAL = 300.0  # MB
 DEMO_GOAL = 50.0  # ms
 ROOT = Path(__file__).parents[1]
@@ -70,17 +72,17 @@ def skipped(name: str, rival: str, goal: float | None, why: str) -> Row:
     return Row(name, None, rival, None, None, goal, None, why=why)
 
 
-def interleaved(actions: Mapping[str, Action], rounds: int = 7, slow: Sequence[str] = ()) -> dict[str, float]:
+def interleaved(actions: Mapping[str, Action], rounds: int | None = None, slow: Sequence[str] = ()) -> dict[str, float]:
     """Name -> median milliseconds; every action once to warm up, then all in turn. `slow` ones get three rounds."""
     taken: dict[str, list[float]] = {name: [] for name in actions}
     for action in actions.values():
         action()
-    for turn in range(rounds):
+    for turn in range(rounds or ROUNDS):
         for name, action in actions.items():
             if name in slow and turn >= 3:
                 continue
             began, calls = time.process_time(), 0
-            while not calls or time.process_time() - began < 0.01:  # a short action is repeated, as sliders repeat it
+            while not calls or time.process_time() - began < LEAST:  # a short action is repeated, as sliders repeat it
                 action()
                 calls += 1
             taken[name].append((time.process_time() - began) / calls * 1e3)
@@ -161,14 +163,17 @@ def fusing(tell: Tell) -> Iterator[Row]:
         eye = torch.eye(NODES).expand_as(graphs[0])
         cached = [[eye.contiguous(), *stack] for stack in stacks]
         halves = g.Halves.of(stacks)
-        few, weights = (20, 2), A.numpy()
-        adjacency = [[[sparse.csr_array(p[i].numpy()) for p in powers] for i in range(few[0])] for powers in cached]
+        weights = A.numpy()
+        adjacency = [
+            [[sparse.csr_array(p[i].numpy()) for p in powers] for i in range(FEW["scipy.sparse"])] for powers in cached
+        ]
         networks = [
-            [[nx.from_numpy_array(p[i].double().numpy()) for p in powers] for i in range(few[1])] for powers in cached
+            [[nx.from_numpy_array(p[i].double().numpy()) for p in powers] for i in range(FEW["NetworkX"])]
+            for powers in cached
         ]
         actions: dict[str, Action] = {
             "ours": partial(halves.fuse, A),
-            "literal loop": partial(literal, *cached, A),
+            "literal loop": partial(literal, cached[0], cached[1], A),
             "scipy.sparse": partial(one_by_one, by_scipy, adjacency, weights),
             "NetworkX": partial(one_by_one, by_networkx, networks, weights),
         }
@@ -187,20 +192,22 @@ def fusing(tell: Tell) -> Iterator[Row]:
         if pyg:
             from torch_geometric.utils import dense_to_sparse
 
-            edges = [[[dense_to_sparse(p[i]) for p in powers] for i in range(few[0])] for powers in cached]
+            edges = [[[dense_to_sparse(p[i]) for p in powers] for i in range(FEW["PyG"])] for powers in cached]
             actions["PyG"] = partial(one_by_one, by_pyg, edges, weights)
         with torch.inference_mode():
             found = interleaved(actions, slow=("scipy.sparse", "NetworkX", "PyG"))
         yield compared(name, found["ours"], "literal torch loop", found["literal loop"], goal)
         if pyg:
-            theirs = found["PyG"] * CLIPS / few[0]
-            yield compared(name, found["ours"], "PyG", theirs, 3.0, f"{few[0]} clips, scaled to {CLIPS}")
+            theirs = found["PyG"] * CLIPS / FEW["PyG"]
+            yield compared(name, found["ours"], "PyG", theirs, 3.0, f"{FEW['PyG']} clips, scaled to {CLIPS}")
         else:
             yield skipped(name, "PyG", 3.0, "torch_geometric is not installed")
-        theirs = found["scipy.sparse"] * CLIPS / few[0]
-        yield compared(name, found["ours"], "scipy.sparse", theirs, 100.0, f"{few[0]} clips, scaled to {CLIPS}")
-        theirs = found["NetworkX"] * CLIPS / few[1]
-        yield compared(name, found["ours"], "NetworkX", theirs, 100.0, f"{few[1]} clips, scaled to {CLIPS}")
+        theirs = found["scipy.sparse"] * CLIPS / FEW["scipy.sparse"]
+        yield compared(
+            name, found["ours"], "scipy.sparse", theirs, 100.0, f"{FEW['scipy.sparse']} clips, scaled to {CLIPS}"
+        )
+        theirs = found["NetworkX"] * CLIPS / FEW["NetworkX"]
+        yield compared(name, found["ours"], "NetworkX", theirs, 100.0, f"{FEW['NetworkX']} clips, scaled to {CLIPS}")
 
 
 # ---------------------------------------------------------------------------- a training step
@@ -363,7 +370,7 @@ def long_windows(tell: Tell) -> Iterator[Row]:
         long_graph(small, rank_1, alpha=0.5).degrees, g.degrees(dense, 0.5), atol=2e-2, rtol=1e-4
     )
     held = {"degrees": peak(degrees), "edges": peak(edges)}
-    found = interleaved({"pass": one_pass, "degrees": degrees, "edges": edges}, rounds=3)
+    found = interleaved({"pass": one_pass, "degrees": degrees, "edges": edges}, rounds=min(ROUNDS, 3))
     rival = "one tiled pass of X @ X.T"
     for name, key in (
         (f"N = {LONG:,}, d = {LONG_WIDTH}: degrees, full A", "degrees"),

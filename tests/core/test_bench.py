@@ -1,0 +1,71 @@
+"""The bench measures what it says; no test here depends on how fast the machine is."""
+
+import json
+
+import networkx as nx
+import pytest
+import torch
+from scipy import sparse
+
+from core import bench
+from core.fusion import graph as g
+
+
+@pytest.fixture
+def small(monkeypatch):
+    monkeypatch.setattr(bench, "CLIPS", 24)
+    monkeypatch.setattr(bench, "FEW", {"PyG": 1, "scipy.sparse": 2, "NetworkX": 1})
+    monkeypatch.setattr(bench, "ROUNDS", 1)
+    monkeypatch.setattr(bench, "LEAST", 0.0)
+    monkeypatch.setattr(bench, "LONG", 700)
+    monkeypatch.setattr(bench, "LONG_WIDTH", 8)
+    monkeypatch.setattr(bench, "WIDTHS", {"video": 16, "text": 8})
+
+
+@pytest.mark.parametrize("name", list(bench.BENCHMARKS))
+def test_every_benchmark_gives_complete_rows_and_a_table(small, name):
+    result, text = bench.run(name, lambda line: None)
+    assert result["rows"]
+    json.dumps(result, allow_nan=False)
+    for row in result["rows"]:
+        assert row["name"] in text
+        if row["ours_ms"] is None:
+            assert row["why"]
+            assert row["met"] is None
+        elif row["unit"] == "ms":
+            assert row["ratio"] == pytest.approx(row["rival_ms"] / row["ours_ms"], rel=0.05, abs=0.02)
+    if name == "demo":
+        assert len(result["rows"]) == 1
+
+
+def test_an_unknown_benchmark_is_refused_by_name():
+    with pytest.raises(ValueError, match="no benchmark 'speed'; there are fuse, train"):
+        bench.run("speed", print)
+
+
+def test_all_rivals_compute_the_same_graph():
+    graphs = bench.random_graphs(2)
+    A = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
+    stacks = [g.powers(graph, size - 1) for graph, size in zip(graphs, A.shape, strict=True)]
+    eye = torch.eye(bench.NODES).expand_as(graphs[0])
+    cached = [[eye, *stack] for stack in stacks]
+    wanted = g.fuse(stacks, A)
+    torch.testing.assert_close(bench.literal(*cached, A), wanted)
+    by_scipy = bench.by_scipy(*[[sparse.csr_array(p[1].numpy()) for p in powers] for powers in cached], A.numpy())
+    torch.testing.assert_close(torch.from_numpy(by_scipy).float(), wanted[1], atol=1e-5, rtol=1e-5)
+    networks = [[nx.from_numpy_array(p[1].double().numpy()) for p in powers] for powers in cached]
+    by_networkx = nx.to_numpy_array(bench.by_networkx(*networks, A.numpy()))
+    torch.testing.assert_close(torch.from_numpy(by_networkx).float(), wanted[1], atol=1e-5, rtol=1e-5)
+
+
+def test_ratios_and_verdicts():
+    row = bench.compared("x", 2.0, "y", 9.0, 4.0)
+    assert (row.ratio, row.met) == (4.5, True)
+    assert not bench.compared("x", 2.0, "y", 7.0, 4.0).met
+    assert "MISSED" in bench.table([bench.compared("x", 2.0, "y", 7.0, 4.0)])
+    assert bench.skipped("x", "y", 3.0, "not installed").met is None
+
+
+def test_peak_memory_sees_what_is_held():
+    found = bench.peak(lambda: torch.ones(64 << 18))
+    assert found is None or 60 < found < 100
