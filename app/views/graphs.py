@@ -123,7 +123,7 @@ with left if unit is None else st.container():
         "itself included. Bars after fusion, lines before; hatched purple bars and diamonds are anomalous units."
     )
 
-matrices, files = st.tabs(["As matrices", "Save"], key="below", on_change="rerun", bind="query-params")
+files, matrices = st.tabs(["Save", "As matrices"], key="below", on_change="rerun", bind="query-params")
 with matrices:
     if matrices.open:
         change = panels[-1].graph if panels[-1].difference else None

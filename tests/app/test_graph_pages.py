@@ -42,7 +42,7 @@ def graphs(visit: Opener):  # noqa: ANN201
     "link",
     [
         {"layout": "time", "per_node": "31", "shared": "false", "fused": "spread", "mark": "alarms"},
-        {"layout": "distance", "fused": "as it is", "below": "Save"},
+        {"layout": "distance", "fused": "as it is", "below": "As matrices"},
         {"time": "3.2", "about": "Parts of its score"},
         {"time": "3.2", "about": "What if"},
         {"time": "3.2", "other": "2", "below_operator": "Scores of this clip"},
