@@ -8,6 +8,7 @@ Bounds of the sliders never change, because a slider whose bounds change loses i
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import RerunData, RerunException, get_script_run_ctx
@@ -117,6 +118,8 @@ def choose() -> bool:
     side.segmented_control(
         "Save pictures as", ["png", "svg"], default="png", required=True, key="picture", bind="query-params"
     )
+    if st.session_state.pop("resend", False):
+        _resend()
     return True
 
 
@@ -159,25 +162,35 @@ def _name(name: str) -> str:
     return shown(name, 200)
 
 
-def open_page(view: str) -> None:
-    """Go to another page and keep what is chosen; ends this run.
+def open_page(view: str, **values: Any) -> None:
+    """Go to another page and keep what is chosen; ends this run. `values`: what a callback has just `put`.
 
     `st.switch_page` first empties the link, which Streamlit 1.67 refuses while shared controls are bound to it: so this
-    asks for the same rerun without emptying anything.
+    asks for the same rerun without emptying anything. The browser drops the link with the old page, and would write
+    what was put only after this run: so the new page gets both, and sends the link again (`_resend`).
     """
     context = get_script_run_ctx()
     assert context is not None
     wanted = str(Path(__file__).resolve().parent / "views" / f"{view}.py")
     pages = context.pages_manager.get_pages()
     found = next(key for key, page in pages.items() if str(Path(page["script_path"]).resolve()) == wanted)
+    st.session_state["resend"] = True
     raise RerunException(
         RerunData(
-            query_string=context.query_string,
+            query_string=urlencode(dict(parse_qsl(context.query_string)) | values),
             page_script_hash=found,
             cached_message_hashes=context.cached_message_hashes,
             context_info=context.context_info,
         )
     )
+
+
+def _resend() -> None:
+    """Tell the browser the link anew."""
+    context = get_script_run_ctx()
+    assert context is not None
+    with context.session_state.query_params() as link:
+        link._send_query_param_msg()
 
 
 def picked(key: str) -> int | None:

@@ -60,7 +60,11 @@ with right:
         hide_index=True,
         height=380,
         alt=f"scores of the {clip.units} units of this clip",
-        column_config={"score": st.column_config.ProgressColumn("score", format="%.3f", min_value=0, max_value=1)},
+        column_config={
+            "unit": st.column_config.NumberColumn(width=40),
+            "from (s)": st.column_config.NumberColumn(format="%.2f", width=60),
+            "score": st.column_config.ProgressColumn("score", format="%.3f", min_value=0, max_value=1, width=110),
+        },
     )
 with left:
     player(

@@ -81,4 +81,4 @@ if chosen.run is not None:
                 kwargs=link,
                 type="tertiary",
             ):
-                selection.open_page("clips")
+                selection.open_page("clips", **link)
