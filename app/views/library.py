@@ -26,7 +26,10 @@ with st.container(horizontal=True, vertical_alignment="center"):
         placeholder="filter by any word", label_visibility="collapsed",
     )  # fmt: skip
     found = tables.dataset_table(shelf, wanted or "")
-    page = st.number_input("Page", 1, 1000, 1, key="data-page", width=110) if len(found) > PAGE else 1
+    page = 1
+    if len(found) > PAGE:
+        page = st.number_input("Page", 1, 1000, 1, key="data-page", width=110, label_visibility="collapsed")
+        st.caption(f"page {page} of {-(-len(found) // PAGE)}", width="content")
 rows = found.iloc[(page - 1) * PAGE : page * PAGE]
 if found.empty:
     st.info("No dataset is here yet." if not shelf else "No dataset matches the filter.")
@@ -60,7 +63,10 @@ with st.container(horizontal=True, vertical_alignment="center"):
         placeholder="filter by any word", label_visibility="collapsed",
     )  # fmt: skip
     found = tables.run_table(runs, cache.own_runs(), wanted or "")
-    page = st.number_input("Page", 1, 1000, 1, key="run-page", width=110) if len(found) > PAGE else 1
+    page = 1
+    if len(found) > PAGE:
+        page = st.number_input("Page", 1, 1000, 1, key="run-page", width=110, label_visibility="collapsed")
+        st.caption(f"page {page} of {-(-len(found) // PAGE)}", width="content")
 rows = found.iloc[(page - 1) * PAGE : page * PAGE]
 if found.empty:
     st.info("No run is here yet: `python -m core train` makes one." if not runs else "No run matches the filter.")
