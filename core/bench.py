@@ -1,6 +1,6 @@
 """Ratios of fast paths against their named rivals, in one run: what counts is the ratio, since machines differ.
 
-Variants take turns, so that a machine that slows down slows all of them; each gets the median over its rounds. Time is
+Variants take turns of at least a tenth of a second, so that a machine that slows down slows all of them; medians. Time is
 this process's processor time on one thread: other programs on the machine do not count, and neither does waiting.
 Every fast path is compared with its rival's answer before it is timed.
 """
@@ -38,7 +38,7 @@ CLIPS, NODES = 500, 32
 WIDTHS = {"video": 2048, "text": 768}
 LONG, LONG_WIDTH = 20_000, 256
 FEW = {"PyG": 20, "scipy.sparse": 20, "NetworkX": 2}  # clips that slow rivals are timed on
-ROUNDS, LEAST = 7, 0.01  # turns of each variant; seconds of each turn
+ROUNDS, LEAST = 7, 0.1  # turns of each variant; seconds of each turn, since steps and slider moves come in rows
 MEMORY_GOAL = 300.0  # MB
 DEMO_GOAL = 50.0  # ms
 ROOT = Path(__file__).parents[1]
@@ -82,7 +82,7 @@ def interleaved(actions: Mapping[str, Action], rounds: int | None = None, slow: 
             if name in slow and turn >= 3:
                 continue
             began, calls = time.process_time(), 0
-            while not calls or time.process_time() - began < LEAST:  # a short action is repeated, as sliders repeat it
+            while not calls or time.process_time() - began < LEAST:  # a short action is repeated
                 action()
                 calls += 1
             taken[name].append((time.process_time() - began) / calls * 1e3)
