@@ -118,8 +118,8 @@ def choose() -> bool:
     side.segmented_control(
         "Save pictures as", ["png", "svg"], default="png", required=True, key="picture", bind="query-params"
     )
-    if st.session_state.pop("resend", False):
-        _resend()
+    if link := st.session_state.pop("resend", None):
+        _resend(link)
     return True
 
 
@@ -167,17 +167,18 @@ def open_page(view: str, **values: Any) -> None:
 
     `st.switch_page` first empties the link, which Streamlit 1.67 refuses while shared controls are bound to it: so this
     asks for the same rerun without emptying anything. The browser drops the link with the old page, and would write
-    what was put only after this run: so the new page gets both, and sends the link again (`_resend`).
+    what was put only after this run: so the new page sends the whole link again (`_resend`).
     """
     context = get_script_run_ctx()
     assert context is not None
     wanted = str(Path(__file__).resolve().parent / "views" / f"{view}.py")
     pages = context.pages_manager.get_pages()
     found = next(key for key, page in pages.items() if str(Path(page["script_path"]).resolve()) == wanted)
-    st.session_state["resend"] = True
+    link = dict(parse_qsl(context.query_string)) | {name: str(value) for name, value in values.items()}
+    st.session_state["resend"] = link
     raise RerunException(
         RerunData(
-            query_string=urlencode(dict(parse_qsl(context.query_string)) | values),
+            query_string=urlencode(link),
             page_script_hash=found,
             cached_message_hashes=context.cached_message_hashes,
             context_info=context.context_info,
@@ -185,12 +186,14 @@ def open_page(view: str, **values: Any) -> None:
     )
 
 
-def _resend() -> None:
+def _resend(link: dict[str, str]) -> None:
     """Tell the browser the link anew."""
     context = get_script_run_ctx()
     assert context is not None
-    with context.session_state.query_params() as link:
-        link._send_query_param_msg()
+    with context.session_state.query_params() as held:
+        for name, value in link.items():
+            held.set_with_no_forward_msg(name, value)
+        held._send_query_param_msg()
 
 
 def picked(key: str) -> int | None:
