@@ -1,7 +1,7 @@
 """Ratios of fast paths against their named rivals, in one run: what counts is the ratio, since machines differ.
 
-Variants take turns of at least a tenth of a second, so that a machine that slows down slows all of them; medians. Time is
-this process's processor time on one thread: other programs on the machine do not count, and neither does waiting.
+Variants take turns of at least a tenth of a second, so that a machine that slows down slows all of them; each gets the
+median of its turns. Time is this process's processor time on one thread: other programs on the machine do not count.
 Every fast path is compared with its rival's answer before it is timed.
 """
 

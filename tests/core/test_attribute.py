@@ -32,7 +32,8 @@ def clip(units: int = NODES, crops: int | None = None, modalities: int = 2, seed
 def lego(modalities: int = 2, seed: int = 1, **options: object) -> Lego:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = Lego({n: 8 for n in "abc"[:modalities]}, LegoConfig(**({"nodes": NODES, "project": 5, "gate": "none"} | options)))  # type: ignore[arg-type]
+        chosen: dict = {"nodes": NODES, "project": 5, "gate": "none"} | options
+        model = Lego({n: 8 for n in "abc"[:modalities]}, LegoConfig(**chosen))
         torch.nn.init.normal_(model.head.fc1.weight)
         torch.nn.init.normal_(model.head.fc2.weight)
     return model.eval()
