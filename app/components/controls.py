@@ -33,7 +33,8 @@ class Display:
     per_node  each unit's strongest connections are candidates for drawing
     after, before   the difference is after minus the mean of before; None where there is nothing to compare
     shared    one colour scale for all graphs, or each graph its own
-    fused     "auto": the fused graph as it is, or spread to 0-1 where α could not reach it
+    strengths   "value": as computed; "rank": each relation's rank in its graph; "auto": rank where the trained α
+              would tell nothing apart in some graph
     mark      purple diamonds are what the truth or what the alarm calls anomalous
     """
 
@@ -42,7 +43,7 @@ class Display:
     after: str | None = None
     before: tuple[str, ...] = ()
     shared: bool = True
-    fused: Literal["auto", "as it is", "spread"] = "auto"
+    strengths: Literal["auto", "value", "rank"] = "auto"
     mark: Literal["truth", "alarms"] = "truth"
 
 
@@ -101,14 +102,14 @@ def display(modalities: Sequence[str], fused: str | None, labelled: bool) -> Dis
         against = st.selectbox("Difference", list(pairs), key="difference", format_func=shown) if pairs else None
         shared = st.toggle("One colour scale for all graphs", True, key="shared", bind="query-params")
         how = st.segmented_control(
-            "Fused graph",
-            ["auto", "as it is", "spread"],
+            "Strengths drawn",
+            ["auto", "value", "rank"],
             default="auto",
             required=True,
-            key="fused",
+            key="strengths",
             bind="query-params",
-            help="As it is: the numbers the head reads. Spread: moved to 0–1, order kept, for the drawing alone. "
-            "Auto: spread only where no connection lies between 0 and 1.",
+            help="Value: as computed. Rank: a connection's place among all of its graph, so that α = 0.8 draws "
+            "the strongest fifth. Auto: rank where the trained α would keep nearly all or nearly none of some graph.",
         )
         mark = st.segmented_control(
             "Purple diamonds",

@@ -228,7 +228,7 @@ def unit_table(chosen: Selection, clip: Clip, graphs: Graphs, first: int, stop: 
         alt=f"score and degrees of units {first} to {stop - 1}",
     )
     st.caption(
-        f"Last columns: the degree in each graph, how many other units are related by at least α = {chosen.alpha:.2f}. "
+        f"Last columns: the degree in each graph as drawn, the number of relations of at least α = {chosen.alpha:.2f}. "
         "Select a row to pick the unit."
     )
 

@@ -579,7 +579,7 @@ class Graphs {
       const strength = link ? link[3] : this.roughly(panel, ...ends);
       return strength === null ? "" : `${panel.spec.title} ${strength.toFixed(2).replace("-", "−")}`;
     });
-    this.readout.textContent = `Connection ${ends.map((end) => this.data.nodes[end].label).join(" – ")} · ${parts.filter(Boolean).join(", ")}`;
+    this.readout.textContent = `Connection ${ends.map((end) => this.data.nodes[end].label).join(" – ")} · ${this.data.word}${parts.filter(Boolean).join(", ")}`;
   }
 
   roughly(panel, i, j) {

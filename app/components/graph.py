@@ -44,6 +44,7 @@ def relation_graphs(
     pick: str,
     per_node: int,
     first: int = 0,
+    word: str = "",
     on_alpha: Callable[[], None],
     on_pick: Callable[[], None],
 ) -> Mapping[str, Any]:
@@ -51,7 +52,7 @@ def relation_graphs(
 
     `pick` is "" for nothing, "n7" for unit 7, "e3-7" for the connection of 3 and 7: what Python says is drawn as
     picked, and a click calls `on_pick`. Units are counted from 0 there, and labelled from `first` on. `clip` says whose
-    zoom is remembered; `names` are plain text, one a unit.
+    zoom is remembered; `names` are plain text, one a unit; `word` is said before a connection's strengths.
     """
     mount = st.components.v2.component("relation_graphs", html='<div class="graphs"></div>', css=_style(), js=LOADER)
     nodes, *_, options = network.network(places, anomalous, scores, first=first).get_network_data()
@@ -64,6 +65,7 @@ def relation_graphs(
         "radius": network.radius(len(nodes)),
         "anomalous": [bool(flag) for flag in anomalous],
         "names": list(names),
+        "word": word,
         "panels": network.payload(panels, per_node, alpha),
         "alpha": {"low": 0.0, "high": 1.0, "step": 0.01, "value": alpha},
         "pick": pick,

@@ -21,6 +21,7 @@ from jaxtyping import Bool, Float, Int
 from pyvis.network import Network
 
 from app.figures.style import LIGHT
+from app.figures.tables import ranked
 from core.data.names import shown
 
 Layout = Literal["spring", "distance", "time"]
@@ -34,7 +35,7 @@ def positions(graphs: Sequence[Float[np.ndarray, "n n"]], layout: Layout, seed: 
     """One place a unit, shared by all graphs of a clip, so that no node moves between before, after and difference.
 
     `spring`: forces on the union of the graphs (the largest strength of each pair). `distance`: classical
-    multidimensional scaling (Torgerson 1952) of 1 - strength. `time`: a circle, clockwise from the top.
+    multidimensional scaling (Torgerson 1952) of 1 - rank of the strength. `time`: a circle, clockwise from the top.
     The same graphs and seed give the same places.
     """
     union = np.max([np.asarray(graph, dtype=float) for graph in graphs], axis=0)
@@ -42,8 +43,7 @@ def positions(graphs: Sequence[Float[np.ndarray, "n n"]], layout: Layout, seed: 
     if layout == "time" or n < 3:
         turn = 2 * np.pi * np.arange(n) / n
         return EXTENT * np.stack([np.sin(turn), -np.cos(turn)], axis=1)
-    low, high = union.min(), union.max()
-    union = (union - low) / (high - low) if high > low else np.ones_like(union)
+    union = ranked(union)  # what lies where must not hang on how narrow the strengths lie
     if layout == "distance":
         squared = (1 - union) ** 2
         np.fill_diagonal(squared, 0)
@@ -55,7 +55,7 @@ def positions(graphs: Sequence[Float[np.ndarray, "n n"]], layout: Layout, seed: 
         i, j = candidates(union, n - 1 if n <= 128 else 12)
         graph = nx.Graph()
         graph.add_nodes_from(range(n))
-        graph.add_weighted_edges_from(zip(i.tolist(), j.tolist(), (union[i, j] ** 3).tolist(), strict=True))
+        graph.add_weighted_edges_from(zip(i.tolist(), j.tolist(), (union[i, j] ** 2).tolist(), strict=True))
         placed = nx.spring_layout(graph, seed=seed, iterations=100)
         places = np.array([placed[node] for node in range(n)])
     return _apart(places)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
+from scipy.stats import rankdata
 
 from core.attribute import WhatIf
 from core.data.names import shown
@@ -60,23 +61,25 @@ def neighbours(
     return pd.DataFrame(table).iloc[order].reset_index(drop=True)
 
 
-def spread(graph: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "n n"]:
-    """The graph with its off-diagonal values moved to reach from 0 to 1, order kept; a constant graph becomes 0.
+def ranked(graph: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "n n"]:
+    """Each relation between two units as its rank among all of them, 0 weakest to 1 strongest; equal ones share theirs.
 
-    >>> spread(np.array([[9.0, -3.0, -1.0], [-3.0, 9.0, -2.0], [-1.0, -2.0, 9.0]]))[0].tolist()
+    Then α keeps the strongest 1 - α share, however narrow the strengths lie. The diagonal is 1.
+
+    >>> ranked(np.array([[9.0, -3.0, -1.0], [-3.0, 9.0, -2.0], [-1.0, -2.0, 9.0]]))[0].tolist()
     [1.0, 0.0, 1.0]
     """
-    off = ~np.eye(len(graph), dtype=bool)
-    if not off.any():
-        return np.ones_like(graph)
-    low, high = graph[off].min(), graph[off].max()
-    return np.where(off, (graph - low) / (high - low) if high > low else np.zeros_like(graph), np.ones_like(graph))
+    found = np.ones(graph.shape)
+    i, j = np.triu_indices(len(graph), 1)
+    if len(i):
+        found[i, j] = found[j, i] = (rankdata(graph[i, j]) - 1) / max(len(i) - 1, 1)
+    return found
 
 
-def outside(graph: Float[np.ndarray, "n n"]) -> bool:
-    """True when α cannot reach the relations between units: 95 in a hundred are not above 0, or as many are above 1."""
+def flat(graph: Float[np.ndarray, "n n"], alpha: float) -> bool:
+    """True when alpha tells next to nothing apart: it keeps fewer than 2 or more than 98 relations in a hundred."""
     off = graph[~np.eye(len(graph), dtype=bool)]
-    return bool(off.size) and bool(np.quantile(off, 0.95) <= 0 or np.quantile(off, 0.05) > 1)
+    return bool(off.size) and not 0.02 <= float((off >= np.asarray(alpha, off.dtype)).mean()) <= 0.98
 
 
 def contact_sheet(frames: np.ndarray, columns: int = 8, gap: int = 2) -> np.ndarray:

@@ -1,6 +1,5 @@
 """What fusion did to the relations: each modality, fused, and the difference, on one fixed layout."""
 
-import numpy as np
 import streamlit as st
 
 from app import cache, selection
@@ -32,14 +31,15 @@ modalities = [name for name in graphs if name != cache.FUSED]
 fused = cache.FUSED if cache.FUSED in graphs else None
 with head:
     how = controls.display(modalities, fused, labels is not None)
-spread = fused is not None and (how.fused == "spread" or (how.fused == "auto" and tables.outside(graphs[fused])))
-if spread and fused is not None:
-    graphs[fused] = tables.spread(graphs[fused])
-ranges = controls.scaled(graphs, how.shared)
-panels = [Panel(name, graph, *ranges[name]) for name, graph in graphs.items()]
+trained_alpha, _ = cache.trained_sliders(chosen.run)
+flat = any(tables.flat(graph, trained_alpha) for graph in graphs.values())
+by_rank = how.strengths == "rank" or (how.strengths == "auto" and flat)
+seen = {name: tables.ranked(graph) if by_rank else graph for name, graph in graphs.items()}
+ranges = controls.scaled(seen, how.shared)
+panels = [Panel(name, graph, *ranges[name]) for name, graph in seen.items()]
 if how.after is not None:
     rest = how.before[0] if len(how.before) == 1 else "mean of modalities"
-    panels.append(difference(f"{how.after} − {rest}", how.after, how.before, graphs))
+    panels.append(difference(f"{how.after} − {rest}", how.after, how.before, seen))
 marked = scores[first:stop] >= chosen.threshold if how.mark == "alarms" or labels is None else labels[first:stop]
 places = cache.places(chosen.run, chosen.dataset, clip.name, index, how.layout)
 
@@ -74,19 +74,19 @@ relation_graphs(
     pick=picked,
     per_node=how.per_node,
     first=first,
+    word="by rank: " if by_rank else "",
     on_alpha=slid,
     on_pick=clicked,
 )
-if spread:
+if by_rank:
     st.caption(
-        "The fused graph is drawn **spread to 0–1**: as the head reads it, no relation between two units lies where α "
-        "reaches. Order and differences keep their meaning, sizes do not; the numbers below take it as it is."
-    )
-elif fused is not None and tables.degrees(graphs[fused], chosen.alpha).max(initial=0) == 0:
-    off = graphs[fused][~np.eye(stop - first, dtype=bool)]
-    st.caption(
-        f"No relation between two units of the fused graph reaches α = {chosen.alpha:.2f}: the largest is "
-        f"{off.max(initial=0):.2f}. Lower α, or choose **Display › Fused graph › spread**."
+        f"Drawn **by rank**: α = {chosen.alpha:.2f} keeps the strongest {1 - chosen.alpha:.0%} of every graph. "
+        + (
+            f"By value the trained α = {trained_alpha:.2f} would keep nearly all or nearly none of some graph. "
+            if flat
+            else ""
+        )
+        + "The numbers below take strengths as computed; **Display › Strengths drawn › value** draws these."
     )
 if model.window is None:
     st.info(
@@ -98,7 +98,7 @@ else:
 
 left, right = st.columns(2, gap="medium")
 with right:
-    details.unit_table(chosen, clip, graphs, first, stop, scores)
+    details.unit_table(chosen, clip, seen, first, stop, scores)
 with left:
     if pair:
         details.connection(chosen, clip, graphs, pair, first, index, changes)
@@ -129,7 +129,7 @@ with matrices:
         change = panels[-1].graph if panels[-1].difference else None
         low, high = min(a for a, _ in ranges.values()), max(b for _, b in ranges.values())
         st.plotly_chart(
-            relation_matrices(graphs, first, marked, chosen.colours, change, low, high),
+            relation_matrices(seen, first, marked, chosen.colours, change, low, high),
             key="matrices",
             theme=None,
             config=plotly_config(f"matrices of {clip.name}", chosen.picture),

@@ -236,14 +236,24 @@ def test_weighted_degrees_are_those_of_the_regulariser() -> None:
 
 @settings(deadline=None, max_examples=50)
 @given(st.integers(0, 10**6), st.floats(0.01, 100), st.floats(-50, 50))
-def test_spreading_keeps_the_order_and_forgets_scale_and_shift(seed: int, scale: float, shift: float) -> None:
+def test_ranks_keep_the_order_and_forget_scale_shift_and_narrowness(seed: int, scale: float, shift: float) -> None:
     graph = relations(8, seed).astype(float)
     off = ~np.eye(8, dtype=bool)
-    found = tables.spread(graph)
-    assert found[off].min() == 0
-    assert found[off].max() == 1
+    found = tables.ranked(graph)
+    np.testing.assert_array_equal(found, found.T)
+    assert (found[off].min(), found[off].max()) == (0, 1)
     np.testing.assert_array_equal(np.argsort(found[off], kind="stable"), np.argsort(graph[off], kind="stable"))
-    np.testing.assert_allclose(found[off], tables.spread(graph * scale + shift)[off], atol=1e-6)
+    np.testing.assert_allclose(found, tables.ranked(np.exp(graph * scale / 50) + shift), atol=1e-9)
+    for alpha in (0.25, 0.5, 0.8):
+        assert (found[off] >= alpha).mean() == pytest.approx(1 - alpha, abs=1 / 28)
+
+
+def test_a_graph_is_flat_when_alpha_keeps_all_or_none() -> None:
+    graph = relations(12)
+    assert tables.flat(graph, 1.01)
+    assert tables.flat(graph, -0.3)
+    assert not tables.flat(graph, 0.5)
+    assert not tables.flat(tables.ranked(graph), 0.5)
 
 
 def test_a_contact_sheet_holds_every_frame_in_reading_order() -> None:

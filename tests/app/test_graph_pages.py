@@ -41,8 +41,8 @@ def graphs(visit: Opener):  # noqa: ANN201
 @pytest.mark.parametrize(
     "link",
     [
-        {"layout": "time", "per_node": "31", "shared": "false", "fused": "spread", "mark": "alarms"},
-        {"layout": "distance", "fused": "as it is", "below": "As matrices"},
+        {"layout": "time", "per_node": "31", "shared": "false", "strengths": "rank", "mark": "alarms"},
+        {"layout": "distance", "strengths": "value", "below": "As matrices"},
         {"time": "3.2", "about": "Parts of its score"},
         {"time": "3.2", "about": "What if"},
         {"time": "3.2", "other": "2", "below_operator": "Scores of this clip"},
@@ -59,7 +59,7 @@ def test_every_choice_opens(visit: Opener, page: str, link: dict[str, str]) -> N
 def test_no_unit_moves_whatever_is_changed(graphs) -> None:  # noqa: ANN001
     places = [
         [(node["x"], node["y"]) for node in graphs(clip="test-01", **link)["nodes"]]
-        for link in ({}, {"A": "1,1=0"}, {"A": "0<0"}, {"alpha": "0.9"}, {"fused": "spread"}, {"mark": "alarms"})
+        for link in ({}, {"A": "1,1=0"}, {"A": "0<0"}, {"alpha": "0.9"}, {"strengths": "rank"}, {"mark": "alarms"})
     ]
     assert all(found == places[0] for found in places)
     assert places[0] != [(node["x"], node["y"]) for node in graphs(clip="test-03")["nodes"]]

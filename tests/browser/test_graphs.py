@@ -15,7 +15,7 @@ from tests.browser.conftest import Opener, serving, settle, until
 from tests.world import SECONDS
 
 EXTENT, ROOM = 1000, 1.16  # of the drawing, as graph.js has it
-LINK = "graphs?clip=test-01&layout=time&per_node=31&fused=spread"
+LINK = "graphs?clip=test-01&layout=time&per_node=31&strengths=rank"
 
 
 def graph(page: Page, title: str = "motion") -> Locator:
