@@ -153,7 +153,12 @@ class Writer:
             self.stream.height = max(2, 2 * round(height * scale / 2))
             self.stream.pix_fmt = "yuv420p"
             every = str(max(1, round(float(self.fps))))
-            self.stream.options = {"preset": "veryfast", "crf": "24", "threads": "1", "g": every}
+            self.stream.options = {
+                "preset": "veryfast",
+                "crf": "24",
+                "g": every,
+                "x264-params": "threads=1:lookahead-threads=1:sync-lookahead=0:cpu-independent=1",
+            }
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="bgr24")
         self.file.mux(self.stream.encode(frame.reformat(self.stream.width, self.stream.height, "yuv420p")))
 

@@ -96,7 +96,7 @@ def stride(fps: float) -> int:
     """Frames from one look to the next: about ten looks a second, because a walker moves too little between two frames
     of a fast camera for flow to measure.
 
-    >>> stride(10), stride(25), stride(30)
+    >>> stride(10.0), stride(25.0), stride(30.0)
     (1, 2, 3)
     """
     return max(1, round(fps / 10))

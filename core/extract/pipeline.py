@@ -102,6 +102,7 @@ def survey_clip(clip: Surveyed, work: Path, copy: bool) -> None:
     if seen != clip.frames:
         raise ValueError(f"clip {name!r}: {seen} frames decoded where {clip.frames} were counted; is it being changed?")
     _save(work / "survey" / f"{name}.npy", still.median())
+    _tell("survey", name, seen, end=True)
 
 
 def find_objects(clip: Surveyed, background: np.ndarray, work: Path) -> None:
@@ -113,6 +114,7 @@ def find_objects(clip: Surveyed, background: np.ndarray, work: Path) -> None:
     draft = work / "objects" / f".{name}.npz"
     found.save(draft)
     os.replace(draft, work / "objects" / f"{name}.npz")
+    _tell("objects", name, clip.frames, end=True)
 
 
 def describe_clip(clip: Surveyed, view: View, modalities: tuple[str, ...], per_unit: int, work: Path) -> None:
@@ -135,7 +137,7 @@ def describe_clip(clip: Surveyed, view: View, modalities: tuple[str, ...], per_u
             captions[modality] = described.captions
     content = {modality: [asdict(caption) for caption in made] for modality, made in captions.items()}
     drafts.write_file(work / "captions" / f"{name}.json", json.dumps(content, indent=1).encode())
-    _tell("describe", name, clip.frames)
+    _tell("describe", name, clip.frames, end=True)
 
 
 def modality_folder(modality: str) -> str:
@@ -153,8 +155,8 @@ TOLD_EVERY = 20  # frames
 _told: Callable[[str, str, int], None] | None = None
 
 
-def _tell(stage: str, clip: str, done: int) -> None:
-    if _told is not None and (done % TOLD_EVERY == 0 or stage == "describe"):
+def _tell(stage: str, clip: str, done: int, end: bool = False) -> None:
+    if _told is not None and (end or done % TOLD_EVERY == 0):
         _told(stage, clip, done)
 
 

@@ -47,7 +47,7 @@ class View:
 
     @classmethod
     def from_arrays(cls, values: dict[str, np.ndarray]) -> "View":
-        rows = int(values["rows"])
+        rows = int(values["rows"].ravel()[0])
         return cls(rows=rows, **{name: value for name, value in values.items() if name != "rows"})
 
 
