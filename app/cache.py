@@ -225,24 +225,29 @@ def run_titles(key: str) -> dict[str, str]:
     return _catalogue(key)[1]
 
 
+def own_runs_of(key: str) -> dict[str, Run]:
+    """Those of `runs(key)` that were trained on this very data."""
+    own = digest(key)
+    return {name: found for name, found in runs(key).items() if found.source.digest == own}
+
+
 def _catalogue(key: str) -> tuple[dict[str, Run], dict[str, str]]:
-    return _sorted_runs(
-        tuple((str(folder), _stamp(folder / "run.json")) for folder in all_runs().values()),
-        _stamp(datasets()[key] / "dataset.json"),
-        key,
-    )
+    return _sorted_runs(_all_runs_stamp(), _stamp(datasets()[key] / "dataset.json"), key)
+
+
+def _all_runs_stamp() -> str:
+    """Changes with every run that comes or goes; a run itself never changes."""
+    return " ".join(_stamp(root) for root in (assets() / "runs", workspace() / "runs") if root.is_dir())
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
-def _sorted_runs(
-    folders: tuple[tuple[str, str], ...], data_stamp: str, key: str
-) -> tuple[dict[str, Run], dict[str, str]]:
+def _sorted_runs(runs_stamp: str, data_stamp: str, key: str) -> tuple[dict[str, Run], dict[str, str]]:
     widths, own = dataset(key).widths, digest(key)
     fits: dict[str, Run] = {}
-    for folder, stamp in folders:
-        found = _run(folder, stamp)
+    for name, folder in all_runs().items():
+        found = _run(str(folder), _stamp(folder / "run.json"))
         if found and all(widths.get(modality) == width for modality, width in found.source.widths.items()):
-            fits[Path(folder).name] = found
+            fits[name] = found
     order = {name: place for place, name in enumerate(FUSIONS)}
     fits = dict(
         sorted(
@@ -257,17 +262,15 @@ def _sorted_runs(
 
 @st.cache_resource(max_entries=64, show_spinner=False)
 def _methods(
-    stamps: tuple[str, ...], key: str, baseline: str | None, group: str | None, theme: str
+    runs_stamp: str, data_stamp: str, key: str, baseline: str | None, group: str | None, theme: str
 ) -> tuple[pd.DataFrame, go.Figure]:
-    own = {name: found for name, found in runs(key).items() if found.source.digest == digest(key)}
-    table = group_table(own, baseline)
+    table = group_table(own_runs_of(key), baseline)
     return table, method_bars(table, group, colours(theme)).update_layout(template=colours(theme).template)
 
 
 def methods(key: str, baseline: str | None, group: str | None, theme: str) -> tuple[pd.DataFrame, go.Figure]:
     """How good each method trained on this dataset is, as a table and drawn; `group` is the one to accent."""
-    stamps = tuple(_stamp(folder / "run.json") for folder in all_runs().values())
-    return _methods(stamps, key, baseline, group, theme)
+    return _methods(_all_runs_stamp(), _stamp(datasets()[key] / "dataset.json"), key, baseline, group, theme)
 
 
 def _stamp(path: Path) -> str:

@@ -9,8 +9,7 @@ from app.figures.style import markdown_text
 from core.data.names import shown
 
 chosen = selection.current()
-data, clips, runs = cache.dataset(chosen.dataset), cache.clips(chosen.dataset), cache.runs(chosen.dataset)
-own = {name: run for name, run in runs.items() if run.source.digest == cache.digest(chosen.dataset)}
+data, clips, own = cache.dataset(chosen.dataset), cache.clips(chosen.dataset), cache.own_runs_of(chosen.dataset)
 
 with st.container(horizontal=True, vertical_alignment="center"):
     st.header(markdown_text(data.name), width="content", anchor=False)
