@@ -62,9 +62,10 @@ def neighbours(
 
 
 def ranked(graph: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "n n"]:
-    """Each relation between two units as its rank among all of them, 0 weakest to 1 strongest; equal ones share theirs.
+    """Each relation between two units as its rank among all of them, 0 weakest to 1 strongest.
 
-    Then α keeps the strongest 1 - α share, however narrow the strengths lie. The diagonal is 1.
+    Equal ones share the highest of their ranks. Then α keeps the strongest 1 - α share (more where the last ones
+    are equal), however narrow the strengths lie. The diagonal is 1.
 
     >>> ranked(np.array([[9.0, -3.0, -1.0], [-3.0, 9.0, -2.0], [-1.0, -2.0, 9.0]]))[0].tolist()
     [1.0, 0.0, 1.0]
@@ -72,7 +73,7 @@ def ranked(graph: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "n n"]:
     found = np.ones(graph.shape)
     i, j = np.triu_indices(len(graph), 1)
     if len(i):
-        found[i, j] = found[j, i] = (rankdata(graph[i, j]) - 1) / max(len(i) - 1, 1)
+        found[i, j] = found[j, i] = (rankdata(graph[i, j], method="max") - 1) / max(len(i) - 1, 1)
     return found
 
 

@@ -80,7 +80,8 @@ relation_graphs(
 )
 if by_rank:
     st.caption(
-        f"Drawn **by rank**: α = {chosen.alpha:.2f} keeps the strongest {1 - chosen.alpha:.0%} of every graph. "
+        f"Drawn **by rank**: α = {chosen.alpha:.2f} keeps the strongest {1 - chosen.alpha:.0%} of every graph "
+        "and what equals them. "
         + (
             f"By value the trained α = {trained_alpha:.2f} would keep nearly all or nearly none of some graph. "
             if flat
