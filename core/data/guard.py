@@ -281,7 +281,7 @@ def table(problems: Iterable[Mismatch]) -> str:
 
     >>> print(table(match({"fc.weight": (2, 3)}, {"fc.weight": (2, 4)})))
     tensor     expected  found
-    fc.weight  2 x 3     2 x 4     mismatched
+    fc.weight  2 x 3     2 x 4  mismatched
     """
 
     def words(shape: tuple[int, ...] | None) -> str:

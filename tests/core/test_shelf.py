@@ -33,6 +33,7 @@ def test_only_folders_below_the_roots_may_be_added(tmp_path: Path) -> None:
 
 def test_what_is_thrown_away_can_be_put_back(tmp_path: Path) -> None:
     native.write(made(), tmp_path / "data/made")
+    (tmp_path / "runs/other").mkdir(parents=True)
     before = read(tmp_path / "data/made").digest()
     ticket = shelf.throw_away(tmp_path, "data", "made")
     assert not (tmp_path / "data/made").exists()
@@ -40,7 +41,7 @@ def test_what_is_thrown_away_can_be_put_back(tmp_path: Path) -> None:
     assert read(tmp_path / "data/made").digest() == before
     with pytest.raises(ValueError, match="no longer in the trash"):
         shelf.put_back(tmp_path, ticket)
-    for name in ("../runs", "", "gone"):
+    for name in ("../runs", "../runs/other", "", "gone"):
         with pytest.raises(ValueError, match="only what was added there"):
             shelf.throw_away(tmp_path, "data", name)
     for ticket in ("../../etc", "1-data-../x", ""):
