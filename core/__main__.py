@@ -254,7 +254,7 @@ def main() -> int:
 
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     try:
-        app(standalone_mode=False)
+        left = app(standalone_mode=False)  # the code of a typer.Exit comes back as a value
     except (ValueError, OSError) as error:
         tell(f"error: {error}")
         return 2
@@ -268,7 +268,7 @@ def main() -> int:
             tell(f"error: {error.format_message()}")
             return 2
         raise
-    return 0
+    return left if isinstance(left, int) else 0
 
 
 if __name__ == "__main__":
