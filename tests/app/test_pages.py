@@ -159,6 +159,9 @@ def test_the_cheapest_threshold_is_one_click_away(visit: Opener, price: int, lev
     promised = metrics(app)["cheapest cost"]
     app.main.button[0].click().run()
     assert metrics(app)["cost now"] == promised
+    for threshold in (0.0, 0.45, 0.48, 0.49, 0.495, 1.0):  # nothing else is cheaper
+        app.sidebar.slider(key="threshold").set_value(threshold).run()
+        assert int(metrics(app)["cost now"].replace(",", "")) >= int(promised.replace(",", ""))
 
 
 def test_missing_a_dear_anomaly_lowers_the_threshold(visit: Opener) -> None:
