@@ -122,13 +122,19 @@ def extract(
     modalities: Modalities = None,
     workers: Annotated[int, typer.Option(help="Clips worked on at once.")] = 2,
     fps: Annotated[float | None, typer.Option(help="Frames a second of a frame folder that does not say.")] = None,
+    download: Annotated[bool, typer.Option("--download", help="Fetch pretrained models that are not here.")] = False,
     json_: Json = False,
 ) -> None:
-    """Turn videos or frame folders into a dataset of features; run it again to go on where it stopped."""
+    """Turn videos or frame folders into a dataset of features; run it again to go on where it stopped.
+
+    --modalities takes motion, appearance, text, and with pretrained models NAME=video:MODEL, NAME=image:MODEL and
+    NAME=caption:MODEL+MODEL, each MODEL a folder or a name on the Hugging Face hub.
+    """
     from core.extract import extract as run
 
     given: dict[str, Any] = {} if modalities is None else {"modalities": names(modalities)}
-    dataset = run(source, out, workers=workers, fps=fps, progress=lambda p: tell(f"  {p}"), **given)
+    given |= {"workers": workers, "fps": fps, "download": download}
+    dataset = run(source, out, progress=lambda p: tell(f"  {p}"), **given)
     units = sum(clip.units for clip in dataset.clips.values())
     result = {"out": str(out), "clips": len(dataset.clips), "units": units, "widths": dataset.widths}
     put(result, f"{out}: {len(dataset.clips)} clips, {units} units, widths {dataset.widths}", json_)

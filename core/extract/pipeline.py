@@ -35,10 +35,10 @@ from core.data.frames import Collection, Footage
 from core.extract import objects
 from core.extract.base import Caption, Seen
 from core.extract.calibrate import learn
-from core.extract.extractors import extractor
+from core.extract.extractors import extractor, named
 from core.extract.view import View, group, together
 
-VERSION = 1  # raise when features change: results of older versions are then not taken up again
+VERSION = 2  # raise when features change: results of older versions are then not taken up again
 MEMORY = 12 << 30  # address space of a worker, libraries included
 FRAMES = 20_000  # of one clip, on the grid: 33 minutes at 10 a second
 
@@ -120,6 +120,15 @@ def find_objects(clip: Surveyed, background: np.ndarray, work: Path) -> None:
 def describe_clip(clip: Surveyed, view: View, modalities: tuple[str, ...], per_unit: int, work: Path) -> None:
     """Writes work/features/<modality>/<clip>.npy and work/captions/<clip>.json."""
     name = clip.footage.name
+    read = 0  # frames, by all extractors that look at pictures
+
+    def pictures() -> Iterator[video.Picture]:
+        nonlocal read
+        for picture in clip.footage.pictures(clip.fps, clip.probe):
+            yield picture
+            read += 1
+            _tell("describe", name, read // len(modalities), end=read % TOLD_EVERY == 0)
+
     seen = Seen(
         name=name,
         objects=objects.Objects.load(work / "objects" / f"{name}.npz"),
@@ -127,26 +136,26 @@ def describe_clip(clip: Surveyed, view: View, modalities: tuple[str, ...], per_u
         frames=clip.frames,
         fps=clip.fps,
         per_unit=per_unit,
-        pictures=lambda: clip.footage.pictures(clip.fps, clip.probe),
+        pictures=pictures,
     )
     captions: dict[str, tuple[Caption, ...]] = {}
     for modality in modalities:
         described = extractor(modality)(seen)
         _save(work / "features" / modality_folder(modality) / f"{name}.npy", described.rows.astype(np.float32))
         if described.captions:
-            captions[modality] = described.captions
+            captions[modality_folder(modality)] = described.captions
     content = {modality: [asdict(caption) for caption in made] for modality, made in captions.items()}
     drafts.write_file(work / "captions" / f"{name}.json", json.dumps(content, indent=1).encode())
     _tell("describe", name, clip.frames, end=True)
 
 
 def modality_folder(modality: str) -> str:
-    """A name that can be a folder: "video:a/b" becomes "video-a-b".
+    """The modality's name in the dataset, which is a folder there.
 
-    >>> modality_folder("video:owner/model")
-    'video-owner-model'
+    >>> modality_folder("visual=video:owner/model")
+    'visual'
     """
-    return modality.replace("/", "-").replace("\\", "-").replace(":", "-").strip(".-") or "modality"
+    return named(modality)[0]
 
 
 # --- worker processes ----------------------------------------------------------------------------------------------
@@ -160,19 +169,21 @@ def _tell(stage: str, clip: str, done: int, end: bool = False) -> None:
         _told(stage, clip, done)
 
 
-def _start_worker(told: Any) -> None:
+def _start_worker(told: Any, limit: int = resource.RLIMIT_AS) -> None:
     global _told
     _told = lambda *what: told.put(what)  # noqa: E731
     cv2.setNumThreads(1)
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    resource.setrlimit(limit, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 class Crew:
     """Runs a function on many clips: in `workers` processes, or right here when there are none."""
 
-    def __init__(self, workers: int, report: Report | None) -> None:
+    def __init__(self, workers: int, report: Report | None, accelerated: bool = False) -> None:
+        """`accelerated` processes may map, not fill, more than MEMORY: drivers reserve far more than they use."""
         self.workers, self.report = workers, report
+        self.limit = resource.RLIMIT_DATA if accelerated else resource.RLIMIT_AS
         self.done: dict[tuple[str, str], int] = {}
         self.total = 1
         self.pool: ProcessPoolExecutor | None = None
@@ -181,7 +192,7 @@ class Crew:
         if self.workers:
             context = get_context("spawn")
             self.told = context.Queue()
-            self.pool = ProcessPoolExecutor(self.workers, context, _start_worker, (self.told,))
+            self.pool = ProcessPoolExecutor(self.workers, context, _start_worker, (self.told, self.limit))
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,9 @@ from core.data.frames import Collection, collection
 from core.extract import pipeline
 from core.extract.base import Caption
 from core.extract.calibrate import ENOUGH, FEW
-from core.extract.extractors import extractor
+from core.extract.extractors import distinct, extractor
 from core.extract.pipeline import Crew, Report, Surveyed
+from core.extract.pretrained import Pretrained
 from core.extract.view import View
 
 MODALITIES = ("motion", "appearance", "text")
@@ -44,6 +45,7 @@ def extract(
     videos: bool = True,
     name: str | None = None,
     overwrite: bool = False,
+    download: bool = False,
 ) -> Dataset:
     """Extract everything below `source` into a native dataset at `out`; started again after a kill, it goes on.
 
@@ -54,6 +56,8 @@ def extract(
     reference   clips that what is usual is learned from, without labels; unless given, the default split's training
                 clips, or all
     videos      also write the copies that browsers play
+    modalities  names in EXTRACTORS, or `name=video:<model>` and the like (pretrained.py)
+    download    pretrained models that are not on this machine may be fetched from the Hugging Face hub
 
     Errors: `ValueError` naming clip or file. Nothing is at `out` until everything is.
     """
@@ -61,8 +65,9 @@ def extract(
     made = collection(source, fps=fps, truth=truth)
     chosen = _reference(made, reference)
     return _run(
-        made, out, modalities, workers, progress, fps, chosen, per_unit, videos, name or made.name, overwrite, (), ()
-    )
+        made, out, modalities, workers, progress, fps, chosen, per_unit, videos, name or made.name, overwrite, (), (),
+        download,
+    )  # fmt: skip
 
 
 def extract_clip(
@@ -75,6 +80,7 @@ def extract_clip(
     videos: bool = True,
     name: str | None = None,
     overwrite: bool = False,
+    download: bool = False,
 ) -> Dataset:
     """One video (or folder of videos) measured like the clips of `dataset`, for models trained on it.
 
@@ -87,10 +93,12 @@ def extract_clip(
     index = native.load_index(dataset)
     known = load_views(dataset)
     names = [entry["settings"].get("name", modality) for modality, entry in index["modalities"].items()]
+    for modality, entry in index["modalities"].items():
+        _same_models(modality, entry["settings"], download)
     made = collection(file, fps=index["fps"])
     return _run(
         made, out, names, workers, progress, index["fps"], frozenset(), index["frames_per_unit"], videos,
-        name or made.name, overwrite, known, (f"measured by the calibration of dataset {index['name']!r}",),
+        name or made.name, overwrite, known, (f"measured by the calibration of dataset {index['name']!r}",), download,
     )  # fmt: skip
 
 
@@ -142,16 +150,20 @@ def _run(
     overwrite: bool,
     known: Sequence[View],
     notes: tuple[str, ...],
+    download: bool,
 ) -> Dataset:
-    for modality in modalities:
-        extractor(modality)  # an unknown name is told before the work
+    distinct(modalities)
+    models = [e for e in map(extractor, modalities) if isinstance(e, Pretrained)]  # what is wrong is told before work
+    for model in models:
+        model.fetch(download)
     plan = pipeline.plan_of(
-        made, modalities, fps=fps, per_unit=per_unit, videos=videos, reference=sorted(reference), known=len(known)
-    )
+        made, modalities, fps=fps, per_unit=per_unit, videos=videos, reference=sorted(reference), known=len(known),
+        models=[model.fingerprints() for model in models],
+    )  # fmt: skip
     out.parent.mkdir(parents=True, exist_ok=True)
     work = out.parent / f".draft-extract-{out.name}"
     pipeline.prepare_work(work, plan)
-    with Crew(workers, progress) as crew:
+    with Crew(workers, progress, accelerated=bool(models) and torch.cuda.is_available()) as crew:
         clips = pipeline.survey(made, crew, work, fps, videos)
         of, views = pipeline.find_views(clips, work, known, reference)
         waiting = [c for c in clips if not (work / "objects" / f"{c.footage.name}.npz").is_file()]
@@ -162,9 +174,12 @@ def _run(
             {c.footage.name: (c, views[of[c.footage.name]].background, work) for c in waiting},
         )
         views = pipeline.learn_views(of, views, len(known), work, reference)
+        waiting = [c for c in clips if not (work / "captions" / f"{c.footage.name}.json").is_file()]  # written last
+        for clip in clips:
+            crew.done["describe", clip.footage.name] = 0 if clip in waiting else clip.frames
         crew.run(
             pipeline.describe_clip,
-            {c.footage.name: (c, views[of[c.footage.name]], tuple(modalities), per_unit, work) for c in clips},
+            {c.footage.name: (c, views[of[c.footage.name]], tuple(modalities), per_unit, work) for c in waiting},
         )
     every = [*made.notes, *notes, *(note for clip in clips for note in clip.notes)]
     every += _about_views(of, views, len(known))
@@ -185,6 +200,9 @@ def _run(
         pipeline.modality_folder(m): {"name": m, "version": pipeline.VERSION, **extractor(m).settings}
         for m in modalities
     }
+    for modality in modalities:
+        if isinstance(maker := extractor(modality), Pretrained):
+            settings[pipeline.modality_folder(modality)]["models"] = maker.fingerprints()
     native.write(dataset, staged, settings=settings, overwrite=True)
     shutil.copytree(work / "captions", staged / "captions")
     save_views(views, staged / CALIBRATION)
@@ -214,6 +232,15 @@ def _clip(clip: Surveyed, modalities: Sequence[str], per_unit: int, work: Path, 
         video=work / "clips" / f"{f.name}.mp4" if videos else None,
         frames_per_unit=per_unit,
     )
+
+
+def _same_models(modality: str, settings: Mapping[str, Any], download: bool) -> None:
+    """Refuse to lay features of other weights beside a dataset's."""
+    made = extractor(settings.get("name", modality))
+    if isinstance(made, Pretrained):
+        made.fetch(download)
+        if made.fingerprints() != settings.get("models"):
+            raise ValueError(f"modality {modality!r} was made by other weights than those of {made.spec!r} here")
 
 
 def _reference(made: Collection, reference: Sequence[str] | None) -> frozenset[str]:

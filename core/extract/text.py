@@ -49,8 +49,13 @@ def text(seen: Seen) -> Described:
     """float32 (units, 256), and the captions; a unit takes the caption that its middle frame lies in."""
     captions = captions_of(seen)
     vectors = embed([caption.text for caption in captions])
+    return Described(rows_of_units(seen, vectors), captions)
+
+
+def rows_of_units(seen: Seen, vectors: np.ndarray) -> np.ndarray:
+    """(captions, width) -> (units, width)"""
     middle = np.minimum(np.arange(seen.units) * seen.per_unit + seen.per_unit // 2, seen.frames - 1)
-    return Described(vectors[np.minimum(middle // EVERY, len(captions) - 1)], captions)
+    return vectors[np.minimum(middle // EVERY, len(vectors) - 1)]
 
 
 def embed(captions: list[str]) -> np.ndarray:
