@@ -19,6 +19,12 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and no
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="An option as key=value; value: none, true, a number, a word.")
 ]
+Reading = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", help="What a feature folder does not say: anomalous={'test': 810}, truth=gt.npy, test=test.list …"
+    ),
+]
 Protocol = Annotated[str | None, typer.Option(help="Which of the dataset's splits; the first one unless given.")]
 Modalities = Annotated[
     str | None, typer.Option(help="Comma-separated modalities to use, in this order; all unless given.")
@@ -86,6 +92,9 @@ def opened(path: Path, extracted: Path | None = None, workers: int = 2) -> Any:
         from core.extract import extract
 
         target = extracted or Path(os.environ.get("FUSESCOPE_WORKSPACE", "workspace")) / "data" / path.resolve().name
+        if (target / "dataset.json").is_file():
+            tell(f"using the features in {target}; remove it to extract {path.name} anew")
+            return read(target)
         tell(f"extracting features of {path.name} into {target} (resumes where it stopped)")
         return extract(path, target, workers=workers, progress=lambda p: tell(f"  {p}"))
     return read(path)
@@ -93,24 +102,17 @@ def opened(path: Path, extracted: Path | None = None, workers: int = 2) -> Any:
 
 def is_footage(path: Path) -> bool:
     """Whether PATH holds videos or frame folders rather than features."""
-    from core.data.frames import collection
+    from core.data.check import kind
 
-    if path.is_file():
-        return True
-    if (path / "dataset.json").is_file() or any(path.glob("*.npy")):
-        return False
-    try:
-        return bool(collection(path).footage)
-    except ValueError:
-        return False
+    return kind(path) in ("footage", "video")
 
 
 @app.command()
-def check(path: Path, json_: Json = False) -> None:
+def check(path: Path, set_: Reading = None, json_: Json = False) -> None:
     """Say what lies at PATH and every problem in it, with clip, field and numbers."""
     from core.data.check import check as inspect
 
-    report = inspect(path)
+    report = inspect(path, **settings(set_))
     put(report.to_json(), report.text(), json_)
     raise typer.Exit(0 if report.ok else 1)
 
