@@ -36,6 +36,7 @@ from core.extract import objects
 from core.extract.base import Caption, Seen
 from core.extract.calibrate import learn
 from core.extract.extractors import extractor, named
+from core.extract.pretrained import Pretrained
 from core.extract.view import View, group, together
 
 VERSION = 2  # raise when features change: results of older versions are then not taken up again
@@ -78,6 +79,13 @@ Report = Callable[[Progress], None]
 
 def probe_clip(footage: Footage) -> video.Probe | None:
     return None if footage.file is None else video.probe(footage.file)
+
+
+def load_models(modalities: tuple[str, ...]) -> None:
+    """Load pretrained weights in a worker, so that a model that cannot be used is told before the work."""
+    for modality in modalities:
+        if isinstance(made := extractor(modality), Pretrained):
+            made.load()
 
 
 def survey_clip(clip: Surveyed, work: Path, copy: bool) -> None:

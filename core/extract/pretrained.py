@@ -32,6 +32,7 @@ from core.infer import best_device
 LOOKS = 4  # frames of a unit that an image encoder sees
 BATCH = 4  # units, or captions, at once
 WORDS = 32  # tokens of a caption at most
+CAPTIONER = "AutoModelForImageTextToText"
 POOLINGS = ("mean", "cls", "pooler")
 
 
@@ -61,6 +62,10 @@ class Pretrained:
         """Everything that can be known without loading weights; `ValueError` where it will not work."""
         for model in self.models:
             _config(model, model.folder(download))
+
+    def load(self) -> None:
+        """Load the weights into this process, so that what is wrong with them is told before the long work."""
+        visual_model(self.models[0], "AutoModel")
 
     def __call__(self, seen: Seen) -> Described:
         raise NotImplementedError
@@ -142,6 +147,12 @@ class Captioner(Pretrained):
         vectors = sentence_encoder(sentences, pooling)([caption.text for caption in captions])
         return Described(rows_of_units(seen, vectors), captions)
 
+    def load(self) -> None:
+        captioner, sentences, pooling = self._parts()
+        visual_model(captioner, CAPTIONER)
+        _tokenizer(captioner)
+        sentence_encoder(sentences, pooling)
+
     def _parts(self) -> tuple[Weights, Weights, str]:
         parts = self.spec.split("+")
         if len(parts) != 2 or not all(parts):
@@ -211,7 +222,7 @@ def frames_of(model: Weights) -> int:
     return int(count)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def visual_model(weights: Weights, kind: str) -> tuple[Any, Any]:
     """A model of the auto class `kind` and its processor of pictures."""
     folder = weights.folder()
@@ -227,7 +238,7 @@ def write(weights: Weights, seen: Seen) -> Iterator[str]:
 
     The likeliest word is taken each time, so the same frames always get the same caption.
     """
-    model, processor = visual_model(weights, "AutoModelForImageTextToText")
+    model, processor = visual_model(weights, CAPTIONER)
     tokens = _tokenizer(weights)
     config = getattr(model.config, "encoder", model.config)
     several = getattr(config, "num_frames", None) or getattr(config, "num_image_with_embedding", None)
@@ -240,7 +251,7 @@ def write(weights: Weights, seen: Seen) -> Iterator[str]:
         yield from (" ".join(text.split()) for text in tokens.batch_decode(written, skip_special_tokens=True))
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def sentence_encoder(weights: Weights, pooling: str = "") -> Callable[[list[str]], np.ndarray]:
     """Sentences in, float32 (sentences, width) out; one at a time, so that none depends on its neighbours."""
     folder = weights.folder()

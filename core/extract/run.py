@@ -164,6 +164,8 @@ def _run(
     work = out.parent / f".draft-extract-{out.name}"
     pipeline.prepare_work(work, plan)
     with Crew(workers, progress, accelerated=bool(models) and torch.cuda.is_available()) as crew:
+        if models:
+            crew.run(pipeline.load_models, {"models": (tuple(modalities),)})
         clips = pipeline.survey(made, crew, work, fps, videos)
         of, views = pipeline.find_views(clips, work, known, reference)
         waiting = [c for c in clips if not (work / "objects" / f"{c.footage.name}.npz").is_file()]

@@ -368,6 +368,16 @@ def test_what_will_not_work_is_told_before_the_work(models, shown, tmp_path, mod
     assert not list(tmp_path.iterdir())
 
 
+def test_weights_that_do_not_fit_are_told_before_any_clip_is_opened(models, shown, tmp_path):
+    shutil.copytree(models / "bert", tmp_path / "bert")
+    shutil.copy(models / "image" / "model.safetensors", tmp_path / "bert" / "model.safetensors")
+    told = []
+    said = f"said=caption:{models}/captioner+{tmp_path}/bert"
+    with pytest.raises(ValueError, match="/bert' (lacks|cannot be used)"):
+        extract(shown[0], tmp_path / "out", modalities=[said], workers=0, progress=told.append)
+    assert not told
+
+
 def test_two_modalities_of_one_name_are_refused(models, shown, tmp_path):
     with pytest.raises(ValueError, match="two modalities are called 'image'"):
         extract(shown[0], tmp_path / "out", modalities=[f"image:{models}/image", f"image:{models}/both"])
