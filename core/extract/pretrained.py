@@ -54,9 +54,9 @@ class Pretrained:
     def settings(self) -> dict[str, Any]:
         return {}
 
-    def fingerprints(self) -> dict[str, str]:
-        """Model -> sha256, so that nothing made by other weights is ever laid beside these features unseen."""
-        return {model.title: model.fingerprint() for model in self.models}
+    def fingerprints(self) -> list[str]:
+        """sha256 of each model, so that nothing made by other weights is ever laid beside these features unseen."""
+        return [model.fingerprint() for model in self.models]
 
     def fetch(self, download: bool) -> None:
         """Everything that can be known without loading weights; `ValueError` where it will not work."""
