@@ -52,15 +52,24 @@ class Plan:
     modalities: tuple[str, ...] = PAIR
 
 
+# Longer than the default and, for graphs, also without the learned projection: both from cross-validation over the
+# training clips alone (docs/decisions/lego-defaults.md).
+TRAINING = TrainConfig(epochs=150)
+RAW: Mapping[str, Any] = {"project": None}
+ALL = (*PAIR, "text")
+
 PLANS: tuple[Plan, ...] = (
-    Plan("lego", {}),
-    Plan("lego", {}, (*PAIR, "text")),
+    *(Plan("lego", options, modalities) for options in (RAW, {}) for modalities in (PAIR, ALL)),
     *(
-        Plan("single", {"modality": modality, "level": level}, (modality,))
-        for level in ("feature", "graph")
-        for modality in (*PAIR, "text")
+        Plan("single", {"modality": modality, **options}, (modality,))
+        for options in ({"level": "feature"}, {"level": "graph"}, {"level": "graph", **RAW})
+        for modality in ALL
     ),
-    *(Plan(fusion, {"level": level}) for fusion in ("concat", "sum", "product") for level in ("feature", "graph")),
+    *(
+        Plan(fusion, options)
+        for fusion in ("concat", "sum", "product")
+        for options in ({"level": "feature"}, {"level": "graph"}, {"level": "graph", **RAW})
+    ),
 )  # not MTN: one run of it is larger than all of these together
 
 
@@ -162,7 +171,7 @@ def train_all(dataset: Dataset, root: Path, say: Say, plans: Sequence[Plan] = PL
         for seed in range(seeds):
             found = [name for name, run in known.items() if fits(run, plan, digest, seed)]
             if not found:
-                trained = train(dataset, plan.fusion, plan.options, TrainConfig(), seed, modalities=plan.modalities)
+                trained = train(dataset, plan.fusion, plan.options, TRAINING, seed, modalities=plan.modalities)
                 found = [runs.save(trained.run, trained.model.state_dict(), trained.history, root).name]
                 say(f"run {found[0]}: {trained.run.title}, seed {seed}, unit AUC {trained.run.metrics['auc']:.1f}")
             wanted.update(found)
@@ -176,17 +185,22 @@ def fits(run: runs.Run, plan: Plan, digest: str, seed: int) -> bool:
     if run.fusion != plan.fusion or tuple(widths) != plan.modalities or run.seed != seed or run.source.digest != digest:
         return False
     config = json.loads(json.dumps(vars(runs.build(plan.fusion, widths, plan.options).config)))
-    return dict(run.config) == config and dict(run.training) == vars(TrainConfig())
+    return dict(run.config) == config and dict(run.training) == vars(TRAINING)
+
+
+def place(fusion: str, modalities: tuple[str, ...], options: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What tells two plans apart."""
+    return fusion, modalities, options.get("level"), options.get("project", ...) is None
 
 
 def groups(root: Path) -> dict[str, list[tuple[Path, runs.Run]]]:
     """Title -> the runs that differ in the seed alone, in the order of PLANS where they are one of them."""
     found: dict[str, list[tuple[Path, runs.Run]]] = {}
-    order = {(plan.fusion, plan.modalities, plan.options.get("level")): i for i, plan in enumerate(PLANS)}
+    order = {place(plan.fusion, plan.modalities, plan.options): i for i, plan in enumerate(PLANS)}
     listed = sorted(
         runs.listing(root).items(),
         key=lambda item: (
-            order.get((item[1].fusion, tuple(item[1].source.widths), item[1].config.get("level")), len(order)),
+            order.get(place(item[1].fusion, tuple(item[1].source.widths), item[1].config), len(order)),
             item[1].seed,
         ),
     )

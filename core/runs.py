@@ -96,6 +96,8 @@ class Run:
             words.append("+".join(self.source.widths))
         if "level" in self.config:
             words.append(f"({self.level})")
+        if self.config.get("project", ...) is None:
+            words.append("unprojected")
         return " ".join(words)
 
 

@@ -3,8 +3,8 @@
     row = [1, texture change x where, size x where]
 
 Texture: a cyclist's and a cart's edges sweep over the picture faster than a walker's, whatever flow makes of them.
-Size: taller *and* wider than usual, so that a group of walkers is not large. Laid out like `motion`: zero for the
-usual, evidence in the cell where it is seen.
+Size: taller *and* wider than usual, or much larger, or much longer, so that a group of walkers is not large. Laid out
+like `motion`: zero for the usual, evidence in the cell where it is seen.
 """
 
 import numpy as np
@@ -14,6 +14,8 @@ from core.extract.evidence import CELLS, COLUMNS, pooled
 
 CHANGE, SPAN, TOP = 1.5, 0.2, 3.0  # times the usual change; 1.5 + 0.2 counts 1, nothing counts more than 3
 LARGE = 2.0  # times the usual height and width
+LONG = 5.0  # times the usual width alone
+BULKY = 5.0  # times the area of a usual box; three people side by side fill less
 LASTS = 8  # looks that a track must be seen in a unit or more to have a size
 WIDTH = 1 + CELLS + COLUMNS
 
@@ -33,14 +35,19 @@ def appearance(seen: Seen) -> Described:
 
 
 def sizes(seen: Seen) -> tuple[np.ndarray, np.ndarray]:
-    """For each object how much larger than usual its track is, in doublings beyond LARGE, and its column of cells."""
+    """For each object how much larger than usual its track is, in doublings beyond the bound, and its column of cells.
+
+    Large is taller and wider than LARGE times the usual, or of BULKY times the area, or LONG times as wide.
+    """
     found, view = seen.objects, seen.view
-    tall = np.log2(found.box[:, 3] / np.maximum(view.usual(view.height, found.foot), 4) / LARGE)
-    wide = np.log2(found.box[:, 2] / np.maximum(view.usual(view.width, found.foot), 2) / LARGE)
+    tall = found.box[:, 3] / np.maximum(view.usual(view.height, found.foot), 4)
+    wide = found.box[:, 2] / np.maximum(view.usual(view.width, found.foot), 2)
+    bulk = tall * wide * found.area / (found.box[:, 2] * found.box[:, 3])
+    beyond = np.maximum.reduce([np.minimum(tall, wide) / LARGE, bulk / BULKY, wide / LONG])
     large = np.zeros(len(found))
     for track in np.unique(found.track):
         rows = np.flatnonzero(found.track == track)
         if len(rows) >= LASTS:
-            large[rows] = np.clip(np.median(np.minimum(tall[rows], wide[rows])), 0, 2)
+            large[rows] = np.clip(np.log2(np.median(beyond[rows])), 0, 2)
     column = np.minimum((found.centre[:, 0] / found.size[0] * COLUMNS).astype(int), COLUMNS - 1)
     return large, column

@@ -21,8 +21,10 @@ STEADY = 5  # looks that are averaged in one place before anything is followed
 REACH = 9  # looks before and after that a window is followed for
 TALL, WIDE = 0.75, 1.0  # a window's size in usual objects
 LEAST = 0.15  # share of a window that must be foreground
+LONG, SPARE = 3.0, 0.6  # seconds; people pause for two at most
+SLOW, FILLED = 0.3, 0.3  # times the usual speed; share of a window
 FAST = 1.7  # times the usual speed; walkers stay below
-RARE = 0.01  # share of all headings below which one is unusual
+RARE = 0.05  # share of all headings below which one is unusual
 COLUMNS, ROWS = 24, 8  # cells of the picture that evidence is pooled in
 CELLS = COLUMNS * ROWS
 
@@ -133,3 +135,19 @@ def odd_heading(view: View, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     share = view.heading + np.roll(view.heading, 1) + np.roll(view.heading, -1)
     surprise = np.clip(np.log(RARE / share), 0, 3)
     return surprise[np.round(np.arctan2(v, u) / np.pi * 4).astype(int) % 8]
+
+
+def lingering(found: Objects, view: View, looks_a_second: float) -> np.ndarray:
+    """(looks, rows, columns), 0 to 3: something is there and hardly moves for longer than people pause.
+
+    The share of LONG seconds in which a window is filled and slower than SLOW times the usual, less that window's
+    share in the whole clip (a lamp post's shimmer stays); SPARE of it is usual. Far away, where people are less than
+    half as tall as in front, walking hardly moves the picture, so nothing is said.
+    """
+    sums, foot = windows(found, view)
+    speed = np.hypot(sums[..., 2], sums[..., 3]) / np.maximum(sums[..., 0], 1e-3)
+    ratio = speed / np.maximum(view.usual(view.speed, foot), 1e-2)[None, :, None]
+    tall = view.usual(view.height, foot)
+    still = (sums[..., 0] > FILLED) & (ratio < SLOW) & (tall > tall.max() / 2)[None, :, None]
+    share = uniform_filter1d(still.astype(np.float32), max(1, round(LONG * looks_a_second)), axis=0, mode="nearest")
+    return np.clip((share - still.mean(axis=0) - SPARE) / (1 - SPARE) * 2, 0, 3)
