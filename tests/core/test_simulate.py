@@ -76,7 +76,7 @@ def test_the_evidence_each_kind_needs_follows_from_the_ordinary_traffic() -> Non
     """Both: some ordinary actors have the shape, others the speed, none has both. Motion: a walker's form. Appearance:
     a walker's speed in a form that nothing ordinary has."""
     for name, view in sim.VIEWS.items():
-        plain = [a for seed in range(3) for a in sim.plan(view, 400, (), seed).actors]
+        plain = [a for seed in range(30) for a in sim.plan(view, 400, (), seed).actors]
         forms = {actor.form for actor in plain}
         fast_forms = {actor.form for actor in plain if speed(actor) > 2.5}
         for kind, about in sim.KINDS.items():
