@@ -1,5 +1,6 @@
 """This clip: video, score timeline with truth, click a moment to go there."""
 
+import numpy as np
 import streamlit as st
 
 from app import cache, selection
@@ -51,7 +52,9 @@ with right:
         st.metric("Highest score", f"{mine.max():.3f}", width="content")
         st.metric("Alarms", f"{(mine >= chosen.threshold).sum()} of {clip.units}", width="content")
         if clip.labels is not None:
-            st.metric("AUC in this clip", f"{auc(mine, clip.labels.numpy()):.1f}", width="content")
+            inside = auc(mine, clip.labels.numpy())
+            why = "All its units are of one class, and AUC needs both." if np.isnan(inside) else None
+            st.metric("AUC in this clip", "–" if why else f"{inside:.1f}", width="content", help=why)
     st.dataframe(
         figures.unit_table(clip, mine, chosen.threshold),
         key="unit-table",

@@ -17,7 +17,7 @@ with st.container(horizontal=True, vertical_alignment="center"):
         st.badge("simulated", icon=":material/animation:", color="violet")
     st.badge(cache.device(), icon=":material/memory:", color="gray")
 with st.container(horizontal=True):
-    for label, value in figures.dataset_facts(data, clips).items():
+    for label, value in cache.facts(chosen.dataset).items():
         st.metric(label, value, width="content")
 
 left, right = st.columns([5, 3], gap="medium")
@@ -64,7 +64,7 @@ with right:
 
 if chosen.run is not None:
     st.header("The highest scores", anchor=False)
-    top = figures.top_moments(clips, cache.scores(chosen.run, chosen.dataset))
+    top = cache.moments(chosen.run, chosen.dataset)
     for row in (top[:5], top[5:]):
         for column, moment in zip(st.columns(5), row, strict=False):
             picture = cache.thumbnail(chosen.dataset, moment.clip, moment.unit)
