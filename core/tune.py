@@ -164,6 +164,8 @@ class GraphSet:
         """G of every window as the head reads it."""
         if not isinstance(self.model, Lego):
             return self.trained
+        if self.halves and self.model.config.rescale == "graph":
+            return self.halves.fuse(self.model.operator() if A is None else A, scaled=True)
         return g.rescaled(self.raw(A), self.model.config.rescale)
 
     @torch.inference_mode()

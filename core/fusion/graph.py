@@ -232,8 +232,11 @@ class Halves:
             places.flatten(),
         )
 
-    def fuse(self, A: Float[Tensor, "..."], block: int = 1 << 15) -> Graph:
-        """`fuse` of the same graphs: half the work, `block` entries at a time, which stay in the processor's cache."""
+    def fuse(self, A: Float[Tensor, "..."], block: int = 1 << 15, scaled: bool = False) -> Graph:
+        """`fuse` of the same graphs: half the work, `block` entries at a time, which stay in the processor's cache.
+
+        scaled  also `rescaled(..., "graph")`, while a half is still in the cache
+        """
         inner = A[(slice(1, None),) * A.ndim]
         own = contract(self.own, A)
         graphs, n = own.shape
@@ -245,6 +248,11 @@ class Halves:
                 half = contract([power[:, piece] for power in self.powers], inner)
             else:
                 half = own.new_zeros(len(own[piece]), n * (n + 1) // 2)
+            if scaled:
+                half[:, self.places[:: n + 1]] = own[piece]
+                top, bottom = half.amax(1, keepdim=True), half.amin(1, keepdim=True)
+                scale = torch.where(top > 1e-6, top, (-bottom).clamp_min(1e-6))
+                half, own[piece] = half.div_(scale), own[piece] / scale
             self.spread(half, own[piece], full[piece])
         return full.reshape(*self.batch, n, n)
 

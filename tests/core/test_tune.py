@@ -97,3 +97,12 @@ def test_cutting_every_edge_leaves_scores_without_a_difference(clips):
 def test_methods_without_graphs_are_told_apart(clips):
     with pytest.raises(ValueError, match="no relationship graphs"):
         GraphSet(FUSIONS["mtn"](WIDTHS), clips)
+
+
+@pytest.mark.parametrize("gate", ["none", "sigmoid"])
+def test_halves_scale_as_whole_graphs_do_even_without_a_positive_entry(clips, gate):
+    for seed in range(4):  # ungated, some of these operators make graphs that are negative everywhere
+        torch.manual_seed(seed)
+        ready = GraphSet(FUSIONS["lego"](WIDTHS, FUSIONS["lego"].Config(gate=gate)), clips)
+        A = -ready.operator if seed == 3 else ready.operator
+        torch.testing.assert_close(ready.fused(A), g.rescaled(ready.raw(A), "graph"), atol=2e-6, rtol=1e-5)
