@@ -14,7 +14,6 @@ its result is the same as that of one that was not killed. Foreign files are ope
 import hashlib
 import json
 import os
-import queue
 import resource
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -199,7 +198,7 @@ class Crew:
     def __enter__(self) -> "Crew":
         if self.workers:
             context = get_context("spawn")
-            self.told = context.Queue()
+            self.told = context.SimpleQueue()  # a put is done before its worker's result is: nothing told is lost
             self.pool = ProcessPoolExecutor(self.workers, context, _start_worker, (self.told, self.limit))
         return self
 
@@ -244,11 +243,8 @@ class Crew:
             _told = before
 
     def _hear(self) -> None:
-        while True:
-            try:
-                self._heard(*self.told.get_nowait())
-            except queue.Empty:
-                return
+        while not self.told.empty():
+            self._heard(*self.told.get())
 
     def _heard(self, stage: Any, clip: str, done: int) -> None:
         self.done[stage, clip] = done
