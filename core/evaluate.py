@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_curve
 
 from core.clip import Clip, frame_labels
+from core.sample import Part
 
 NAN = float("nan")
 
@@ -104,9 +105,104 @@ def measure(scores: Mapping[str, np.ndarray], clips: Sequence[Clip]) -> Metrics:
     )
 
 
-def jsonable(metrics: Metrics) -> dict[str, Any]:
+def _nan_free(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _nan_free(each) for name, each in value.items()}
+    return None if isinstance(value, float) and np.isnan(value) else value
+
+
+@dataclass(frozen=True)
+class ClassMetrics:
+    """How well classes are told apart, in percent; NaN where undefined.
+
+    accuracy    samples whose highest output is their class
+    macro_f1    F1 of each class that occurs, averaged
+    recall      class -> its samples that were recognised, of classes that occur
+    """
+
+    accuracy: float
+    macro_f1: float
+    recall: Mapping[str, float]
+    samples: int
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class RealMetrics:
+    """How well real targets are met.
+
+    mae           mean absolute error in the targets' own units, averaged over targets
+    correlation   Pearson's, in [-1, 1], averaged over the targets for which it is defined
+    mae_of, correlation_of     the same for each target; a correlation is NaN where one side is constant
+    """
+
+    mae: float
+    correlation: float
+    mae_of: Mapping[str, float]
+    correlation_of: Mapping[str, float]
+    samples: int
+    why: str = ""
+
+
+def measure_part(outputs: Float[np.ndarray, "samples outputs"], part: Part) -> Metrics | ClassMetrics | RealMetrics:
+    """Judge outputs of a model on samples (or, for units, the logits of units) against their targets."""
+    if part.target is None:
+        raise ValueError("these rows have no target to judge against")
+    target = part.target.numpy()
+    if part.task.kind == "units":
+        return _of_units(outputs[:, 0], target.astype(bool))
+    if part.task.kind == "class":
+        return class_metrics(outputs, target, part.task.names)
+    return real_metrics(outputs, target, part.task.names)
+
+
+def class_metrics(
+    outputs: Float[np.ndarray, "samples classes"], target: Int[np.ndarray, " samples"], names: Sequence[str]
+) -> ClassMetrics:
+    if not len(target):
+        return ClassMetrics(NAN, NAN, {}, 0, "there are no samples")
+    found = outputs.argmax(1)
+    table = np.zeros((len(names), len(names)), np.int64)  # rows: class, columns: named class
+    np.add.at(table, (target, found), 1)
+    right, there, named = np.diag(table), table.sum(1), table.sum(0)
+    occurs = there > 0
+    f1 = 200.0 * right[occurs] / (there + named)[occurs]
+    recall = {names[i]: float(100.0 * right[i] / there[i]) for i in np.flatnonzero(occurs).tolist()}
+    return ClassMetrics(float(100.0 * right.sum() / len(target)), float(f1.mean()), recall, len(target))
+
+
+def real_metrics(
+    outputs: Float[np.ndarray, "samples targets"], target: Float[np.ndarray, "samples targets"], names: Sequence[str]
+) -> RealMetrics:
+    if not len(target):
+        return RealMetrics(NAN, NAN, {}, {}, 0, "there are no samples")
+    errors = np.abs(outputs.astype(np.float64) - target).mean(0)
+    a, b = (values.astype(np.float64) - values.astype(np.float64).mean(0) for values in (outputs, target))
+    below = np.sqrt((a * a).sum(0) * (b * b).sum(0))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        related = np.where(below > 0, (a * b).sum(0) / below, NAN)
+    known = related[~np.isnan(related)]
+    return RealMetrics(
+        float(errors.mean()),
+        float(known.mean()) if len(known) else NAN,
+        {name: float(value) for name, value in zip(names, errors, strict=True)},
+        {name: float(value) for name, value in zip(names, related, strict=True)},
+        len(target),
+        "" if len(known) == len(names) else "outputs or targets are constant, so some correlations are undefined",
+    )
+
+
+def _of_units(scores: Float[np.ndarray, " n"], labels: Bool[np.ndarray, " n"]) -> Metrics:
+    """Metrics of units that belong to no clip: nothing about frames or anomalous clips."""
+    why = "" if labels.any() and not labels.all() else f"all {len(labels)} units are of one class: AUC needs both kinds"
+    return Metrics(
+        auc(scores, labels), average_precision(scores, labels), NAN, NAN, NAN, NAN, len(labels), int(labels.sum()), why
+    )
+
+
+def jsonable(metrics: Metrics | ClassMetrics | RealMetrics) -> dict[str, Any]:
     """NaN becomes None, so the JSON is valid everywhere; `why` only where something is missing."""
-    found = {name: None if isinstance(v, float) and np.isnan(v) else v for name, v in asdict(metrics).items()}
+    found = {name: _nan_free(value) for name, value in asdict(metrics).items()}
     if not metrics.why:
         del found["why"]
     return found

@@ -168,6 +168,34 @@ def score(model: Fusion, clips: Sequence[Clip], entries: int = 1 << 22) -> dict[
     return found
 
 
+@torch.inference_mode()
+def outputs(model: Fusion, features: Features, entries: int = 1 << 22) -> np.ndarray:
+    """Outputs of every row, `(rows, outputs)`, in batches; modalities the model does not read are passed over.
+
+    Errors: `ValueError` when a modality has another width, or when the fusion gives no outputs.
+    """
+    model.eval()
+    read = {name: features[name] for name in model.widths if name in features}
+    for name, rows in read.items():
+        if rows.shape[-1] != model.widths[name]:
+            raise ValueError(
+                f"modality {name!r} has width {rows.shape[-1]}, the model was trained on {model.widths[name]}"
+            )
+    if not read:
+        raise ValueError(f"none of the modalities {list(model.widths)} is there")
+    size = max(1, entries // sum(model.widths.values()))
+    count = len(next(iter(read.values())))
+    found = []
+    for at in range(0, count, size):
+        fused: Fused = model(to_device({name: rows[at : at + size] for name, rows in read.items()}, model))
+        if fused.outputs is None:
+            raise ValueError(f"{type(model).__name__} scores units of clips and gives no other outputs")
+        found.append(fused.outputs.cpu().numpy())
+    values = np.concatenate(found)
+    values.setflags(write=False)
+    return values
+
+
 def best_device() -> torch.device:
     """The accelerator where there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")

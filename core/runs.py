@@ -28,6 +28,7 @@ from torch import Tensor
 
 from core.fusion import FUSIONS
 from core.fusion.base import Fusion
+from core.sample import UNITS, Task, plain
 
 FORMAT: dict[str, Any] = {"format": "fusescope-run", "version": 1}
 MAX_WEIGHTS_BYTES = 2 << 30
@@ -58,6 +59,17 @@ class Run:
     weights: int = 0
     note: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
+    task: Mapping[str, Any] = field(default_factory=lambda: plain(UNITS))  # follows from the data, so not in the id
+
+    @property
+    def metric(self) -> str:
+        """The key of `metrics` that methods are compared by; higher is better."""
+        return self.asked.metric
+
+    @property
+    def asked(self) -> Task:
+        """The task it was trained for."""
+        return Task(self.task["kind"], tuple(self.task["names"]))
 
     @property
     def group(self) -> str:
@@ -173,8 +185,10 @@ def load(folder: Path) -> Run:
     try:
         source = Source(**record["source"])
         kept = {f.name: record[f.name] for f in fields(Run) if f.name in record and f.name != "source"}
-        return Run(source=source, **kept)
-    except (KeyError, TypeError) as error:
+        run = Run(source=source, **kept)
+        assert run.asked
+        return run
+    except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"run {folder.name!r}: run.json has other fields than expected ({error})") from None
 
 
@@ -197,7 +211,7 @@ def checked(folder: Path, name: str) -> bytes:
 def model(folder: Path) -> Fusion:
     """The trained fusion of a run folder, on the CPU, in evaluation mode."""
     run = load(folder)
-    fusion = build(run.fusion, run.source.widths, run.config)
+    fusion = build(run.fusion, run.source.widths, run.config, run.asked)
     found = load_tensors(checked(folder, "model.safetensors"))
     wanted = fusion.state_dict()
     wrong = [n for n in wanted if n not in found] + [n for n in found if n not in wanted]
@@ -208,7 +222,7 @@ def model(folder: Path) -> Fusion:
     return fusion.eval()
 
 
-def build(fusion: str, widths: Mapping[str, int], config: Mapping[str, Any]) -> Fusion:
+def build(fusion: str, widths: Mapping[str, int], config: Mapping[str, Any], task: Task = UNITS) -> Fusion:
     """A fusion by name with a plain mapping as its config; unknown options are named."""
     if fusion not in FUSIONS:
         raise ValueError(f"unknown fusion {fusion!r}; there are {', '.join(FUSIONS)}")
@@ -217,7 +231,11 @@ def build(fusion: str, widths: Mapping[str, int], config: Mapping[str, Any]) -> 
     unknown = sorted(set(config) - known)
     if unknown:
         raise ValueError(f"{fusion} has no option {unknown[0]!r}; it has {', '.join(sorted(known))}")
-    return kind(widths, kind.Config(**config))
+    if task.kind not in kind.tasks:
+        raise ValueError(f"{fusion} relates the units of a clip; it cannot be trained on samples")
+    return (
+        kind(widths, kind.Config(**config)) if kind.tasks == ("units",) else kind(widths, kind.Config(**config), task)
+    )
 
 
 def history(folder: Path) -> list[dict[str, float]]:

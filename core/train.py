@@ -1,7 +1,9 @@
-"""Train a fusion on a dataset: weak or unit supervision, balanced batches, one run per seed.
+"""Train a fusion on a dataset: weak or unit supervision, balanced batches, or samples with a target; one run per seed.
 
     loss = BCE(mean of the `top` highest unit scores, clip label) + fusion.penalty      (supervision="clip")
     loss = BCE(unit score, unit label) averaged over units + fusion.penalty             (supervision="unit")
+    loss = cross-entropy(outputs, class) + fusion.penalty                               (samples with classes)
+    loss = mean squared error in units of each target's spread + fusion.penalty         (samples with real targets)
 
 Ding et al., ICLR 2025, section 3.3; METHODS of the field: multiple-instance learning on clip labels.
 """
@@ -17,11 +19,12 @@ from torch import Tensor, nn
 
 from core.clip import Clip
 from core.data.dataset import Dataset
-from core.evaluate import jsonable, measure
-from core.fusion.base import Features, Fused, Fusion, count_weights
+from core.evaluate import jsonable, measure, measure_part
+from core.fusion.base import Features, Fused, Fusion, count_weights, spreads
 from core.fusion.lego import Lego
-from core.infer import score
+from core.infer import outputs, score
 from core.runs import History, Run, Source, build
+from core.sample import Part, Samples, plain, task_of
 
 
 @dataclass(frozen=True)
@@ -164,7 +167,7 @@ def losses(
 
 
 def train(
-    dataset: Dataset,
+    dataset: Dataset | Samples,
     fusion: str = "lego",
     config: Mapping[str, Any] | None = None,
     training: TrainConfig | None = None,
@@ -174,7 +177,10 @@ def train(
     progress: Callable[[Progress], None] | None = None,
     device: torch.device | str = "cpu",
 ) -> Trained:
-    """One training from one seed; the same seed gives the same weights on the same machine."""
+    """One training from one seed; the same seed gives the same weights on the same machine.
+
+    On clips the unit scores are trained (`supervision`), on samples the class or the real targets.
+    """
     training = training or TrainConfig()
     chosen = tuple(modalities or dataset.modalities)
     unknown = [name for name in chosen if name not in dataset.widths]
@@ -183,18 +189,16 @@ def train(
             f"dataset {dataset.name!r} has no modality {unknown[0]!r}; it has {', '.join(dataset.modalities)}"
         )
     protocol = protocol or next(iter(dataset.splits), "all")
-    data = prepare(dataset.part("train", None if protocol == "all" else protocol), chosen, training.units)
-    test = dataset.part("test", None if protocol == "all" else protocol)
+    named = None if protocol == "all" else protocol
     random = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = build(fusion, {name: dataset.widths[name] for name in chosen}, config or {}).to(device)
-        began = time.perf_counter()
-        history = fit(model, data, training, random, progress, lambda: measure(score(model, test), test).auc)
-        seconds = time.perf_counter() - began
-    metrics = jsonable(measure(score(model, test), test))
-    if training.track:
-        metrics["auc_best_epoch_on_test"] = max(row["auc_test"] for row in history)
+        model = build(fusion, {name: dataset.widths[name] for name in chosen}, config or {}, task_of(dataset))
+        model.to(device)
+        if isinstance(dataset, Samples):
+            history, metrics, seconds = _on_samples(model, dataset, training, named, random, progress)
+        else:
+            history, metrics, seconds = _on_clips(model, dataset, training, named, random, progress)
     run = Run(
         fusion=fusion,
         config=asdict(model.config),
@@ -204,8 +208,114 @@ def train(
         metrics=metrics,
         seconds=round(seconds, 3),
         weights=count_weights(model),
+        task=plain(model.task),
     )
     return Trained(run, model.cpu().eval(), history)
+
+
+Outcome = tuple[list[dict[str, float]], dict[str, Any], float]  # history, metrics, seconds
+
+
+def _on_clips(
+    model: Fusion,
+    dataset: Dataset,
+    training: TrainConfig,
+    protocol: str | None,
+    random: torch.Generator,
+    progress: Callable[[Progress], None] | None,
+) -> Outcome:
+    data = prepare(dataset.part("train", protocol), tuple(model.widths), training.units)
+    test = dataset.part("test", protocol)
+    model.learn({name: rows.flatten(0, 1) for name, rows in data.features.items()})
+    began = time.perf_counter()
+    history = fit(model, data, training, random, progress, lambda: measure(score(model, test), test).auc)
+    seconds = time.perf_counter() - began
+    metrics = jsonable(measure(score(model, test), test))
+    if training.track:
+        metrics["auc_best_epoch_on_test"] = max(row["auc_test"] for row in history)
+    return history, metrics | alone(model, test), seconds
+
+
+def _on_samples(
+    model: Fusion,
+    dataset: Samples,
+    training: TrainConfig,
+    protocol: str | None,
+    random: torch.Generator,
+    progress: Callable[[Progress], None] | None,
+) -> Outcome:
+    data, test = dataset.part("train", protocol), dataset.part("test", protocol)
+    if not len(data):
+        raise ValueError(f"sample set {dataset.name!r}: the training part holds no samples")
+    model.learn({name: data.features[name] for name in model.widths}, data.target)
+    began = time.perf_counter()
+    history = fit_samples(model, data, training, random, progress, test)
+    seconds = time.perf_counter() - began
+    metrics = jsonable(measure_part(outputs(model, test.features), test))
+    if training.track:
+        metrics[f"{model.task.metric}_best_epoch_on_test"] = max(row[f"{model.task.metric}_test"] for row in history)
+    return history, metrics | alone(model, test), seconds
+
+
+def alone(model: Fusion, test: Sequence[Clip] | Part) -> dict[str, Any]:
+    """The test metric when a single modality is there and the others are missing: A / V / AV of GMF's table 2."""
+    used: Sequence[str] = getattr(model, "used", tuple(model.widths))
+    found = {}
+    for name in used if len(used) > 1 else ():
+        if isinstance(test, Part):
+            judged: Any = measure_part(outputs(model, {name: test.features[name]}), test)
+        else:
+            judged = measure(score(model, [clip.keep((name,)) for clip in test]), test)
+        found[name] = jsonable(judged)[model.task.metric]
+    return {"alone": found} if found else {}
+
+
+def sample_loss(fused: Fused[Any], target: Tensor, spread: Tensor | None) -> Tensor:
+    """Cross-entropy for classes; for real targets the squared error in units of each target's training spread."""
+    assert fused.outputs is not None
+    if spread is None:
+        return nn.functional.cross_entropy(fused.outputs, target)
+    return nn.functional.mse_loss(fused.outputs / spread, target / spread)
+
+
+def fit_samples(
+    model: Fusion,
+    data: Part,
+    training: TrainConfig,
+    random: torch.Generator,
+    progress: Callable[[Progress], None] | None = None,
+    test: Part | None = None,
+) -> list[dict[str, float]]:
+    """The loop over shuffled batches of samples; returns one row an epoch."""
+    assert data.target is not None
+    device = next(model.parameters()).device
+    adam = torch.optim.Adam(model.parameters(), lr=training.lr, weight_decay=training.weight_decay, fused=True)
+    features = {name: data.features[name].to(device) for name in model.widths}
+    target = data.target.to(device)
+    spread = spreads(target) if target.is_floating_point() else None
+    nobody = torch.zeros(0, dtype=torch.bool, device=device)
+    rows = []
+    for epoch in range(training.epochs):
+        model.train()
+        total, steps = torch.zeros(2, device=device), 0
+        order = torch.randperm(len(target), generator=random).to(device)
+        for index in order.split(training.batch):
+            fused = model({name: every[index] for name, every in features.items()})
+            loss, penalty = sample_loss(fused, target[index], spread), model.penalty(fused, nobody)
+            adam.zero_grad()
+            (loss + penalty).backward()
+            adam.step()
+            steps += 1
+            total += torch.stack([loss.detach(), penalty.detach()])
+        task, extra = (total / steps).tolist()
+        row = {"epoch": epoch + 1.0, "loss": task + extra, "classification": task, "penalty": extra}
+        if training.track and test is not None:
+            judged = jsonable(measure_part(outputs(model, test.features), test))[model.task.metric]
+            row[f"{model.task.metric}_test"] = float("nan") if judged is None else judged
+        rows.append(row)
+        if progress is not None:
+            progress(Progress(epoch + 1, training.epochs, row["loss"]))
+    return rows
 
 
 def fixed_graphs(model: Fusion, data: Prepared) -> dict[str, Float[Tensor, "clips crops n n"]] | None:

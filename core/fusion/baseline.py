@@ -14,8 +14,9 @@ import torch
 from torch import nn
 
 from core.fusion import graph as g
-from core.fusion.base import Features, Fused, Fusion
+from core.fusion.base import Features, Fused, Fusion, Standard, answered
 from core.fusion.lego import Head, Projection, RowHead
+from core.sample import UNITS, Target, Task
 
 Level = Literal["feature", "graph"]
 
@@ -60,10 +61,13 @@ class Baseline(Fusion):
     Config = BaselineConfig
     config: BaselineConfig
     how: ClassVar[str]
+    tasks = ("units", "class", "real")
 
-    def __init__(self, widths: Mapping[str, int], config: BaselineConfig | None = None) -> None:
+    def __init__(self, widths: Mapping[str, int], config: BaselineConfig | None = None, task: Task = UNITS) -> None:
         config = config or BaselineConfig()
-        super().__init__(widths, config)
+        super().__init__(widths, config, task)
+        if task.kind != "units" and config.level == "graph":
+            raise ValueError("graphs relate the units of a clip; samples have none: use level=feature")
         used = {name: width for name, width in widths.items() if self.how != "single" or name == self.chosen(widths)}
         self.project = Projection(used, config.project)
         self.used = tuple(used)
@@ -76,7 +80,15 @@ class Baseline(Fusion):
             if self.how in ("sum", "product") and len(set(seen.values())) > 1:
                 raise ValueError(f"{self.how} of features needs equal widths, got {seen}; set project")
             width = sum(seen.values()) if self.how == "concat" else next(iter(seen.values()))
-            self.head = nn.Sequential(nn.Linear(width, config.hidden), nn.ReLU(), nn.Linear(config.hidden, 1))
+            self.head = nn.Sequential(
+                nn.Linear(width, config.hidden), nn.ReLU(), nn.Linear(config.hidden, task.outputs)
+            )
+        # clips' features go in as they are, as in the paper's table; samples are standardised
+        self.standard = Standard(used, task.outputs) if task.kind != "units" else None
+
+    def learn(self, features: Features, target: Target | None = None) -> None:
+        if self.standard is not None:
+            self.standard.learn({name: features[name] for name in self.used}, target)
 
     def chosen(self, widths: Mapping[str, int]) -> str:
         name = self.config.modality or next(iter(widths))
@@ -88,6 +100,8 @@ class Baseline(Fusion):
         present = next((features[name] for name in self.used if name in features), None)
         if present is None:
             raise ValueError(f"none of the modalities {list(self.used)} is there")
+        if self.standard is not None:
+            features = {name: self.standard(name, features[name]) for name in self.used if name in features}
         # A missing modality is zeros before the projection on features, and all ones as a graph.
         rows = {
             name: self.project(
@@ -97,7 +111,10 @@ class Baseline(Fusion):
         }
         if self.config.level == "feature":
             combined = self.combine(list(rows.values()), dim=-1)
-            return Fused(self.head(combined).squeeze(-1).sigmoid(), FeatureTrace(combined))
+            outputs = self.head(combined)
+            if self.standard is None:
+                return Fused(outputs.squeeze(-1).sigmoid(), FeatureTrace(combined), outputs)
+            return answered(self.standard, self.task, outputs, FeatureTrace(combined))
         graphs = {
             name: g.relate(row, self.config.relation)
             if name in features
