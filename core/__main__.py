@@ -1,6 +1,7 @@
 """`python -m core …`: whatever a page computes, a script can. `--json` prints one JSON object and nothing else."""
 
 import ast
+import contextlib
 import json
 import os
 import sys
@@ -156,6 +157,7 @@ def train(
 ) -> None:
     """Train one fusion from K seeds; each becomes a run folder."""
     from core import runs
+    from core.sample import METRIC_WORDS
     from core.table import show, summary
     from core.train import train as fit
 
@@ -166,11 +168,14 @@ def train(
         done = fit(data, fusion, options, training, seed, protocol, names(modalities), device=device_of(device))
         folder = runs.save(done.run, done.model.state_dict(), done.history, out)
         made.append(done.run)
-        tell(f"{folder}: unit AUC {show(done.run.metrics['auc'])}, {done.run.seconds:.1f} s")
-    mean, sd = summary([run.metrics["auc"] for run in made])
-    result: dict[str, Any] = {"runs": [run.id for run in made], "group": made[0].group, "auc_mean": mean, "auc_sd": sd}
+        metric = done.run.metric
+        tell(f"{folder}: {METRIC_WORDS[metric]} {show(done.run.metrics[metric], metric)}, {done.run.seconds:.1f} s")
+    mean, sd = summary([run.metrics[metric] for run in made])
+    result: dict[str, Any] = {"runs": [run.id for run in made], "group": made[0].group, "metric": metric}
+    result |= {f"{metric}_mean": mean, f"{metric}_sd": sd}
     result |= {"metrics": [dict(run.metrics) for run in made], "weights": made[0].weights}
-    put(result, f"{made[0].title}: unit AUC {show(mean)} ± {show(sd)} over {seeds} seeds, last epoch", json_)
+    spread = f"{METRIC_WORDS[metric]} {show(mean, metric)} ± {show(sd, metric)}"
+    put(result, f"{made[0].title}: {spread} over {seeds} seeds, last epoch", json_)
 
 
 @app.command()
@@ -179,25 +184,38 @@ def score(
     dataset: Path,
     part: Annotated[str, typer.Option(help="train, test or all.")] = "test",
     protocol: Protocol = None,
-    per_clip: Annotated[bool, typer.Option(help="Add every clip's unit scores.")] = False,
+    per_clip: Annotated[bool, typer.Option(help="Add every clip's unit scores, or every sample's outputs.")] = False,
     device: Device = "cpu",
     json_: Json = False,
 ) -> None:
-    """Score clips with a trained run and measure the result where there is truth."""
+    """Score clips or samples with a trained run and measure the result where there is truth."""
     from core import runs
-    from core.evaluate import jsonable, measure
+    from core.evaluate import jsonable, measure, measure_part
+    from core.infer import outputs
     from core.infer import score as run_on
+    from core.sample import Samples
     from core.table import show
 
     model = runs.model(run)
     data = opened(dataset)
-    clips = tuple(data.clips.values()) if part == "all" else data.part(part, protocol)
     absent = [name for name in model.widths if name not in data.modalities]
     if absent:
         tell(f"note: {data.name} has no {', '.join(absent)}; the model is scored without")
-    found = run_on(model.to(device_of(device)), clips)
+    model = model.to(device_of(device))
+    if isinstance(data, Samples):
+        rows = data.part(part, protocol)
+        values = outputs(model, rows.features)
+        result = {"run": runs.load(run).id, "samples": len(rows), **jsonable(measure_part(values, rows))}
+        numbers = {name: v for name, v in result.items() if name != "samples" and isinstance(v, float)}
+        if per_clip:
+            result["outputs"] = [[round(float(v), 6) for v in row] for row in values]
+        words = ", ".join(f"{name.replace('_', ' ')} {show(v, name)}" for name, v in numbers.items())
+        put(result, f"{len(rows)} samples: {words}", json_)
+        return
+    clips = tuple(data.clips.values()) if part == "all" else data.part(part, protocol)
+    found = run_on(model, clips)
     judged = measure(found, clips)
-    result: dict[str, Any] = {"run": runs.load(run).id, "clips": len(clips), **jsonable(judged)}
+    result = {"run": runs.load(run).id, "clips": len(clips), **jsonable(judged)}
     if per_clip:
         result["scores"] = {name: [round(float(v), 6) for v in values] for name, values in found.items()}
     shown = {"AUC": judged.auc, "AP": judged.ap, "frame AUC": judged.auc_frames, "in anomalous": judged.auc_anomalous}
@@ -237,13 +255,26 @@ def count(
     set_: Set = None,
     json_: Json = False,
 ) -> None:
-    """Number of trainable weights, as one integer."""
+    """Number of trainable weights, as one integer; of GMF and LMF the fusion alone, without its classifier.
+
+    --json adds all weights, classifier included, and the FLOPs of one unit (2 for a multiplication and its addition).
+    """
+    import torch
+
     from core.fusion.base import count_weights
     from core.runs import build
+    from core.table import flops
 
     sizes = {f"m{i}": int(width) for i, width in enumerate(names(widths) or ())}
-    weights = count_weights(build(fusion, sizes, settings(set_)))
-    put({"fusion": fusion, "weights": weights}, str(weights), json_)
+    with torch.device("meta"):  # shapes alone: a billion weights cost nothing
+        model = build(fusion, sizes, settings(set_))
+        result: dict[str, Any] = {"fusion": fusion, "weights": count_weights(model.fusion_part())}
+        result["all_weights"] = count_weights(model)
+        with contextlib.suppress(RuntimeError):  # graphs look at their numbers, and shapes have none
+            result["flops"] = flops(model)
+    if "flops" not in result:
+        result["flops"] = flops(build(fusion, sizes, settings(set_)))
+    put(result, str(result["weights"]), json_)
 
 
 @app.command()

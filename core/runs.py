@@ -32,6 +32,22 @@ from core.sample import UNITS, Task, plain
 
 FORMAT: dict[str, Any] = {"format": "fusescope-run", "version": 1}
 MAX_WEIGHTS_BYTES = 2 << 30
+WORDS = {
+    "lego": "LEGO",
+    "mtn": "MTN",
+    "gmf": "GMF",
+    "mbt": "MBT",
+    "perceiver": "Perceiver",
+    "misa": "MISA",
+    "g-mbt": "G-MBT",
+    "g-perceiver": "G-Perceiver",
+    "g-lmf": "G-LMF",
+    "lmf": "LMF",
+    "jwae": "jWAE",
+    "jwae-lmf": "jWAE-LMF",
+    "profusion": "ProFusion",
+}
+WITH_PROJECTION = ("lego", "single", "concat", "sum", "product")  # projected unless they say otherwise
 
 
 @dataclass(frozen=True)
@@ -101,15 +117,18 @@ class Run:
     @property
     def title(self) -> str:
         """A short name for people: the fusion, its level where it has one, and the modality it uses alone."""
-        words = [{"lego": "LEGO", "mtn": "MTN"}.get(self.fusion, self.fusion)]
+        words = [WORDS.get(self.fusion, self.fusion)]
         if self.fusion == "single":
             words.append(str(self.config.get("modality") or next(iter(self.source.widths))))
         elif self.fusion == "lego":
             words.append("+".join(self.source.widths))
-        if "level" in self.config:
+        if "level" in self.config and self.asked.kind == "units":
             words.append(f"({self.level})")
-        if self.config.get("project", ...) is None:
-            words.append("unprojected")
+        if self.fusion in WITH_PROJECTION and self.asked.kind == "units":
+            words += ["unprojected"] * (self.config.get("project", ...) is None)
+        elif self.fusion in FUSIONS and self.fusion not in WITH_PROJECTION:
+            usual = asdict(FUSIONS[self.fusion].Config())
+            words += [f"{k}={v}" for k, v in self.config.items() if k != "project" and k in usual and usual[k] != v]
         return " ".join(words)
 
 
@@ -186,7 +205,8 @@ def load(folder: Path) -> Run:
         source = Source(**record["source"])
         kept = {f.name: record[f.name] for f in fields(Run) if f.name in record and f.name != "source"}
         run = Run(source=source, **kept)
-        assert run.asked
+        if run.asked.kind not in FUSIONS[run.fusion].tasks:
+            raise ValueError(f"{run.fusion} cannot be trained for {run.asked.kind}")
         return run
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"run {folder.name!r}: run.json has other fields than expected ({error})") from None

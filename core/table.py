@@ -2,16 +2,21 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from core import runs
 from core.data.dataset import Dataset
 from core.evaluate import jsonable, measure
 from core.fusion import FUSIONS
+from core.fusion.base import Fusion
 from core.novelty import How, novelty
+from core.sample import METRIC_WORDS, Samples
 from core.train import TrainConfig, train
 
 
@@ -30,11 +35,27 @@ class Method:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table; AUC and AP in percent at the last epoch, None where undefined (`why` says so)."""
+    """One line of the table, at the last epoch; None where undefined (`why` says so).
+
+    auc, ap, …      percent, of clips
+    metric          what methods are compared by on this data: auc, accuracy (percent) or correlation; mean and sd over
+                    seeds, and in `more` the means of the other numbers (macro_f1, mae, …)
+    alone           modality -> the same metric when only that modality is there
+    options         what was asked for beside the defaults
+    flops           of one unit or sample, see `flops`
+    seconds         of one training
+    """
 
     fusion: str
     level: str
     modality: str | None
+    metric: str = "auc"
+    mean: float | None = None
+    sd: float | None = None
+    more: Mapping[str, float | None] = field(default_factory=dict)
+    alone: Mapping[str, float | None] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    flops: int = 0
     auc_mean: float | None = None
     auc_sd: float | None = None
     ap_mean: float | None = None
@@ -85,7 +106,7 @@ def summary(values: Sequence[float | None]) -> tuple[float | None, float | None]
 
 
 def table(
-    dataset: Dataset,
+    dataset: Dataset | Samples,
     chosen: Sequence[Method],
     seeds: int,
     training: TrainConfig,
@@ -94,10 +115,16 @@ def table(
     progress: Callable[[str], None] | None = None,
 ) -> Iterator[Row]:
     """Train every method from every seed, one after another, and give a row as soon as it is complete."""
-    train_part = dataset.part("train", protocol) if dataset.splits else ()
-    if train_part and all(clip.anomalous is False for clip in train_part):
-        yield from (unsupervised(dataset, method, protocol) for method in chosen if method.level == "graph")
-        return
+    if isinstance(dataset, Dataset):
+        train_part = dataset.part("train", protocol) if dataset.splits else ()
+        if train_part and all(clip.anomalous is False for clip in train_part):
+            yield from (unsupervised(dataset, method, protocol) for method in chosen if method.level == "graph")
+            return
+    else:  # samples have no graphs
+        chosen = [method for method in chosen if dataset.task.kind in FUSIONS[method.fusion].tasks]
+        chosen = [method for method in chosen if not ("level" in method.options and method.level == "graph")]
+        if not chosen:
+            raise ValueError("none of these methods reads samples; ask for others with --fusions")
     for method in chosen:
         made = []
         for seed in range(seeds):
@@ -106,8 +133,9 @@ def table(
                 runs.save(trained.run, trained.model.state_dict(), trained.history, out)
             made.append(trained.run)
             if progress is not None:
-                progress(f"{trained.run.title}: seed {seed + 1} of {seeds}, AUC {show(trained.run.metrics['auc'])}")
-        yield row(method, made)
+                value = show(trained.run.metrics[trained.run.metric], trained.run.metric)
+                progress(f"{trained.run.title}: seed {seed + 1} of {seeds}, {METRIC_WORDS[trained.run.metric]} {value}")
+        yield row(method, made, flops(trained.model))
 
 
 def unsupervised(dataset: Dataset, method: Method, protocol: str | None) -> Row:
@@ -135,14 +163,45 @@ def unsupervised(dataset: Dataset, method: Method, protocol: str | None) -> Row:
     )
 
 
-def row(method: Method, made: Sequence[runs.Run]) -> Row:
+def flops(model: Fusion) -> int:
+    """Floating-point operations of the forward pass, a unit or sample; a multiplication and its addition are two.
+
+    Counted by `torch.utils.flop_counter`: matrix products, convolutions and attention; what works entry by entry
+    (LEGO's powers, activations) is not in it. A fusion with a window is counted on a full one.
+    """
+    units = model.window or 1
+    device = next(model.parameters()).device
+    features = {name: torch.zeros(1, units, width, device=device) for name, width in model.widths.items()}
+    was = model.training
+    model.eval()
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model(features)
+    model.train(was)
+    return int(counter.get_total_flops()) // units
+
+
+def row(method: Method, made: Sequence[runs.Run], operations: int = 0) -> Row:
+    """One line from the runs of all seeds."""
+
     def over(metric: str) -> tuple[float | None, float | None]:
         return summary([run.metrics.get(metric) for run in made])
 
+    first, metric = made[0], made[0].metric
+    others = [k for k, v in first.metrics.items() if k != metric and (v is None or isinstance(v, float))]
     return Row(
         fusion=method.fusion,
         level=method.level,
         modality=str(method.options["modality"]) if method.options.get("modality") else None,
+        metric=metric,
+        mean=over(metric)[0],
+        sd=over(metric)[1],
+        more={name: over(name)[0] for name in others},
+        alone={
+            name: summary([run.metrics["alone"].get(name) for run in made])[0]
+            for name in first.metrics.get("alone", {})
+        },
+        options={k: v for k, v in method.options.items() if k not in ("level", "modality")},
+        flops=operations,
         auc_mean=over("auc")[0],
         auc_sd=over("auc")[1],
         ap_mean=over("ap")[0],
@@ -150,26 +209,44 @@ def row(method: Method, made: Sequence[runs.Run]) -> Row:
         auc_frames_mean=over("auc_frames")[0],
         auc_anomalous_mean=over("auc_anomalous")[0],
         seeds=len(made),
-        weights=made[0].weights,
+        weights=first.weights,
         seconds=round(mean(run.seconds for run in made), 3),
-        why=made[0].metrics.get("why"),
+        why=first.metrics.get("why"),
     )
 
 
-def show(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f}"
+def show(value: float | None, metric: str = "auc") -> str:
+    """Percent with one digit, correlations with three."""
+    return "-" if value is None else f"{value:.3f}" if metric in ("correlation", "mae") else f"{value:.1f}"
+
+
+def label(row: Row) -> str:
+    """What a row is called: the fusion, its modality, and options that were asked for."""
+    asked = " ".join(f"{key}={value}" for key, value in row.options.items())
+    return " ".join(part for part in (row.fusion, row.modality or "", asked) if part)
 
 
 def text(rows: Sequence[Row]) -> str:
-    """The table for a terminal."""
-    head = f"{'method':<22} {'level':<8} {'unit AUC':>13} {'AP':>13} {'frame AUC':>10} {'AUC in anomalous':>17}"
-    lines = [head + f" {'weights':>11} {'s':>7}"]
+    """The table for a terminal: quality, then what is left when a single modality is there, then the cost."""
+    if not rows:
+        return "no method fits this data"
+    units = rows[0].metric == "auc"
+    modalities = list(dict.fromkeys(name for r in rows for name in r.alone))
+    wide = max(22, *(len(label(r)) for r in rows))
+    more = list(dict.fromkeys(name for r in rows for name in r.more)) if not units else []
+    heads = ["unit AUC", "AP"] if units else [METRIC_WORDS[rows[0].metric]]
+    head = f"{'method':<{wide}} " + (f"{'level':<8} " if units else "") + " ".join(f"{h:>13}" for h in heads)
+    head += f" {'frame AUC':>10} {'in anomalous':>13}" if units else "".join(f" {name:>10}" for name in more)
+    head += "".join(f" {'only ' + name:>16}" for name in modalities) + f" {'weights':>11} {'FLOPs':>12} {'s':>7}"
+    lines = [head]
     for r in rows:
-        name = f"{r.fusion} {r.modality or ''}".strip()
-        both = [f"{show(m)} ± {show(s)}" for m, s in ((r.auc_mean, r.auc_sd), (r.ap_mean, r.ap_sd))]
-        line = f"{name:<22} {r.level:<8} {both[0]:>13} {both[1]:>13} {show(r.auc_frames_mean):>10}"
-        lines.append(
-            f"{line} {show(r.auc_anomalous_mean):>17} {r.weights:>11,} {r.seconds:>7.1f}"
-            + (f"  {r.why}" if r.why else "")
-        )
+        both = [(r.mean, r.sd), (r.ap_mean, r.ap_sd)] if units else [(r.mean, r.sd)]
+        cells = [f"{show(m, r.metric)} ± {show(s, r.metric)}" for m, s in both]
+        line = f"{label(r):<{wide}} " + (f"{r.level:<8} " if units else "") + " ".join(f"{cell:>13}" for cell in cells)
+        if units:
+            line += f" {show(r.auc_frames_mean):>10} {show(r.auc_anomalous_mean):>13}"
+        line += "".join(f" {show(r.more.get(name), name):>10}" for name in more)
+        line += "".join(f" {show(r.alone.get(name), r.metric):>16}" for name in modalities)
+        lines.append(f"{line} {r.weights:>11,} {r.flops:>12,} {r.seconds:>7.1f}" + (f"  {r.why}" if r.why else ""))
+    lines.append("FLOPs: of one unit or sample, 2 for a multiplication and its addition; matrix products alone.")
     return "\n".join(lines)
