@@ -302,7 +302,7 @@ def sliders(tell: Tell) -> Iterator[Row]:
 def demo(tell: Tell) -> Iterator[Row]:
     """The demo's test clips fused anew, rescored and judged again, as when a slider of A is let go."""
     from core import runs
-    from core.data import read
+    from core.data import native
 
     name = "the demo's test clips fused anew, rescored, judged again"
     found = [folder for folder in sorted((ROOT / "assets" / "runs").glob("lego-*")) if (folder / "run.json").is_file()]
@@ -310,7 +310,7 @@ def demo(tell: Tell) -> Iterator[Row]:
         yield skipped(name, f"{DEMO_GOAL:.0f} ms", None, "assets/demo or its LEGO run is not there")
         return
     tell("demo")
-    model, clips = runs.model(found[0]), read(ROOT / "assets" / "demo").part("test")
+    model, clips = runs.model(found[0]), native.read(ROOT / "assets" / "demo").part("test")
     ready = GraphSet(model, clips)
     A = ready.operator
 

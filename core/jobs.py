@@ -357,12 +357,18 @@ def _import_features(given: Mapping[str, Any], report: Report) -> str:
     from dataclasses import replace as changed
 
     from core.data import native, read
+    from core.data.samples import native as samples
+    from core.sample import Samples
 
     report(0.1, "reading")
     dataset = read(Path(given["folder"]), **given.get("options", {}))
-    report(0.6, f"{len(dataset.clips)} clips read, writing")
     out = Path(given["out"])
-    native.write(changed(dataset, name=given["name"]), out)
+    if isinstance(dataset, Samples):
+        report(0.6, f"{len(dataset):,} samples read, writing")
+        samples.write(changed(dataset, name=given["name"]), out)
+    else:
+        report(0.6, f"{len(dataset.clips)} clips read, writing")
+        native.write(changed(dataset, name=given["name"]), out)
     return out.name
 
 

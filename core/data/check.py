@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from core.clip import Clip
-from core.data import guard, native, rtfm
+from core.data import fields, guard, native, rtfm
 from core.data.names import RefusedError, inside, opened, shown
 from core.data.problems import Problem
 
 WORDS = {
     "native": "a FuseScope dataset",
+    "samples": "a FuseScope sample set",
     "features": "a folder of feature files",
     "footage": "videos or frame folders, before extraction",
     "run": "a FuseScope run",
@@ -27,6 +28,8 @@ WORDS = {
     "missing": "nothing",
     "unknown": "nothing that is read here",
 }
+SAMPLE_FORMATS = ("fusescope-samples", "fusescope-recipe")
+SHORT = 4 << 20
 PICTURES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp")
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
 
@@ -119,7 +122,7 @@ def kind(path: Path) -> str:
     if not path.is_dir():
         return "unknown"
     if os.path.lexists(path / "dataset.json"):
-        return "native"
+        return "samples" if stated_format(path) in SAMPLE_FORMATS else "native"
     if os.path.lexists(path / "run.json"):
         return "run"
     pictures = _holds(path, (*PICTURES, *VIDEOS))
@@ -128,6 +131,20 @@ def kind(path: Path) -> str:
         masks = any("mask" in part.lower() or part.lower().endswith("_gt") for part in _folders(path))
         return "footage" if masks or not _lists_or_suffixes(path) else "features"
     return "footage" if pictures else "features" if arrays else "unknown"
+
+
+def stated_format(path: Path) -> str:
+    """The format that a folder's dataset.json gives itself, "" where it cannot be told."""
+    content = b""
+    try:
+        stream, size = opened(path / "dataset.json", fields.LARGEST_INDEX, "dataset.json")
+        with stream:
+            # an index of samples is short, and one of many clips need not be read twice to be told from it
+            content = stream.read(min(size, SHORT))
+        found = json.loads(content.decode("utf-8"))
+        return str(found.get("format", "")) if isinstance(found, dict) else ""
+    except (RecursionError, ValueError):
+        return next((form for form in SAMPLE_FORMATS if f'"{form}"'.encode() in content[:200]), "")
 
 
 def instead(path: Path, found: str) -> str:

@@ -1,11 +1,10 @@
-"""A dataset: named clips, and named ways to split them; `read` opens whatever format lies in a folder."""
+"""A dataset: named clips, and named ways to split them."""
 
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from core.clip import Clip
 
@@ -92,19 +91,3 @@ class Dataset:
             total.update(b"?" if clip.labels is None else clip.labels.numpy().tobytes())
         total.update(repr({p: {k: list(v) for k, v in s.items()} for p, s in self.splits.items()}).encode())
         return total.hexdigest()
-
-
-def read(path: Path, **options: Any) -> Dataset:
-    """Open a dataset of any known format.
-
-    options     what files cannot say themselves, for folders of feature files: see `core.data.rtfm.Options`
-    Errors: `ValueError` that says what is wrong, where, and what to do.
-    """
-    from core.data import check, native, rtfm
-
-    kind = check.kind(path)
-    if kind == "native":
-        return native.read(path)
-    if kind == "features":
-        return rtfm.read(path, rtfm.options(options) if options else None)
-    raise ValueError(check.instead(path, kind))

@@ -19,13 +19,11 @@ import numpy as np
 from torch import Tensor
 
 from core.clip import Clip, Intervals, intervals, unit_labels
-from core.data import drafts, npy, rows
+from core.data import drafts, fields, npy, rows
 from core.data.dataset import Dataset
-from core.data.names import RefusedError, check_name, inside, opened, shown
+from core.data.names import RefusedError, check_name, inside, shown
 
 FORMAT, VERSION = "fusescope-dataset", 1
-LARGEST_INDEX = 64 << 20
-LARGEST_FEATURE = 1 << 30
 
 
 def read(path: Path) -> Dataset:
@@ -66,7 +64,7 @@ def read_clip(path: Path, index: Mapping[str, Any], name: str, entry: Mapping[st
     features: dict[str, Tensor] = {}
     for modality, described in index["modalities"].items():
         relative = f"features/{modality}/{name}.npy"
-        array = _array(path, relative, index["files"])
+        array = fields.array(path, relative, index["files"])
         rows.crop_axis(array.shape, f"file '{shown(relative)}'")
         features[modality] = rows.to_rows(array, 1 if array.ndim == 3 else None, name, modality)
         if array.shape[-1] != described["width"]:
@@ -100,53 +98,36 @@ def read_clip(path: Path, index: Mapping[str, Any], name: str, entry: Mapping[st
 
 def load_index(path: Path) -> dict[str, Any]:
     """dataset.json with every field present, of its type, and believable."""
-    stream, size = opened(path / "dataset.json", LARGEST_INDEX, "dataset.json")
-    with stream:
-        content = stream.read(size + 1)
-    try:
-        found = json.loads(content.decode("utf-8"), parse_constant=_constant, object_pairs_hook=_once)
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise RefusedError(f"dataset.json cannot be read as JSON: {shown(error, 120)}") from None
-    except RecursionError:
-        raise RefusedError("dataset.json cannot be read as JSON: nested too deeply") from None
-    if not isinstance(found, dict) or found.get("format") != FORMAT:
-        raise RefusedError(f"dataset.json is no dataset: its format is not {FORMAT!r}")
-    if found.get("version") != VERSION:
-        raise RefusedError(f"dataset.json has version {shown(found.get('version'), 20)}; version {VERSION} is read")
-    stated = found.pop("sum", None)
-    if stated is not None and stated != _sum(found):
-        raise RefusedError(
-            "dataset.json does not match its own checksum: it is damaged. If you edited it, remove its line 'sum'"
-        )
+    found = fields.load(path, FORMAT, VERSION)
     index: dict[str, Any] = {
         "name": check_name(found.get("name", path.name), "dataset"),
-        "fps": _number(found, "fps"),
-        "frames_per_unit": _whole(found.get("frames_per_unit", 16), "frames_per_unit", 1, 10_000),
-        "licence": _text(found.get("licence", ""), "licence"),
-        "simulated": _of(found.get("simulated", False), bool, "simulated"),
-        "notes": [_text(note, "notes") for note in _of(found.get("notes", []), list, "notes")],
+        "fps": fields.number(found, "fps"),
+        "frames_per_unit": fields.whole(found.get("frames_per_unit", 16), "frames_per_unit", 1, 10_000),
+        "licence": fields.text(found.get("licence", ""), "licence"),
+        "simulated": fields.of(found.get("simulated", False), bool, "simulated"),
+        "notes": [fields.text(note, "notes") for note in fields.of(found.get("notes", []), list, "notes")],
         "modalities": {},
         "splits": {},
         "clips": {},
-        "files": None if found.get("files") is None else _of(found["files"], dict, "files"),
+        "files": None if found.get("files") is None else fields.of(found["files"], dict, "files"),
     }
-    for modality, entry in _of(found.get("modalities"), dict, "modalities").items():
+    for modality, entry in fields.of(found.get("modalities"), dict, "modalities").items():
         check_name(modality, "modality")
-        entry = _of(entry, dict, f"modality '{shown(modality)}'")
+        entry = fields.of(entry, dict, f"modality '{shown(modality)}'")
         index["modalities"][modality] = {
-            "width": _whole(entry.get("width"), f"modality '{shown(modality)}': width", 1, 1 << 20),
-            "extractor": _text(entry.get("extractor", ""), "extractor"),
-            "settings": _of(entry.get("settings", {}), dict, "settings"),
+            "width": fields.whole(entry.get("width"), f"modality '{shown(modality)}': width", 1, 1 << 20),
+            "extractor": fields.text(entry.get("extractor", ""), "extractor"),
+            "settings": fields.of(entry.get("settings", {}), dict, "settings"),
         }
-    for protocol, parts in _of(found.get("splits", {}), dict, "splits").items():
+    for protocol, parts in fields.of(found.get("splits", {}), dict, "splits").items():
         check_name(protocol, "split")
         index["splits"][protocol] = {
-            check_name(part, "split"): [_text(name, "splits") for name in _of(names, list, "splits")]
-            for part, names in _of(parts, dict, f"split '{shown(protocol)}'").items()
+            check_name(part, "split"): [fields.text(name, "splits") for name in fields.of(names, list, "splits")]
+            for part, names in fields.of(parts, dict, f"split '{shown(protocol)}'").items()
         }
-    for name, entry in _of(found.get("clips"), dict, "clips").items():
+    for name, entry in fields.of(found.get("clips"), dict, "clips").items():
         check_name(name, "clip")
-        index["clips"][name] = _clip_entry(name, _of(entry, dict, f"clip '{shown(name)}'"))
+        index["clips"][name] = _clip_entry(name, fields.of(entry, dict, f"clip '{shown(name)}'"))
     if not index["clips"] or not index["modalities"]:
         raise RefusedError(f"dataset.json names {len(index['clips'])} clips and {len(index['modalities'])} modalities")
     return index
@@ -211,7 +192,7 @@ def write(
             "clips": described,
             "files": files,
         }
-        index["sum"] = _sum(index)
+        index["sum"] = fields.total(index)
         (draft / "dataset.json").write_text(json.dumps(index, indent=1, ensure_ascii=False), encoding="utf-8")
     return path
 
@@ -256,35 +237,21 @@ def _on_disk(values: Tensor, clip: Clip, modality: str, half: bool) -> np.ndarra
     return small
 
 
-def _array(path: Path, relative: str, sums: Mapping[str, Any] | None) -> np.ndarray:
-    what = f"file '{shown(relative, 160)}'"
-    stream, size = opened(inside(path, relative, "file"), LARGEST_FEATURE, what)
-    with stream:
-        array = npy.read(stream, size, what, LARGEST_FEATURE)
-        if sums is not None:
-            stream.seek(0)
-            if relative not in sums:
-                raise RefusedError(f"{what} is not listed under 'files' in dataset.json")
-            if hashlib.sha256(stream.read()).hexdigest() != sums[relative]:
-                raise RefusedError(f"{what} does not match its checksum in dataset.json: it is damaged or was replaced")
-    if array.dtype not in (np.float32, np.float16):
-        raise RefusedError(f"{what} holds {array.dtype}; float32 or float16 is needed")
-    return array
-
-
 def _clip_entry(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
     where = f"clip '{shown(name)}'"
     frames, truth, anomalous = entry.get("frames"), entry.get("truth"), entry.get("anomalous")
     video = entry.get("video")
     if frames is not None:
-        frames = _whole(frames, f"{where}: frames", 1, 1 << 31)
+        frames = fields.whole(frames, f"{where}: frames", 1, 1 << 31)
     if anomalous is not None:
-        _of(anomalous, bool, f"{where}: anomalous")
+        fields.of(anomalous, bool, f"{where}: anomalous")
     if video is not None:
-        _of(video, str, f"{where}: video")
-    kinds = tuple(_text(kind, f"{where}: kinds") for kind in _of(entry.get("kinds", []), list, f"{where}: kinds"))
+        fields.of(video, str, f"{where}: video")
+    kinds = tuple(
+        fields.text(kind, f"{where}: kinds") for kind in fields.of(entry.get("kinds", []), list, f"{where}: kinds")
+    )
     if truth is not None:
-        truth = _truth(_of(truth, list, f"{where}: truth"), frames, where)
+        truth = _truth(fields.of(truth, list, f"{where}: truth"), frames, where)
     return {"frames": frames, "truth": truth, "anomalous": anomalous, "kinds": kinds, "video": video}
 
 
@@ -296,45 +263,3 @@ def _truth(pairs: list[Any], frames: int | None, where: str) -> Intervals:
         if frames is not None and pair[1] > frames:
             raise RefusedError(f"{where}: truth {pair} reaches past its {frames} frames")
     return tuple((pair[0], pair[1]) for pair in pairs)
-
-
-def _sum(index: Mapping[str, Any]) -> str:
-    content = json.dumps(index, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
-    return hashlib.sha256(content.encode()).hexdigest()
-
-
-def _constant(text: str) -> float:
-    raise RefusedError(f"dataset.json holds {text}, which is no number")
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise RefusedError(f"dataset.json names '{shown(twice)}' twice in one place")
-    return found
-
-
-def _of(value: Any, kind: type, field: str) -> Any:
-    if not isinstance(value, kind):
-        words = {dict: "an object", list: "a list", str: "a text", bool: "true or false"}
-        raise RefusedError(f"dataset.json: {field} is {shown(repr(value), 40)}; {words[kind]} is needed")
-    return value
-
-
-def _text(value: Any, field: str) -> str:
-    return str(_of(value, str, field))
-
-
-def _whole(value: Any, field: str, low: int, high: int) -> int:
-    if type(value) is not int or not low <= value <= high:
-        raise RefusedError(f"dataset.json: {field} is {shown(repr(value), 40)}; a whole number {low}..{high} is needed")
-    return value
-
-
-def _number(found: Mapping[str, Any], field: str) -> float:
-    value = found.get(field)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 10_000:
-        raise RefusedError(f"dataset.json: {field} is {shown(repr(value), 40)}; a number above 0, to 10000, is needed")
-    return float(value)

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from core.clip import Clip
-from core.data import Dataset, drafts, native
-from core.data.dataset import read
+from core.data import Dataset, drafts, native, read
 
 
 def made(units: int = 12, crops: int | None = None) -> Dataset:
