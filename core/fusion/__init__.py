@@ -2,14 +2,28 @@
 
 from core.fusion.base import Fusion
 from core.fusion.baseline import Concat, Product, Single, Sum
+from core.fusion.gmf import GMbt, Gmf, GPerceiver
 from core.fusion.lego import Lego
+from core.fusion.lmf import Lmf
+from core.fusion.mbt import Mbt
+from core.fusion.misa import Misa
 from core.fusion.mtn import Mtn
+from core.fusion.perceiver import Perceiver
+from core.fusion.profusion import ProFusion
 
 FUSIONS: dict[str, type[Fusion]] = {
     "lego": Lego,
     "mtn": Mtn,
+    "lmf": Lmf,
     "single": Single,
     "concat": Concat,
     "sum": Sum,
     "product": Product,
+    "gmf": Gmf,
+    "g-mbt": GMbt,
+    "g-perceiver": GPerceiver,
+    "mbt": Mbt,
+    "perceiver": Perceiver,
+    "misa": Misa,
+    "profusion": ProFusion,
 }

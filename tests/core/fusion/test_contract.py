@@ -86,7 +86,7 @@ def test_one_by_one_and_all_together_agree(model):
         torch.testing.assert_close(torch.tensor(together[each.name]), torch.tensor(look(model, each).scores))
 
 
-@pytest.mark.parametrize("fusion", ["lego", "mtn", "concat", "sum", "product"])
+@pytest.mark.parametrize("fusion", ["lego", "mtn", "concat", "sum", "product", "profusion"])
 def test_three_modalities_fuse_too(fusion):
     widths = {"a": 8, "b": 12, "c": 8}
     features = {name: torch.rand(2, 32, width) for name, width in widths.items()}
