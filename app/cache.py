@@ -14,9 +14,9 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -27,26 +27,32 @@ from streamlit import runtime
 
 from app.changes import Changes
 from app.figures.network import Layout, positions
+from app.figures.samples import sample_facts
 from app.figures.scores import Moment, dataset_facts, group_table, method_bars, top_moments
 from app.figures.style import colours
 from core import attribute, infer
 from core import runs as run_folders
 from core.clip import Clip
-from core.data import native
+from core.data import native, read
 from core.data.check import Report, check
-from core.data.dataset import Dataset, read
+from core.data.dataset import Dataset
 from core.data.names import shown
 from core.data.stills import jpeg, unit_frames
-from core.evaluate import Metrics, measure
+from core.evaluate import ClassMetrics, Metrics, RealMetrics, measure, measure_part
 from core.extract import captions as sentences
 from core.fusion import FUSIONS
 from core.fusion.base import Fusion
 from core.fusion.graph import cosine
 from core.fusion.lego import Lego
 from core.runs import Run
+from core.sample import Part, Samples, part_of, task_of
 from core.shelf import size_of, sweep
 from core.tune import Answer, Gate, GraphSet
 
+if TYPE_CHECKING:
+    from app.selection import Selection
+
+Data = Dataset | Samples
 ROOT = Path(__file__).parents[1]
 LARGEST_VIDEO = 64 << 20  # bytes; a playing video is held in memory while someone looks at it
 log = logging.getLogger("fusescope")
@@ -67,7 +73,7 @@ def assets() -> Path:
 
 def datasets() -> dict[str, Path]:
     """Key -> folder of every dataset; the demo first. An upload appears at once: renaming it in stamps its parent."""
-    found = {"demo": assets() / "demo"} if (assets() / "demo" / "dataset.json").is_file() else {}
+    found = {key: assets() / key for key in ("demo", "digits") if (assets() / key / "dataset.json").is_file()}
     for path in _folders(workspace() / "data", "dataset.json"):
         found.setdefault(path.name, path)
     return found
@@ -83,8 +89,8 @@ def _listed(root: str, stamp: str, index: str) -> tuple[Path, ...]:
     return tuple(p for p in sorted(Path(root).iterdir()) if not p.name.startswith(".") and (p / index).is_file())
 
 
-def dataset(key: str) -> Dataset:
-    """The dataset of this key; a `ValueError` says what is wrong with its folder."""
+def data(key: str) -> Data:
+    """The data of this key, clips or samples; a `ValueError` says what is wrong with its folder."""
     folder = datasets().get(key)
     if folder is None:
         raise ValueError(f"there is no dataset {key!r} any more; choose another one")
@@ -92,15 +98,70 @@ def dataset(key: str) -> Dataset:
 
 
 @st.cache_resource(max_entries=16, show_spinner="Reading the dataset")
-def _dataset(folder: str, stamp: str) -> Dataset:
+def _dataset(folder: str, stamp: str) -> Data:
     return read(Path(folder))
+
+
+def dataset(key: str) -> Dataset:
+    """The dataset of clips of this key; a `ValueError` for samples."""
+    found = data(key)
+    if isinstance(found, Samples):
+        raise ValueError(f"{found.name!r} holds samples, not clips; choose another dataset in the sidebar")
+    return found
+
+
+def samples(key: str) -> Samples | None:
+    """The sample set of this key; None where it holds clips."""
+    found = data(key)
+    return found if isinstance(found, Samples) else None
 
 
 def clips(key: str) -> tuple[Clip, ...]:
     """The clips that are looked at: the test part of the first split, or all when no split names one."""
-    data = dataset(key)
-    first = next(iter(data.splits.values()), {})
-    return data.part("test") if first.get("test") else tuple(data.clips.values())
+    found = data(key)
+    if isinstance(found, Samples):
+        return ()
+    return found.part("test") if looked_at(found) == "test" else tuple(found.clips.values())
+
+
+def looked_at(found: Data) -> str:
+    """Which part the pages show: the test part of the first split, or all when no split names one."""
+    first = next(iter(found.splits.values()), {})
+    test = first.get("test")
+    return "test" if test is not None and len(test) else "all"
+
+
+def part(key: str, which: str = "test") -> Part:
+    """Rows of a dataset: its samples, or every unit of its clips. `test` is what the pages look at."""
+    return _part(str(datasets()[key]), _stamp(datasets()[key] / "dataset.json"), key, which)
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _part(folder: str, stamp: str, key: str, which: str) -> Part:
+    found = data(key)
+    return part_of(found, looked_at(found) if which == "test" else which)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _places_of_rows(folder: str, stamp: str, key: str) -> dict[tuple[str, int], int]:
+    return {place: row for row, place in enumerate(part(key).places)}
+
+
+def row(chosen: "Selection") -> int:
+    """Index in `part(chosen.dataset)` of what is chosen: the sample, or the unit at the moment (else the first)."""
+    if samples(chosen.dataset) is not None:
+        return min(chosen.sample, len(part(chosen.dataset)) - 1)
+    unit = chosen.unit(clip(chosen.dataset, chosen.clip)) or 0
+    folder = datasets()[chosen.dataset]
+    return _places_of_rows(str(folder), _stamp(folder / "dataset.json"), chosen.dataset)[chosen.clip, unit]
+
+
+def link(key: str, row: int) -> dict[str, Any]:
+    """What to `selection.put` so that a row of `part(key)` is the chosen one."""
+    clip_name, place = part(key).places[row]
+    if samples(key) is not None:
+        return {"sample": row}
+    return {"clip": clip_name, "time": round(place * clip(key, clip_name).seconds, 2)}
 
 
 def clip(key: str, name: str) -> Clip:
@@ -110,7 +171,8 @@ def clip(key: str, name: str) -> Clip:
 
 @st.cache_data(max_entries=32, show_spinner=False)
 def _digest(folder: str, stamp: str) -> str:
-    return _dataset(folder, stamp).digest()
+    found: Data = _dataset(folder, stamp)
+    return found.digest()
 
 
 def digest(key: str) -> str:
@@ -242,16 +304,16 @@ def _all_runs_stamp() -> str:
 
 @st.cache_resource(max_entries=32, show_spinner=False)
 def _sorted_runs(runs_stamp: str, data_stamp: str, key: str) -> tuple[dict[str, Run], dict[str, str]]:
-    widths, own = dataset(key).widths, digest(key)
+    widths, own, task = data(key).widths, digest(key), task_of(data(key))
     fits: dict[str, Run] = {}
     for name, folder in all_runs().items():
         found = _run(str(folder), _stamp(folder / "run.json"))
-        if found and all(widths.get(modality) == width for modality, width in found.source.widths.items()):
+        if found and found.asked == task and all(widths.get(m) == width for m, width in found.source.widths.items()):
             fits[name] = found
     order = {name: place for place, name in enumerate(FUSIONS)}
     values: dict[str, list[float]] = {}
     for found in fits.values():
-        values.setdefault(found.group, []).append(found.metrics.get("auc") or 0.0)
+        values.setdefault(found.group, []).append(found.metrics.get(found.metric) or 0.0)
     best = {group: -sum(each) / len(each) for group, each in values.items()}
     fits = dict(
         sorted(
@@ -323,7 +385,8 @@ def moments(name: str, key: str) -> tuple[Moment, ...]:
 
 @st.cache_resource(max_entries=64, show_spinner=False)
 def _facts(data_stamp: str, key: str) -> dict[str, str]:
-    return dataset_facts(dataset(key), clips(key))
+    found = samples(key)
+    return dataset_facts(dataset(key), clips(key)) if found is None else sample_facts(found, part(key))
 
 
 def facts(key: str) -> dict[str, str]:
@@ -339,13 +402,25 @@ def scores(name: str, key: str) -> Mapping[str, np.ndarray]:
     )
 
 
+@st.cache_resource(max_entries=64, show_spinner="Running the model")
+def _outputs(run_stamp: str, data_stamp: str, name: str, key: str) -> np.ndarray:
+    return infer.outputs(model(name), part(key).features)
+
+
+def outputs(name: str, key: str) -> np.ndarray:
+    """The model's outputs for every row of `part(key)`, `(rows, outputs)`; `ValueError` where it only scores units."""
+    return _outputs(*_stamps(name, key), name, key)
+
+
 @st.cache_data(max_entries=256, show_spinner=False)
-def _metrics(run_stamp: str, data_stamp: str, name: str, key: str) -> Metrics:
+def _metrics(run_stamp: str, data_stamp: str, name: str, key: str) -> Metrics | ClassMetrics | RealMetrics:
+    if samples(key) is not None:
+        return measure_part(outputs(name, key), part(key))
     return measure(scores(name, key), clips(key))
 
 
-def metrics(name: str, key: str) -> Metrics:
-    """What the run is worth on `clips(key)`, measured now, not read from its record."""
+def metrics(name: str, key: str) -> Metrics | ClassMetrics | RealMetrics:
+    """What the run is worth on `clips(key)` or `part(key)`, measured now, not read from its record."""
     return _metrics(_stamp(all_runs()[name] / "run.json"), _stamp(datasets()[key] / "dataset.json"), name, key)
 
 
@@ -585,6 +660,22 @@ def captions(key: str, clip_name: str, unit: int) -> dict[str, str]:
         for caption in all_of_it
         if caption.start <= frame < caption.stop
     }
+
+
+# ---------------------------------------------------------------------------- what the method pages compute
+
+# what -> a function of (model, data, names and numbers…) that returns read-only arrays; each page has its own lines
+COMPUTED: dict[str, Callable[..., Any]] = {}
+
+
+def computed(what: str, name: str, key: str, *arguments: Hashable) -> Any:
+    """`COMPUTED[what](model, data, *arguments)` of a run and a dataset. Shared by all users: read, never change."""
+    return _computed(*_stamps(name, key), what, name, key, *arguments)
+
+
+@st.cache_resource(max_entries=512, show_spinner="Computing")
+def _computed(run_stamp: str, data_stamp: str, what: str, name: str, key: str, *arguments: Hashable) -> Any:
+    return COMPUTED[what](model(name), data(key), *arguments)
 
 
 # ---------------------------------------------------------------------------- pictures

@@ -18,7 +18,7 @@ from app.figures.style import Colours, colours
 from core.clip import Clip
 from core.data.names import shown
 
-SHARED = ("dataset", "run", "clip", "time", "alpha", "k", "threshold", "picture")
+SHARED = ("dataset", "run", "clip", "time", "sample", "alpha", "k", "threshold", "picture")
 ALPHA, K, THRESHOLD = 0.5, 10, 0.5  # α and k as LEGO trains by default
 
 
@@ -28,7 +28,8 @@ class Selection:
 
     dataset     key of a dataset (`cache.datasets`), empty when there is none
     run         folder name of a trained run (`cache.runs`), None when none fits the dataset
-    clip        name of a clip of the dataset's test part
+    clip        name of a clip of the dataset's test part; empty where it holds samples
+    sample      number of a sample in the test part of a sample set, from 0
     time        seconds into the clip, None when no moment is chosen
     alpha, k    edges weaker than alpha are cut; the k largest degrees enter eq. 7
     threshold   a unit raises an alarm when its score >= threshold
@@ -45,6 +46,7 @@ class Selection:
     threshold: float
     colours: Colours
     picture: str
+    sample: int = 0
 
     def unit(self, clip: Clip) -> int | None:
         """Index of the unit that `time` falls into; None when no moment is chosen. Past the end: the last unit."""
@@ -71,6 +73,36 @@ def choose() -> bool:
             format_func=lambda name: titles.get(name, name),
             help="The trained model that scores the clips. Only runs whose features this dataset has are listed.",
         )
+    if cache.samples(dataset) is not None:
+        _choose_sample(len(cache.part(dataset)))
+    else:
+        _choose_clip(dataset)
+    side.segmented_control(
+        "Save pictures as", ["png", "svg"], default="png", required=True, key="picture", bind="query-params"
+    )
+    if link := st.session_state.pop("resend", None):
+        _resend(link)
+    return True
+
+
+def _choose_sample(count: int) -> None:
+    """The controls of a sample set: which sample. Bounds stay the same for every set, or the value would be lost."""
+    st.sidebar.number_input(
+        f"Sample (0 to {count - 1:,})",
+        min_value=0,
+        max_value=10_000_000,
+        value=0,
+        step=1,
+        key="sample",
+        bind="query-params",
+        help="Its number in the test part. A click on a point or a table row moves it.",
+    )
+    _choose_threshold("A class is called when its probability is at least this (page *Alarm threshold*).")
+
+
+def _choose_clip(dataset: str) -> None:
+    """The controls of a dataset of clips: clip, moment, and the three numbers that answer for all clips."""
+    side = st.sidebar
     clips = [clip.name for clip in cache.clips(dataset)]
     side.selectbox("Clip", clips, key="clip", bind="query-params", format_func=_name, on_change=_forget)
     side.number_input(
@@ -104,7 +136,11 @@ def choose() -> bool:
         bind="query-params",
         help="How many of the largest degrees enter the regulariser, eq. 7.",
     )
-    side.slider(
+    _choose_threshold("A unit raises an alarm when its score is at least this.")
+
+
+def _choose_threshold(words: str) -> None:
+    st.sidebar.slider(
         "Alarm threshold",
         0.0,
         1.0,
@@ -113,14 +149,8 @@ def choose() -> bool:
         format="%.3f",
         key="threshold",
         bind="query-params",
-        help="A unit raises an alarm when its score is at least this.",
+        help=words,
     )
-    side.segmented_control(
-        "Save pictures as", ["png", "svg"], default="png", required=True, key="picture", bind="query-params"
-    )
-    if link := st.session_state.pop("resend", None):
-        _resend(link)
-    return True
 
 
 def current() -> Selection:
@@ -136,6 +166,7 @@ def current() -> Selection:
         threshold=state.get("threshold", THRESHOLD),
         colours=colours(st.context.theme.type),
         picture=state.get("picture", "png"),
+        sample=int(state.get("sample") or 0),
     )
 
 
@@ -154,7 +185,8 @@ def _forget(dataset: bool = False) -> None:
     """A moment belongs to its clip, a clip to its dataset: choosing another one starts it afresh."""
     put(time=None)
     if dataset:
-        put(clip=cache.clips(st.session_state["dataset"])[0].name)
+        clips = cache.clips(st.session_state["dataset"])
+        put(sample=0, **({"clip": clips[0].name} if clips else {}))
 
 
 def _name(name: str) -> str:

@@ -16,6 +16,7 @@ from core.data.dataset import Dataset
 from core.data.names import shown
 from core.evaluate import Curve, Decision, auc, decide, kind_of_units, precision_recall, ranks, roc
 from core.runs import Run
+from core.sample import METRIC_WORDS, Samples
 from core.table import summary
 
 Scores = Float[np.ndarray, " n"]
@@ -157,12 +158,12 @@ def pr_figure(
 
 
 def decision_facts(now: Decision, best: Decision, miss_price: float, hours: float, level: str) -> dict[str, str]:
-    """The decision in a handful of numbers, for cards."""
+    """The decision in a handful of numbers, for cards; nothing an hour where there is no video."""
     return {
         "recall": f"{now.recall:.3f}",
         "precision": f"{now.precision:.3f}",
         f"false alarms ({level})": f"{now.false_alarms:,}",
-        "false alarms an hour": f"{now.per_hour(hours):,.0f}",
+        **({"false alarms an hour": f"{now.per_hour(hours):,.0f}"} if hours > 0 else {}),
         "misses": f"{now.misses:,}",
         "cost now": f"{now.cost(miss_price):,.0f}",
         "cheapest cost": f"{best.cost(miss_price):,.0f}",
@@ -319,55 +320,82 @@ def kind_table(clips: Sequence[Clip], scores: Mapping[str, np.ndarray], threshol
 
 
 def group_table(runs: Mapping[str, Run], baseline: str | None) -> pd.DataFrame:
-    """One row a method (runs that differ in the seed alone): mean and sd over seeds, percent, last epoch.
+    """One row a method (runs that differ in the seed alone): mean and sd over seeds, last epoch; all for one task.
 
-    baseline    group that the last column is the difference in unit AUC to; sd is NaN with one seed
+    Columns: group, method, seeds, the number methods are compared by (`primary`) with its sd, further numbers, the
+    same number with a single modality there ("only …", means), weights, seconds. sd is NaN with one seed.
+    baseline    group that the last column is the difference in the compared number to
     """
+    first = next(iter(runs.values()))
+    name_of = primary(first)
     groups: dict[str, list[Run]] = {}
     for run in runs.values():
         groups.setdefault(run.group, []).append(run)
     rows = []
     for group, made in groups.items():
         row: dict[str, Any] = {"group": group, "method": shown(made[0].title, 60), "seeds": len(made)}
-        for metric, name in (
-            ("auc", "unit AUC"),
-            ("auc_anomalous", "AUC in anomalous clips"),
-            ("ap", "AP"),
-            ("auc_frames", "frame AUC"),
-        ):
+        for metric, name in SHOWN_METRICS[first.metric]:
             mean, sd = summary([run.metrics.get(metric) for run in made])
             row[name] = float("nan") if mean is None else mean
             row[f"± {name}"] = float("nan") if sd is None else sd
+        for modality in made[0].metrics.get("alone", {}):
+            mean, _ = summary([run.metrics["alone"].get(modality) for run in made])
+            row[f"only {shown(modality, 30)}"] = float("nan") if mean is None else mean
         rows.append(row | {"weights": made[0].weights, "seconds": sum(run.seconds for run in made) / len(made)})
     table = pd.DataFrame(rows)
     if baseline in groups:
-        table["Δ AUC"] = table["unit AUC"] - float(table.loc[table["group"] == baseline, "unit AUC"].iloc[0])
-    return table.sort_values("unit AUC", ascending=False, kind="stable", ignore_index=True)
+        table[DELTA] = table[name_of] - float(table.loc[table["group"] == baseline, name_of].iloc[0])
+    return table.sort_values(name_of, ascending=False, kind="stable", ignore_index=True)
+
+
+DELTA = "Δ"
+SHOWN_METRICS = {
+    "auc": (
+        ("auc", "unit AUC"),
+        ("auc_anomalous", "AUC in anomalous clips"),
+        ("ap", "AP"),
+        ("auc_frames", "frame AUC"),
+    ),
+    "accuracy": (("accuracy", "accuracy"), ("macro_f1", "macro F1")),
+    "correlation": (("correlation", "correlation"), ("mae", "mean absolute error")),
+}
+
+
+def primary(run: Run) -> str:
+    """Name of the number that this run is compared by."""
+    return METRIC_WORDS[run.metric]
 
 
 def method_bars(table: pd.DataFrame, chosen: str | None, colours: Colours) -> go.Figure:
-    """Unit AUC of every method, mean over its seeds with sd as whiskers; the chosen run's method in the accent."""
+    """The compared number of every method, mean over seeds with sd as whiskers; the chosen run's method accented."""
     table = table.iloc[::-1]
+    name = str(table.columns[3])
+    percent = name != METRIC_WORDS["correlation"]
+    digits = 1 if percent else 3
     figure = go.Figure(
         go.Bar(
-            x=table["unit AUC"],
+            x=table[name],
             y=[plotly_text(method) for method in table["method"]],
             orientation="h",
-            error_x={"type": "data", "array": table["± unit AUC"].fillna(0), "color": colours.ink, "thickness": 1.2},
+            error_x={"type": "data", "array": table[f"± {name}"].fillna(0), "color": colours.ink, "thickness": 1.2},
             marker={"color": [colours.edge if group == chosen else colours.normal for group in table["group"]]},
             text=[
-                f"{value:.1f}" + (f" (Δ {delta:+.1f})" if delta else "")
-                for value, delta in zip(table["unit AUC"], table.get("Δ AUC", [0.0] * len(table)), strict=True)
+                f"{value:.{digits}f}" + (f" (Δ {delta:+.{digits}f})" if delta else "")
+                for value, delta in zip(table[name], table.get(DELTA, [0.0] * len(table)), strict=True)
             ],
             textposition="inside",
             insidetextanchor="start",
             textfont={"color": colours.page},
-            hovertemplate="%{y}: %{x:.1f}<extra></extra>",
+            hovertemplate=f"%{{y}}: %{{x:.{digits}f}}<extra></extra>",
         )
     )
-    figure.add_vline(x=50, line={"color": colours.quiet, "width": 1, "dash": "dot"})
+    if name == METRIC_WORDS["auc"]:
+        figure.add_vline(x=50, line={"color": colours.quiet, "width": 1, "dash": "dot"})
+    low = min(0.0, float(table[name].min())) if len(table) else 0.0
     return figure.update_layout(
-        height=60 + 30 * len(table), xaxis={"title": {"text": "unit AUC (%)"}, "range": [0, 100]}, bargap=0.25
+        height=60 + (30 if len(table) < 25 else 22) * len(table),
+        xaxis={"title": {"text": f"{name} (%)" if percent else name}, "range": [low, 100 if percent else 1]},
+        bargap=0.25,
     )
 
 
@@ -404,7 +432,7 @@ def top_moments(clips: Sequence[Clip], scores: Mapping[str, np.ndarray], count: 
     return sorted((moment for _, _, moment in found[:count]), key=lambda moment: -moment.score)
 
 
-def dataset_table(data: Dataset) -> pd.DataFrame:
+def dataset_table(data: Dataset | Samples) -> pd.DataFrame:
     """One row a modality: its width and what made it."""
     return pd.DataFrame(
         {

@@ -4,12 +4,16 @@ import numpy as np
 import streamlit as st
 
 from app import cache, selection
+from app.components.samples import answers
 from app.components.video import player
 from app.figures import scores as figures
 from core.data.names import shown
 from core.evaluate import auc
 
 chosen = selection.current()
+if (samples := cache.samples(chosen.dataset)) is not None:
+    answers(chosen, samples)
+    st.stop()
 clips = cache.clips(chosen.dataset)
 clip = cache.clip(chosen.dataset, chosen.clip)
 if chosen.run is None:

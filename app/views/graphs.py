@@ -3,7 +3,7 @@
 import streamlit as st
 
 from app import cache, selection
-from app.components import controls, details
+from app.components import controls, details, samples
 from app.components.graph import relation_graphs
 from app.figures import tables
 from app.figures.graphs import degree_change, relation_matrices
@@ -12,6 +12,9 @@ from app.figures.style import plotly_config
 from core.data.names import shown
 
 chosen = selection.current()
+if cache.samples(chosen.dataset) is not None:
+    samples.no_graphs(chosen, "Relationship graphs")
+    st.stop()
 clip = cache.clip(chosen.dataset, chosen.clip)
 if chosen.run is None:
     st.info("No trained run fits this dataset, so there is nothing fused to show. Train one: `python -m core train`.")

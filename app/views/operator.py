@@ -5,13 +5,16 @@ import streamlit as st
 
 from app import cache, selection
 from app.changes import Changes
-from app.components import controls, details
+from app.components import controls, details, samples
 from app.figures import operator as figures
 from app.figures.graphs import relation_matrices
 from app.figures.style import markdown_text, plotly_config
 from core.fusion.lego import Lego
 
 chosen = selection.current()
+if cache.samples(chosen.dataset) is not None:
+    samples.no_graphs(chosen, "The operator A and its graphs")
+    st.stop()
 clip = cache.clip(chosen.dataset, chosen.clip)
 model = cache.model(chosen.run) if chosen.run else None
 if chosen.run is None or not isinstance(model, Lego):

@@ -4,12 +4,13 @@ import streamlit as st
 
 from app import cache, selection
 from app.components import show
+from app.components.samples import method_links
 from app.figures import scores as figures
 from app.figures.style import markdown_text
 from core.data.names import shown
 
 chosen = selection.current()
-data, clips, own = cache.dataset(chosen.dataset), cache.clips(chosen.dataset), cache.own_runs_of(chosen.dataset)
+data, samples, own = cache.data(chosen.dataset), cache.samples(chosen.dataset), cache.own_runs_of(chosen.dataset)
 
 with st.container(horizontal=True, vertical_alignment="center"):
     st.header(markdown_text(data.name), width="content", anchor=False)
@@ -30,12 +31,12 @@ with left:
         )
         mine = own[chosen.run].group if chosen.run in own else None
         table, drawn = cache.methods(chosen.dataset, baseline, mine, chosen.colours.name)
+        name = str(table.columns[3])
         show.figure(
             drawn,
-            says="Unit AUC on the test clips: mean over seeds, whiskers one standard deviation, last epoch; "
-            "green is the chosen run's method, 50 is guessing.",
-            alt="unit AUC: "
-            + ", ".join(f"{m} {a:.1f}" for m, a in zip(table["method"], table["unit AUC"], strict=True)),
+            says=f"The {name} on the test part: mean over seeds, whiskers one standard deviation, last epoch; "
+            "green is the chosen run's method" + (", 50 is guessing." if name == "unit AUC" else "."),
+            alt=f"{name}: " + ", ".join(f"{m} {a:.3g}" for m, a in zip(table["method"], table[name], strict=True)),
             key="methods",
             colours=None,
             picture=chosen.picture,
@@ -47,28 +48,31 @@ with left:
         )
 with right:
     st.header("Where to start", anchor=False)
-    for view, words in (
-        ("clips", "See the highest alarms in their videos"),
-        ("graphs", "See what fusion did to the relations between units"),
-        ("thresholds", "Put the alarm where misses and false alarms balance"),
-        ("operator", "See what the fusion operator A learned"),
-        ("library", "Bring your own clips or features"),
-    ):
-        if cache.view(view):
+    if samples is None:
+        for view, words in (
+            ("clips", "See the highest alarms in their videos"),
+            ("graphs", "See what fusion did to the relations between units"),
+            ("thresholds", "Put the alarm where misses and false alarms balance"),
+            ("operator", "See what the fusion operator A learned"),
+        ):
             st.page_link(f"views/{view}.py", label=words, icon=":material/arrow_forward:")
+    else:
+        st.page_link("views/clips.py", label="See what the model says of each sample", icon=":material/arrow_forward:")
+    method_links(None)
+    st.page_link("views/library.py", label="Bring your own clips or features", icon=":material/arrow_forward:")
     st.dataframe(figures.dataset_table(data), hide_index=True, alt="modalities, their widths and what made them")
     with st.expander("Licence and notes", icon=":material/info:"):
         st.text(shown(data.licence or "no licence named", 400))
         for note in data.notes:
             st.text(shown(note, 400))
 
-if chosen.run is not None:
+if chosen.run is not None and samples is None:
     st.header("The highest scores", anchor=False)
     top = cache.moments(chosen.run, chosen.dataset)
     for row in (top[:5], top[5:]):
         for column, moment in zip(st.columns(5), row, strict=False):
             picture = cache.thumbnail(chosen.dataset, moment.clip, moment.unit)
-            seconds = moment.unit * data.clips[moment.clip].seconds
+            seconds = moment.unit * cache.clip(chosen.dataset, moment.clip).seconds
             said = f"{shown(moment.clip, 40)}, {seconds:.1f} s, score {moment.score:.3f}"
             if picture is not None:
                 column.image(picture, width="stretch", alt=said)

@@ -6,22 +6,36 @@ import streamlit as st
 
 from app import cache, selection
 from app.components import show
+from app.components.samples import pick_class
 from app.figures import scores as figures
+from app.figures.samples import one_against_rest
 from core.evaluate import auc, average_precision, cheapest, decide, pooled, pooled_frames
 
 chosen = selection.current()
 if chosen.run is None:
     st.info("No trained run fits this dataset, so there are no scores to judge. Train one: `python -m core train`.")
     st.stop()
-clips, scores = cache.clips(chosen.dataset), cache.scores(chosen.run, chosen.dataset)
+samples = cache.samples(chosen.dataset)
+if samples is not None and samples.task.kind != "class":
+    st.info("A threshold parts two kinds; the targets of this sample set are real values, so there is none to choose.")
+    st.stop()
+clips = cache.clips(chosen.dataset)
 with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
-    level = st.segmented_control(
-        "Judge", ["units", "frames"], default="units", required=True, key="level", bind="query-params"
-    )
+    if samples is None:
+        level = st.segmented_control(
+            "Judge", ["units", "frames"], default="units", required=True, key="level", bind="query-params"
+        )
+    else:
+        level, about = "samples", pick_class(samples)
     price = float(
         st.slider("A miss costs as much as … false alarms", 1, 100, 5, key="price", bind="query-params", width=360)
     )
-values, labels = (pooled if level == "units" else pooled_frames)(scores, clips)
+if samples is None:
+    scores = cache.scores(chosen.run, chosen.dataset)
+    values, labels = (pooled if level == "units" else pooled_frames)(scores, clips)
+else:
+    values, labels = one_against_rest(cache.part(chosen.dataset), cache.outputs(chosen.run, chosen.dataset), about)
+    scores = {"samples": values}
 if not len(labels):
     st.info(f"Nobody labelled the {level} of these clips, so there is nothing to set the threshold against.")
     st.stop()
@@ -87,6 +101,8 @@ with left:
         f"{now.true_alarms} found, {now.misses} missed, {now.false_alarms} false alarms, {now.true_rests} quiet",
         "confusion",
     )
+if samples is not None:
+    st.stop()
 recall = st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1)
 with middle:
     st.dataframe(
