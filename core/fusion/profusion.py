@@ -24,9 +24,10 @@ from torch import Tensor, nn
 
 from core.fusion.base import Features, Fused, VectorFusion, count_weights
 from core.fusion.lego import Projection
+from core.fusion.lmf import LowRank
 from core.sample import UNITS, Task
 
-Base = Literal["concat", "recurrent"]
+Base = Literal["concat", "lmf", "recurrent"]
 Join = Literal["add", "concat"]
 WIDEST = 1 << 14  # hidden units that `matched` looks through
 
@@ -37,9 +38,11 @@ class ProFusionConfig:
 
     steps     R, how often the model runs; 1 is the base model
     base      concat: G_j a perceptron of two layers, F side by side (the three-layer network of B.1, with P the third);
+              lmf: the same G_j, F their low-rank product (`core.fusion.lmf`), `hidden` wide;
               recurrent: G_j a GRU that reads the vector as a sequence, F side by side
     join      how the context meets the input: added to it, or side by side (then W_j c has `hidden` entries)
     hidden    width of every G_j's output
+    rank      lmf: rank of the product
     pieces    recurrent: into how many equal pieces, zeros at the end, a vector is cut
     project   learned Linear(d_m -> project) before G_j; None reads the raw width. x_j above is what it gives
     """
@@ -48,6 +51,7 @@ class ProFusionConfig:
     base: Base = "concat"
     join: Join = "add"
     hidden: int = 32
+    rank: int = 4
     pieces: int = 4
     project: int | None = None
 
@@ -55,7 +59,7 @@ class ProFusionConfig:
         for name, known in (("base", get_args(Base)), ("join", get_args(Join))):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} is one of {', '.join(known)}, not {getattr(self, name)!r}")
-        for name in ("steps", "hidden", "pieces"):
+        for name in ("steps", "hidden", "rank", "pieces"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}")
 
@@ -95,6 +99,17 @@ class SideBySide(nn.Module):
         return torch.cat(parts, dim=-1)
 
 
+class LowRankProduct(nn.Module):
+    """F of the LMF base: h of Liu et al. 2018, eq. 6-8."""
+
+    def __init__(self, parts: int, width: int, rank: int) -> None:
+        super().__init__()
+        self.product = LowRank({f"part_{j}": width for j in range(parts)}, rank, width)
+
+    def forward(self, *parts: Float[Tensor, "*batch _"]) -> Float[Tensor, "*batch context"]:
+        return self.product.terms(dict(zip(self.product.names, parts, strict=True))).sum(-2) + self.product.b
+
+
 class LateFusion(nn.Module):
     """The base model's parts: P(F(G_1(x_1), ..., G_M(x_M)))."""
 
@@ -107,8 +122,9 @@ class LateFusion(nn.Module):
             else nn.Sequential(nn.Linear(width, h), nn.ReLU(), nn.Linear(h, h), nn.ReLU())
             for width in widths
         )
-        self.F: nn.Module = SideBySide()
-        self.context = h * len(widths)
+        low_rank = config.base == "lmf"
+        self.F = LowRankProduct(len(widths), h, config.rank) if low_rank else SideBySide()
+        self.context = h if low_rank else h * len(widths)
         self.P = nn.Linear(self.context, outputs)
 
 

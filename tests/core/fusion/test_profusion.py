@@ -16,7 +16,7 @@ from tests.core.made import clip
 WIDTHS = {"motion": 13, "text": 8, "type": 5}  # "type" is a method of every module; 13 makes no equal pieces
 CLASSES = Task("class", ("one", "two", "three"))
 REAL = Task("real", ("height", "weight"))
-BASES = ("concat", "recurrent")
+BASES = ("concat", "lmf", "recurrent")
 JOINS = ("add", "concat")
 
 
@@ -83,6 +83,14 @@ def gru(model: nn.GRU, pieces: list[torch.Tensor]) -> torch.Tensor:
     return h
 
 
+def low_rank(model: nn.Module, parts: list[torch.Tensor]) -> torch.Tensor:
+    """h by contraction with the full tensor of three modalities that the factors stand for."""
+    a, b, c = (model.get_parameter(f"factor_of_part_{j}") for j in range(3))
+    full = torch.einsum("r,rxo,ryo,rzo->xyzo", model.w, a, b, c)
+    x, y, z = (torch.cat([torch.ones(1), part]) for part in parts)
+    return torch.einsum("xyzo,x,y,z->o", full, x, y, z) + model.b
+
+
 def slowly(model: ProFusion, rows: dict[str, torch.Tensor], steps: int) -> list[torch.Tensor]:
     """P(c_t) of one row, as the formulas say it."""
     c = torch.zeros(model.base.context)
@@ -104,7 +112,7 @@ def slowly(model: ProFusion, rows: dict[str, torch.Tensor], steps: int) -> list[
                 first, _, second, _ = G
                 h = (first.weight @ x + first.bias).clamp(min=0)
                 parts.append((second.weight @ h + second.bias).clamp(min=0))
-        c = torch.cat(parts)
+        c = low_rank(model.base.F.product, parts) if model.config.base == "lmf" else torch.cat(parts)
         found.append(model.base.P.weight @ c + model.base.P.bias)
     return found
 
@@ -180,7 +188,7 @@ def test_every_step_costs_the_same(base) -> None:  # noqa: ANN001
 
 
 @pytest.mark.parametrize(
-    "options", [{"steps": 0}, {"base": "lstm"}, {"join": "product"}, {"hidden": 0}, {"pieces": 0}], ids=str
+    "options", [{"steps": 0}, {"base": "lstm"}, {"join": "product"}, {"hidden": 0}, {"rank": 0}, {"pieces": 0}], ids=str
 )
 def test_what_cannot_be_built_is_refused(options) -> None:  # noqa: ANN001
     with pytest.raises((ValueError, TypeError), match=next(iter(options))):  # words: tests check the types first
