@@ -2,7 +2,7 @@
 
 from core.fusion.base import Fusion
 from core.fusion.baseline import Concat, Product, Single, Sum
-from core.fusion.gmf import GMbt, Gmf, GPerceiver
+from core.fusion.gmf import GLmf, GMbt, Gmf, GPerceiver
 from core.fusion.lego import Lego
 from core.fusion.lmf import Lmf
 from core.fusion.mbt import Mbt
@@ -22,6 +22,7 @@ FUSIONS: dict[str, type[Fusion]] = {
     "gmf": Gmf,
     "g-mbt": GMbt,
     "g-perceiver": GPerceiver,
+    "g-lmf": GLmf,
     "mbt": Mbt,
     "perceiver": Perceiver,
     "misa": Misa,

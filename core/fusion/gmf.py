@@ -14,7 +14,7 @@ Xiong et al., "Generalized Multimodal Fusion via Poisson-Nernst-Planck Equation"
 appendix J takes a share of n l_j, section 5.2 sets b_j to half of l_j; appendix J is what the published counts fit.
 
 GMF alone is followed by side by side and a classifier. As a front end (figure 13) the specific parts go through
-another fusion and the invariant parts straight to the classifier: G-MBT, G-Perceiver.
+another fusion and the invariant parts straight to the classifier: G-MBT, G-Perceiver, G-LMF.
 """
 
 from collections.abc import Mapping
@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from core.fusion.base import Features, Fused, VectorFusion
 from core.fusion.lego import Projection
+from core.fusion.lmf import LowRank, Reading
 from core.fusion.mbt import Bottleneck
 from core.fusion.perceiver import Latents
 from core.sample import UNITS, Task
@@ -222,3 +223,38 @@ class GPerceiver(FrontEnd):
         c = self.config
         self.module = Latents(widths, c.dim, c.tokens, c.latents, c.layers, c.heads)
         return len(widths) * self.maps.shared + self.module.width
+
+
+@dataclass(frozen=True)
+class GLmfConfig(GmfConfig):
+    """Options of G-LMF: GMF's, with a linear classifier unless asked otherwise, and LMF's rank and width."""
+
+    hidden: int = 0
+    rank: int = 4
+    out: int = 16
+
+
+class GLmf(FrontEnd):
+    """Specific parts through the low-rank product, invariant parts straight to the classifier."""
+
+    Config = GLmfConfig
+    config: GLmfConfig
+    module: LowRank
+
+    def back(self, widths: Mapping[str, int]) -> int:
+        self.module = LowRank(widths, self.config.rank, self.config.out)
+        return len(widths) * self.maps.shared + self.config.out
+
+    def low_rank(self) -> Reading:
+        """For `core.factors`: the invariant parts are what else enters the outputs."""
+        head = self.head
+        if not isinstance(head, nn.Linear):
+            raise ValueError("parts of g-lmf's outputs add up only behind a linear classifier: hidden=0")
+        first = head.in_features - self.config.out
+
+        def inputs(features: Features) -> tuple[dict[str, Tensor], Tensor]:
+            trace = self.maps({name: self.project(name, rows) for name, rows in self.rows(features).items()})
+            straight = torch.cat(list(trace.invariant.values()), -1)
+            return dict(trace.specific), straight @ head.weight[:, :first].mT + head.bias
+
+        return Reading(self.module, inputs, head.weight[:, first:])

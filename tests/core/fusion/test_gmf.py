@@ -11,7 +11,7 @@ from tests.core.made import WIDTHS
 
 CLASSES = Task("class", ("a", "b", "c"))
 THREE = {"a": 5, "b": 9, "c": 7}
-SPLIT = ("gmf", "g-mbt", "g-perceiver")
+SPLIT = ("gmf", "g-mbt", "g-perceiver", "g-lmf")
 
 
 def maps(widths: dict[str, int], **options: float) -> Maps:
@@ -110,12 +110,12 @@ def test_a_wide_enough_code_can_give_its_inputs_back() -> None:
     torch.manual_seed(0)
     made, x = Maps({"a": 6, "b": 4}), {name: each.float() for name, each in rows({"a": 6, "b": 4}, 64).items()}
     adam = torch.optim.Adam(made.parameters(), lr=0.01)
-    first = float(misfit(made(x)))
+    first = misfit(made(x)).item()
     for _ in range(300):
         adam.zero_grad()
         misfit(made(x)).backward()
         adam.step()
-    assert float(misfit(made(x))) < 1e-3 * first
+    assert misfit(made(x)).item() < 1e-3 * first
 
 
 @pytest.mark.parametrize("fusion", SPLIT)
@@ -147,7 +147,7 @@ def test_a_missing_modality_changes_the_output_as_zeros_would(fusion: str) -> No
         torch.testing.assert_close(masked, model(mean).outputs, atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("fusion", ["g-mbt", "g-perceiver"])
+@pytest.mark.parametrize("fusion", SPLIT[1:])
 def test_the_module_of_a_front_end_sees_specific_parts_alone(fusion: str) -> None:
     """Figure 13: nothing invariant goes through the module, and everything invariant reaches the classifier."""
     torch.manual_seed(0)
@@ -177,3 +177,15 @@ def test_the_module_of_a_front_end_sees_specific_parts_alone(fusion: str) -> Non
 def test_what_cannot_be_split_is_told(widths: dict[str, int], options: dict[str, float], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         Gmf(widths, GmfConfig(**options))  # type: ignore[arg-type]
+
+
+def test_the_factors_behind_g_lmf_add_up_to_its_outputs() -> None:
+    torch.manual_seed(0)
+    model = FUSIONS["g-lmf"](THREE, None, CLASSES).eval()  # type: ignore[call-arg]
+    x = {name: torch.randn(5, width) for name, width in THREE.items()}
+    read = model.low_rank()
+    specific, rest = read.inputs(x)
+    fused = read.module.terms(specific).sum(-2) + read.module.b
+    torch.testing.assert_close(fused @ read.readout.T + rest, model(x).outputs)
+    with pytest.raises(ValueError, match="hidden=0"):
+        FUSIONS["g-lmf"](THREE, FUSIONS["g-lmf"].Config(hidden=8), CLASSES).low_rank()  # type: ignore[call-arg]

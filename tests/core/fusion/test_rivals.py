@@ -135,6 +135,7 @@ def test_misas_loss_brings_shared_parts_together_and_private_ones_apart() -> Non
     nobody = torch.zeros(0, dtype=torch.bool)
     adam = torch.optim.Adam(model.parameters(), lr=3e-3)
 
+    @torch.no_grad()
     def seen() -> tuple[float, float, float]:
         trace = model(x).trace
         c, p = trace.invariant, trace.specific
@@ -168,7 +169,7 @@ def test_a_missing_modality_changes_the_output(fusion: str) -> None:
         assert not torch.allclose(model(rest).outputs, model(x).outputs, atol=1e-4), name
 
 
-@pytest.mark.parametrize("fusion", ["gmf", "g-mbt", "g-perceiver", "mbt", "perceiver", "misa"])
+@pytest.mark.parametrize("fusion", ["gmf", "g-mbt", "g-perceiver", "g-lmf", "mbt", "perceiver", "misa"])
 @pytest.mark.parametrize("project", [None, 4])
 def test_all_weights_of_any_number_of_modalities_learn(fusion: str, project: int | None) -> None:
     torch.manual_seed(0)
@@ -179,7 +180,7 @@ def test_all_weights_of_any_number_of_modalities_learn(fusion: str, project: int
     assert still == []
 
 
-@pytest.mark.parametrize("fusion", ["gmf", "g-mbt", "g-perceiver", "mbt", "perceiver", "misa"])
+@pytest.mark.parametrize("fusion", ["gmf", "g-mbt", "g-perceiver", "g-lmf", "mbt", "perceiver", "misa"])
 def test_weights_can_be_counted_without_memory(fusion: str) -> None:
     from core.fusion.base import count_weights
 
