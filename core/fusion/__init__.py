@@ -3,6 +3,7 @@
 from core.fusion.base import Fusion
 from core.fusion.baseline import Concat, Product, Single, Sum
 from core.fusion.gmf import GLmf, GMbt, Gmf, GPerceiver
+from core.fusion.jwae import Jwae, JwaeLmf
 from core.fusion.lego import Lego
 from core.fusion.lmf import Lmf
 from core.fusion.mbt import Mbt
@@ -15,6 +16,8 @@ FUSIONS: dict[str, type[Fusion]] = {
     "lego": Lego,
     "mtn": Mtn,
     "lmf": Lmf,
+    "jwae": Jwae,
+    "jwae-lmf": JwaeLmf,
     "single": Single,
     "concat": Concat,
     "sum": Sum,
