@@ -144,6 +144,39 @@ def extract(
 
 
 @app.command()
+def build(
+    what: Annotated[str, typer.Argument(help="av-mnist")],
+    out: Path,
+    mnist: Annotated[Path | None, typer.Option(help="MNIST as an .npz of X_train, y_train, X_test, y_test.")] = None,
+    fsdd: Annotated[Path | None, typer.Option(help="Folder of the Free Spoken Digit Dataset's recordings.")] = None,
+    pairs: Annotated[int | None, typer.Option(help="Training pairs.")] = None,
+    test_pairs: Annotated[int | None, typer.Option(help="Test pairs.")] = None,
+    noise: Annotated[float | None, typer.Option(help="White noise, times each recording's RMS.")] = None,
+    energy: Annotated[float | None, typer.Option(help="Share of the images' variance that is kept at least.")] = None,
+    seed: int = 0,
+    held_out: Annotated[
+        bool, typer.Option("--held-out", help="For choosing options: test on a part of the training data.")
+    ] = False,
+    json_: Json = False,
+) -> None:
+    """Make a sample set from files that were downloaded: av-mnist from MNIST and spoken digits."""
+    from core.data.samples import avmnist, native
+
+    if what != "av-mnist":
+        raise ValueError(f"there is no {what!r} to build; there is av-mnist")
+    if mnist is None or fsdd is None:
+        raise ValueError("av-mnist is built from --mnist FILE and --fsdd FOLDER")
+    given: dict[str, Any] = {"pairs": pairs, "test_pairs": test_pairs, "noise": noise, "energy": energy}
+    options = avmnist.Options(
+        seed=seed, held_out=held_out, **{key: value for key, value in given.items() if value is not None}
+    )
+    samples = avmnist.build(mnist, fsdd, options)
+    native.write(samples, out, half=True)
+    result = {"out": str(out), "samples": len(samples), "widths": samples.widths, "notes": list(samples.notes)}
+    put(result, "\n".join([f"{out}: {len(samples):,} samples, widths {samples.widths}", *samples.notes]), json_)
+
+
+@app.command()
 def train(
     dataset: Path,
     fusion: Annotated[str, typer.Option(help="Name of the fusion.")] = "lego",

@@ -6,6 +6,7 @@ A job names a file, its kind and where the arrays go (safetensors); an answer ho
 Whatever a hostile file does to this process, the parent only ever sees those two, and checks them again.
 """
 
+import csv
 import io
 import json
 import math
@@ -13,7 +14,9 @@ import os
 import pickle
 import resource
 import sys
+import warnings
 import zipfile
+from array import array as numbers
 from collections.abc import Callable, Iterator
 from typing import IO, Any
 
@@ -34,6 +37,7 @@ ARCHIVED = (".npy", ".json", ".list", ".txt", ".csv")
 RATIO = 200  # a member may claim to unpack to this many times its size
 CHUNK = 64 << 20
 FRAMES = 200_000
+WORDS = 5000  # different words in the class column of a table
 PIXELS = 8192 * 4320
 HDF5_FILTERS = {1: "gzip", 2: "shuffle", 3: "fletcher32"}
 
@@ -136,8 +140,6 @@ def read_pt(path: str, what: str, cap: int) -> Answer:
     stream, size = names.opened(path, cap, what)
     with stream, _zip(stream, what) as archive:
         _members(archive, what, cap, stored=True)
-    import warnings
-
     import torch
 
     warnings.simplefilter("ignore")
@@ -370,6 +372,161 @@ def _h5_checked(h5py: Any, data: Any, where: str) -> int:
     return int(math.prod(shape) * data.dtype.itemsize)
 
 
+# --- MATLAB ---------------------------------------------------------------------------------------------------
+
+
+def read_mat(path: str, what: str, cap: int) -> Answer:
+    """Arrays of numbers by name; cells and structures are walked through: X.0, X.1, s.field. Sparse becomes dense."""
+    stream, size = names.opened(path, cap, what)
+    with stream:
+        head = stream.read(128)
+    if head[:8] == b"\x89HDF\r\n\x1a\n" or b"MATLAB 7.3" in head:
+        raise RefusedError(f"{what} is a MATLAB 7.3 file; save it with -v7")
+    if not head.startswith(b"MATLAB 5.0"):
+        raise RefusedError(f"{what} is no MATLAB 5 file: it does not start like one; save it with -v7")
+    import scipy.io
+    import scipy.sparse
+
+    warnings.simplefilter("ignore")
+    try:
+        claimed = scipy.io.whosmat(path)
+        if len(claimed) > MEMBERS:
+            raise RefusedError(f"{what} holds {len(claimed):,} variables; at most {MEMBERS:,} are read")
+        need = sum(math.prod(shape) for _, shape, _ in claimed)
+        if need < 0 or need > cap or need > RATIO * max(size, 1024):
+            raise RefusedError(f"{what} claims {need:,} values in a file of {size:,} bytes; at most {cap:,} are read")
+        found = scipy.io.loadmat(path)
+    except (RefusedError, MemoryError):
+        raise
+    except Exception:
+        raise RefusedError(f"{what} is a damaged or cut off MATLAB file") from None
+    arrays: Arrays = {}
+    skipped: list[str] = []
+    total = 0
+    for name, value in _mat_leaves({k: v for k, v in found.items() if not k.startswith("__")}, what):
+        if len(arrays) + len(skipped) > MEMBERS:
+            raise RefusedError(f"{what} holds more than {MEMBERS:,} arrays")
+        if scipy.sparse.issparse(value):
+            if math.prod(value.shape) * 8 > cap or value.dtype.kind not in "biuf":
+                raise RefusedError(
+                    f"{what}: '{shown(name)}' is sparse and would fill {math.prod(value.shape):,} values"
+                )
+            value = value.toarray()
+        if not isinstance(value, np.ndarray) or value.dtype.kind not in "biuf" or value.dtype.itemsize > 8:
+            skipped.append(shown(name))
+            continue
+        total += value.nbytes
+        if total > cap:
+            raise RefusedError(f"{what} unpacks to more than {cap:,} bytes")
+        arrays[name] = np.ascontiguousarray(value).astype(value.dtype.newbyteorder("="), copy=False)
+    if not arrays:
+        raise RefusedError(f"{what} holds no arrays of numbers")
+    return arrays, {"skipped": skipped[:20]}
+
+
+def _mat_leaves(value: Any, what: str, name: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
+    """(dotted name, array) of everything in cells and structures; cells are numbered from 0, column by column."""
+    if depth > 8:
+        raise RefusedError(f"{what} nests its entries more than 8 deep")
+    inner: list[tuple[Any, Any]] = []
+    if isinstance(value, dict):
+        inner = list(value.items())
+    elif isinstance(value, np.ndarray) and value.dtype.names and value.size == 1:
+        inner = [(field, value.ravel()[0][field]) for field in value.dtype.names]
+    elif isinstance(value, np.ndarray) and value.dtype == object and not value.dtype.names:
+        inner = list(enumerate(value.ravel(order="F")[: MEMBERS + 1]))
+    else:
+        yield name, value
+    for key, part in inner:
+        yield from _mat_leaves(part, what, f"{name}.{key}" if name else str(key), depth + 1)
+
+
+# --- tables of numbers ----------------------------------------------------------------------------------------
+
+
+def read_table(path: str, what: str, cap: int) -> Answer:
+    """Values `(rows, columns - 1)` and the last column: numbers, or the numbers of its words (listed in the facts).
+
+    A first line is a header when one of its cells but the last is no number, or when they count 0, 1, 2 … or 1, 2, 3 …
+    An empty cell is NaN.
+    """
+    stream, size = names.opened(path, cap, what)
+    with stream:
+        content = stream.read(size)
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise RefusedError(f"{what} is not UTF-8 text: byte {error.start} is {content[error.start]:#04x}") from None
+    if "\0" in text:
+        raise RefusedError(
+            f"{what} is not a table: line {text[: text.index(chr(0))].count(chr(10)) + 1} holds a zero byte"
+        )
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    comma = max(",;\t", key=first.count)
+    lines: Iterator[list[str]]
+    if comma in first:
+        lines = csv.reader(io.StringIO(text, newline=""), delimiter=comma, skipinitialspace=True)
+    else:
+        lines = (line.split() for line in text.splitlines())
+    values, last, words = numbers("d"), [], False
+    width, header, count = 0, "", 0
+    try:
+        for line, cells in enumerate(lines, 1):
+            if not any(cell.strip() for cell in cells):
+                continue
+            if not width:
+                width = len(cells)
+                if width < 2:
+                    raise RefusedError(f"{what} has one column; values and a last column for the class are needed")
+                header = _header(cells[:-1])
+                if header:
+                    continue
+            if len(cells) != width:
+                raise RefusedError(f"{what}: line {line} has {len(cells):,} cells, the first line has {width:,}")
+            for column, cell in enumerate(cells[:-1], 1):
+                value = _cell(cell)
+                if value is None:
+                    raise RefusedError(f"{what}: line {line}, column {column}: '{shown(cell, 40)}' is no number")
+                values.append(value)
+            last.append(cells[-1].strip())
+            count += 1
+    except csv.Error:
+        raise RefusedError(f"{what} cannot be read as a table of separated values") from None
+    if not count:
+        raise RefusedError(f"{what} holds no rows of numbers")
+    as_numbers = [_cell(cell) for cell in last]
+    words = any(value is None for value in as_numbers)
+    facts: dict[str, Any] = {"header": header}
+    if words:
+        known = sorted(set(last))
+        if len(known) > WORDS or max(map(len, known)) > 200:
+            raise RefusedError(
+                f"{what}: the last column holds {len(known):,} different words; up to {WORDS:,} are read"
+            )
+        place = {word: number for number, word in enumerate(known)}
+        facts["words"] = known
+        column = np.array([place[word] for word in last], dtype=np.int64)
+    else:
+        column = np.array(as_numbers, dtype=np.float64)
+    return {"values": np.frombuffer(values, dtype=np.float64).reshape(count, width - 1), "last": column}, facts
+
+
+def _cell(cell: str) -> float | None:
+    try:
+        return None if "_" in cell else float(cell) if cell.strip() else math.nan
+    except ValueError:
+        return None
+
+
+def _header(cells: list[str]) -> str:
+    found = [_cell(cell) for cell in cells]
+    if any(value is None for value in found):
+        return "words"
+    if len(found) > 2 and any(found == [float(k + start) for k in range(len(found))] for start in (0, 1)):
+        return "counts"
+    return ""
+
+
 # --- video ----------------------------------------------------------------------------------------------------
 
 
@@ -445,6 +602,8 @@ READERS: dict[str, Callable[[str, str, int], Answer]] = {
     "safetensors": read_safetensors,
     "h5": read_h5,
     "pickle": read_pickle,
+    "mat": read_mat,
+    "table": read_table,
     "video": read_video,
 }
 

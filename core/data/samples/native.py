@@ -185,7 +185,7 @@ def _shape(array: np.ndarray, wanted: tuple[int, ...], relative: str) -> None:
             raise RefusedError(
                 f"file '{shown(relative, 160)}' has {int(bad.sum())} NaN or infinite values, in samples {listed}"
             )
-        if array.size and np.abs(array).max() > HUGE:
+        if array.size and float(np.abs(array).max()) > HUGE:
             raise RefusedError(
                 f"file '{shown(relative, 160)}' has values up to {np.abs(array).max():.1e}; scale them below {HUGE:.0e}"
             )
