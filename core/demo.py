@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Annotated, Any
@@ -25,31 +25,24 @@ import cv2
 import typer
 
 from core import runs
-from core.data import native, simulate
+from core.data import native, read, simulate
 from core.data.dataset import Dataset
 from core.evaluate import by_kind
 from core.extract import Progress, extract
 from core.infer import score
+from core.sample import METRIC_WORDS, Samples
+from core.table import show
 from core.train import TrainConfig, train
 
 ROOT = Path(__file__).resolve().parents[1]
 ASSETS = ROOT / "assets"
 WORK = ROOT / "workspace" / "demo"
 PAIR = ("motion", "appearance")
-SEEDS = 5
+SEEDS, FEW = 5, 3
 PARTS = ("videos", "features", "runs")
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """One method of the demo: a fusion, its options, and the modalities it is given, in the order of A's axes."""
-
-    fusion: str
-    options: Mapping[str, Any]
-    modalities: tuple[str, ...] = PAIR
 
 
 # Longer than the default and, for graphs, also without the learned projection: both from cross-validation over the
@@ -57,6 +50,40 @@ class Plan:
 TRAINING = TrainConfig(epochs=150)
 RAW: Mapping[str, Any] = {"project": None}
 ALL = (*PAIR, "text")
+ON_DIGITS = TrainConfig(epochs=50)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One method of a demo: a fusion, its options, and the modalities it is given, in the order of A's axes.
+
+    modalities  () for all that the data has
+    data        which demo: the folder of assets that holds it
+    seeds       runs of it, from seed 0 on
+    """
+
+    fusion: str
+    options: Mapping[str, Any]
+    modalities: tuple[str, ...] = PAIR
+    data: str = "demo"
+    training: TrainConfig = TRAINING
+    seeds: int = SEEDS
+
+
+# Methods on vectors, one unit a sample: (fusion, options beside the defaults, seeds). Variants that a page compares
+# (ranks, boundaries, bases, joins) have fewer seeds, because assets stay small.
+VECTORS: tuple[tuple[str, Mapping[str, Any], int], ...] = (
+    *((fusion, {}, SEEDS) for fusion in ("gmf", "g-mbt", "g-perceiver", "g-lmf", "mbt", "perceiver", "misa")),
+    *((fusion, {}, SEEDS) for fusion in ("lmf", "jwae", "jwae-lmf")),
+    *(("lmf", {"rank": rank}, FEW) for rank in (1, 2, 8)),
+    *(("gmf", {"boundary": boundary}, FEW) for boundary in (0.25, 0.75)),
+    ("gmf", {"magnification": 2}, FEW),
+    *(("profusion", {"base": base, "steps": steps}, SEEDS) for base in ("concat", "lmf") for steps in (1, 3)),
+    *(("profusion", {"base": "recurrent", "steps": steps}, FEW) for steps in (1, 3)),
+    ("profusion", {"join": "concat", "steps": 3}, FEW),
+)
+# Clips' features are up to 577 wide; read through a small learned projection their runs stay below 100 kB.
+NARROW: Mapping[str, Any] = {"project": 16}
 
 PLANS: tuple[Plan, ...] = (
     *(Plan("lego", options, modalities) for options in (RAW, {}) for modalities in (PAIR, ALL)),
@@ -70,6 +97,10 @@ PLANS: tuple[Plan, ...] = (
         for fusion in ("concat", "sum", "product")
         for options in ({"level": "feature"}, {"level": "graph"}, {"level": "graph", **RAW})
     ),
+    *(Plan(fusion, {**NARROW, **options}, seeds=seeds) for fusion, options, seeds in VECTORS),
+    *(Plan("single", {"modality": view}, (), "digits", ON_DIGITS) for view in ("top", "bottom", "fourier")),
+    *(Plan(fusion, {}, (), "digits", ON_DIGITS) for fusion in ("concat", "sum", "product")),
+    *(Plan(fusion, options, (), "digits", ON_DIGITS, seeds) for fusion, options, seeds in VECTORS),
 )  # not MTN: one run of it is larger than all of these together
 
 
@@ -160,51 +191,67 @@ def mirror(source: Path, target: Path) -> bool:
 # --- runs -------------------------------------------------------------------------------------------------------------
 
 
-def train_all(dataset: Dataset, root: Path, say: Say, plans: Sequence[Plan] = PLANS, seeds: int = SEEDS) -> None:
-    """Train every plan from every seed into `root`; runs that are there are kept, runs of other data are removed."""
-    digest = dataset.digest()
+def train_all(
+    datasets: Mapping[str, Dataset | Samples],
+    root: Path,
+    say: Say,
+    plans: Sequence[Plan] = PLANS,
+    seeds: int | None = None,
+) -> None:
+    """Train every plan from its seeds into `root`; runs that are there are kept, runs that no plan asks for removed.
+
+    datasets    name in `Plan.data` -> its data; plans for others, or for modalities that are not there, are left out
+    seeds       in place of each plan's own number
+    """
     wanted = set()
     known = runs.listing(root)
     for plan in plans:
-        if any(modality not in dataset.widths for modality in plan.modalities):
+        dataset = datasets.get(plan.data)
+        if dataset is None or any(modality not in dataset.widths for modality in plan.modalities):
             continue
-        for seed in range(seeds):
-            found = [name for name, run in known.items() if fits(run, plan, digest, seed)]
+        for seed in range(seeds or plan.seeds):
+            found = [name for name, run in known.items() if fits(run, plan, dataset, seed)]
             if not found:
-                trained = train(dataset, plan.fusion, plan.options, TRAINING, seed, modalities=plan.modalities)
+                trained = train(
+                    dataset, plan.fusion, plan.options, plan.training, seed, modalities=plan.modalities or None
+                )
                 found = [runs.save(trained.run, trained.model.state_dict(), trained.history, root).name]
-                say(f"run {found[0]}: {trained.run.title}, seed {seed}, unit AUC {trained.run.metrics['auc']:.1f}")
+                metric = trained.run.metric
+                value = show(trained.run.metrics[metric], metric)
+                say(f"run {found[0]}: {trained.run.title}, seed {seed}, {METRIC_WORDS[metric]} {value}")
             wanted.update(found)
     for name in set(known) - wanted:
         shutil.rmtree(root / name)
 
 
-def fits(run: runs.Run, plan: Plan, digest: str, seed: int) -> bool:
+def fits(run: runs.Run, plan: Plan, dataset: Dataset | Samples, seed: int) -> bool:
     """Whether this run is what the plan asks for, with the defaults that fusion and training have today."""
-    widths = run.source.widths
-    if run.fusion != plan.fusion or tuple(widths) != plan.modalities or run.seed != seed or run.source.digest != digest:
+    if (run.fusion, run.seed, run.source.digest) != (plan.fusion, seed, dataset.digest()):
         return False
-    config = json.loads(json.dumps(vars(runs.build(plan.fusion, widths, plan.options).config)))
-    return dict(run.config) == config and dict(run.training) == vars(TRAINING)
+    if tuple(run.source.widths) != (plan.modalities or dataset.modalities):
+        return False
+    config = json.loads(json.dumps(asdict(runs.build(plan.fusion, run.source.widths, plan.options, run.asked).config)))
+    return dict(run.config) == config and dict(run.training) == asdict(plan.training)
 
 
-def place(fusion: str, modalities: tuple[str, ...], options: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What tells two plans apart."""
-    return fusion, modalities, options.get("level"), options.get("project", ...) is None
+def groups(root: Path, digest: str) -> dict[str, list[tuple[Path, runs.Run]]]:
+    """Title -> runs of these data that differ in the seed alone, in the order of PLANS where they are one of them."""
 
+    def rank(run: runs.Run) -> int:
+        for at, plan in enumerate(PLANS):
+            if plan.fusion == run.fusion and plan.modalities in ((), tuple(run.source.widths)):
+                asked = runs.build(plan.fusion, run.source.widths, plan.options, run.asked).config
+                if json.loads(json.dumps(asdict(asked))) == dict(run.config):
+                    return at
+        return len(PLANS)
 
-def groups(root: Path) -> dict[str, list[tuple[Path, runs.Run]]]:
-    """Title -> the runs that differ in the seed alone, in the order of PLANS where they are one of them."""
+    first: dict[str, int] = {}
+    listed = {name: run for name, run in runs.listing(root).items() if run.source.digest == digest}
+    for run in listed.values():
+        if run.group not in first:
+            first[run.group] = rank(run)
     found: dict[str, list[tuple[Path, runs.Run]]] = {}
-    order = {place(plan.fusion, plan.modalities, plan.options): i for i, plan in enumerate(PLANS)}
-    listed = sorted(
-        runs.listing(root).items(),
-        key=lambda item: (
-            order.get(place(item[1].fusion, tuple(item[1].source.widths), item[1].config), len(order)),
-            item[1].seed,
-        ),
-    )
-    for name, run in listed:
+    for name, run in sorted(listed.items(), key=lambda item: (first[item[1].group], item[1].seed)):
         found.setdefault(run.title, []).append((root / name, run))
     return found
 
@@ -220,7 +267,7 @@ def results(dataset: Dataset, root: Path) -> Iterator[str]:
     """A table in Markdown: a row per method, mean ± sd over seeds; kinds need a modality as the simulator says."""
     clips = dataset.part("test")
     rows = {}
-    for title, found in groups(root).items():
+    for title, found in groups(root, dataset.digest()).items():
         kinds = [by_kind(score(runs.model(folder), clips), clips) for folder, _ in found]
         rows[title] = ([run.metrics["auc"] for _, run in found], kinds)
     names = [kind for kind in simulate.KINDS if all(kind in one for _, kinds in rows.values() for one in kinds)]
@@ -234,7 +281,21 @@ def results(dataset: Dataset, root: Path) -> Iterator[str]:
         yield f"| {title} | **{spread(whole)}** | " + " | ".join(cells) + " |"
 
 
-def readme(dataset: Dataset, assets: Path) -> str:
+def sample_results(data: Samples, root: Path) -> Iterator[str]:
+    """A table in Markdown: a row per method, mean ± sd over seeds, and what is left when one view alone is there."""
+    yield "| method | seeds | accuracy | " + " | ".join(f"only {name}" for name in data.modalities) + " | weights |"
+    yield "|" + " --- |" * (len(data.modalities) + 4)
+    for title, found in groups(root, data.digest()).items():
+        each = [run for _, run in found]
+        alone = [
+            spread([run.metrics["alone"][name] for run in each]) if name in each[0].metrics.get("alone", {}) else ""
+            for name in data.modalities
+        ]
+        whole = spread([run.metrics["accuracy"] for run in each])
+        yield f"| {title} | {len(each)} | **{whole}** | " + " | ".join(alone) + f" | {each[0].weights:,} |"
+
+
+def readme(dataset: Dataset, digits: Samples, assets: Path) -> str:
     """assets/README.md: what lies here, where it comes from, and what the runs reach."""
     normal = sum(not clip.anomalous for clip in dataset.part("train"))
     parts = {part: len(dataset.part(part)) for part in ("train", "test")}
@@ -242,6 +303,7 @@ def readme(dataset: Dataset, assets: Path) -> str:
         f"| {name} | {kind.evidence} | {', '.join(kind.views)} | {kind.what} |" for name, kind in simulate.KINDS.items()
     )
     table = "\n".join(results(dataset, assets / "runs"))
+    samples = "\n".join(sample_results(digits, assets / "runs"))
     return f"""# Assets
 
 Everything here is made by this project, by `make assets` (`python -m core.demo build`), from nothing but its source.
@@ -254,7 +316,9 @@ It falls under the project's own licence. The videos are **simulated**: they sho
 | `demo/dataset.json` | names, split ({parts["train"]} training clips, {normal} of them normal; {parts["test"]} test \
 clips), frame truth, checksums | the simulator's `truth.json` |
 | `demo/features`, `demo/captions`, `demo/calibration.npz` | what `extract` found in those files | `core/extract` |
-| `runs/*` | trained runs, {SEEDS} seeds a method, last epoch, clip labels only | `core/train.py` |
+| `digits/dataset.json` | a recipe for handwritten digits in three views | `core/data/samples/digits.py` |
+| `runs/*` | trained runs, {SEEDS} seeds a method ({FEW} for variants), last epoch; of clips from clip labels only \
+| `core/train.py` |
 
 ## Kinds of anomaly and the evidence they need
 
@@ -272,6 +336,14 @@ MTN is not among them: one of its runs is larger than all of these together.
 `python -m core table assets/demo --fusions mtn --modalities motion,appearance` trains it.
 
 {table}
+
+## The digits
+
+`digits/dataset.json` is a recipe, no data: scikit-learn's bundled digits (1,797 pictures of 8 x 8) seen three ways,
+with noise, so that no view suffices (`core/data/samples/digits.py`). Accuracy in percent on the test samples, mean ± sd
+over seeds; "only": the same when the other views are missing.
+
+{samples}
 """
 
 
@@ -292,9 +364,10 @@ def build(
     if only in (None, "features"):
         typer.echo("demo changed" if features(work, assets, typer.echo) else "demo as it was")
     if only in (None, "runs"):
-        dataset = native.read(assets / "demo")
-        train_all(dataset, assets / "runs", typer.echo)
-        text, path = readme(dataset, assets), assets / "README.md"
+        dataset, digits = native.read(assets / "demo"), read(assets / "digits")
+        assert isinstance(digits, Samples)
+        train_all({"demo": dataset, "digits": digits}, assets / "runs", typer.echo)
+        text, path = readme(dataset, digits, assets), assets / "README.md"
         if not path.exists() or path.read_text() != text:
             path.write_text(text)
 

@@ -171,5 +171,8 @@ def markdown_text(name: object, limit: int = 80) -> str:
 
     >>> markdown_text("![x](http://y) :red[z]")
     '\\!\\[x\\]\\(http\\:\\/\\/y\\) \\:red\\[z\\]'
+    >>> markdown_text("a · b_c")
+    'a · b\\_c'
     """
-    return re.sub(r"([^\w\s,-]|_)", r"\\\1", shown(name, limit))
+    # ASCII alone: Markdown shows the backslash in front of any other sign
+    return re.sub(r"([!-+./:-@\[-`{-~])", r"\\\1", shown(name, limit))

@@ -40,6 +40,8 @@ if not len(labels):
     st.info(f"Nobody labelled the {level} of these clips, so there is nothing to set the threshold against.")
     st.stop()
 
+if samples is not None:
+    st.caption("A sample is *anomalous* here when it is of this class, and *normal* when it is of any other.")
 now, best = decide(values, labels, chosen.threshold), cheapest(values, labels, price)
 with st.container(horizontal=True, vertical_alignment="bottom"):
     for label, value in figures.decision_facts(now, best, price, figures.hours(clips), level).items():
