@@ -145,8 +145,15 @@ def extract(
 
 @app.command()
 def build(
-    what: Annotated[str, typer.Argument(help="av-mnist")],
+    what: Annotated[str, typer.Argument(help="av-mnist, or samples: files of samples as a folder of ours.")],
     out: Path,
+    source: Annotated[
+        Path | None, typer.Option("--from", help="Files of samples: .csv views, .mat, .h5, pickle.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="What those files do not say: target=real, pickle=true, test=0.2 …"),
+    ] = None,
     mnist: Annotated[Path | None, typer.Option(help="MNIST as an .npz of X_train, y_train, X_test, y_test.")] = None,
     fsdd: Annotated[Path | None, typer.Option(help="Folder of the Free Spoken Digit Dataset's recordings.")] = None,
     pairs: Annotated[int | None, typer.Option(help="Training pairs.")] = None,
@@ -159,19 +166,25 @@ def build(
     ] = False,
     json_: Json = False,
 ) -> None:
-    """Make a sample set from files that were downloaded: av-mnist from MNIST and spoken digits."""
+    """Make a sample set of ours from files that were downloaded."""
+    from core.data import read
     from core.data.samples import avmnist, native
+    from core.sample import Samples
 
-    if what != "av-mnist":
-        raise ValueError(f"there is no {what!r} to build; there is av-mnist")
-    if mnist is None or fsdd is None:
-        raise ValueError("av-mnist is built from --mnist FILE and --fsdd FOLDER")
-    given: dict[str, Any] = {"pairs": pairs, "test_pairs": test_pairs, "noise": noise, "energy": energy}
-    options = avmnist.Options(
-        seed=seed, held_out=held_out, **{key: value for key, value in given.items() if value is not None}
-    )
-    samples = avmnist.build(mnist, fsdd, options)
-    native.write(samples, out, half=True)
+    if what == "av-mnist":
+        if mnist is None or fsdd is None:
+            raise ValueError("av-mnist is built from --mnist FILE and --fsdd FOLDER")
+        given: dict[str, Any] = {"pairs": pairs, "test_pairs": test_pairs, "noise": noise, "energy": energy}
+        given = {key: value for key, value in given.items() if value is not None}
+        samples = avmnist.build(mnist, fsdd, avmnist.Options(seed=seed, held_out=held_out, **given))
+    elif what == "samples":
+        found = None if source is None else read(source, **settings(set_))
+        if not isinstance(found, Samples):
+            raise ValueError("samples are built from --from FOLDER that holds files of samples")
+        samples = found
+    else:
+        raise ValueError(f"there is no {what!r} to build; there are av-mnist and samples")
+    native.write(samples, out, half=what == "av-mnist")
     result = {"out": str(out), "samples": len(samples), "widths": samples.widths, "notes": list(samples.notes)}
     put(result, "\n".join([f"{out}: {len(samples):,} samples, widths {samples.widths}", *samples.notes]), json_)
 

@@ -16,10 +16,13 @@ from core.clip import Clip
 from core.data import fields, guard, native, rtfm
 from core.data.names import RefusedError, inside, opened, shown
 from core.data.problems import Problem
+from core.data.samples import foreign
+from core.sample import Samples
 
 WORDS = {
     "native": "a FuseScope dataset",
     "samples": "a FuseScope sample set",
+    "tables": "files of samples: views as .csv, a .mat, .h5 or a pickle",
     "features": "a folder of feature files",
     "footage": "videos or frame folders, before extraction",
     "run": "a FuseScope run",
@@ -52,6 +55,7 @@ class Report:
 
     clips       number of clips; frames and units over all of them where known
     labels      how many clips are anomalous, normal and unknown, and how many have their frames labelled
+    samples     number of samples; of these `classes` by name, or the lowest and highest value of every target
     truth       ground truth file, its entries, and what it fits; {} when there is none
     """
 
@@ -67,6 +71,9 @@ class Report:
     splits: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     labels: Mapping[str, int] = field(default_factory=dict)
     truth: Mapping[str, Any] = field(default_factory=dict)
+    samples: int = 0
+    classes: Mapping[str, int] = field(default_factory=dict)
+    targets: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     contents: Sequence[str] = ()
     licence: str = ""
     simulated: bool = False
@@ -88,14 +95,18 @@ class Report:
             size += [f"{self.frames:,} frames"] if self.frames else []
             size += [f"{self.fps:g} frames a second"] if self.fps else []
             lines.append("  " + ", ".join(size))
+        if self.samples:
+            lines.append(f"  {self.samples:,} samples")
         for m in self.modalities:
             crops = f", {_span(m.crops)} crops" if m.crops else ""
             maker = f"  ({shown(m.extractor, 100)})" if m.extractor else ""
-            shape = f"{_span(m.widths)} wide{crops}, {_span(m.units)} units, {m.clips} clips"
+            shape = f"{_span(m.widths)} wide"
+            shape += "" if self.samples else f"{crops}, {_span(m.units)} units, {m.clips} clips"
             lines.append(f"  {shown(m.name, 30):14} {shape}{maker}")
         for protocol, parts in self.splits.items():
             counts = ", ".join(f"{shown(part, 30)} {count}" for part, count in parts.items())
             lines.append(f"  split {shown(protocol, 30)}: {counts}")
+        lines += [f"  {line}" for line in _target_lines(self.classes, self.targets)]
         if self.labels:
             lines.append("  labels: " + ", ".join(f"{count} {word}" for word, count in self.labels.items()))
         if self.truth:
@@ -118,6 +129,8 @@ def kind(path: Path) -> str:
         return "missing"
     if path.is_file():
         suffix = path.suffix.lower()
+        if foreign.looks_like(path):
+            return "tables"
         return "video" if suffix in VIDEOS else "arrays" if suffix in guard.KINDS else "unknown"
     if not path.is_dir():
         return "unknown"
@@ -130,7 +143,9 @@ def kind(path: Path) -> str:
     if pictures and arrays:  # frame folders may keep their truth as .npy, feature folders their videos
         masks = any("mask" in part.lower() or part.lower().endswith("_gt") for part in _folders(path))
         return "footage" if masks or not _lists_or_suffixes(path) else "features"
-    return "footage" if pictures else "features" if arrays else "unknown"
+    if pictures or arrays:
+        return "footage" if pictures else "features"
+    return "tables" if foreign.looks_like(path) else "unknown"
 
 
 def stated_format(path: Path) -> str:
@@ -161,11 +176,14 @@ def instead(path: Path, found: str) -> str:
         return f"'{name}' is a run, not a dataset; give it as the run and a dataset beside it"
     if found == "arrays":
         return f"'{name}' is a single file of arrays; a folder of feature files is needed, one file a clip and modality"
-    return f"'{name}' holds no dataset.json, no feature files (.npy), no videos and no frames"
+    return f"'{name}' holds no dataset.json, no feature files (.npy), no tables of samples, no videos and no frames"
 
 
 def check(path: Path, **options: Any) -> Report:
-    """Look at everything at this path; `options` as in `core.data.rtfm.Options`, plus `pickles=True`."""
+    """Look at everything at this path.
+
+    options     as in `core.data.rtfm.Options` or `core.data.samples.foreign.Options`, plus `pickles=True`
+    """
     path = Path(path)
     pickles = bool(options.pop("pickles", False))
     found = kind(path)
@@ -173,6 +191,10 @@ def check(path: Path, **options: Any) -> Report:
     try:
         if found == "native":
             return _native(path, name)
+        if found == "samples":
+            return _samples(path, name)
+        if found == "tables" or (found == "arrays" and options):
+            return _tables(path, name, {**options, "pickle": True} if pickles else options)
         if found == "features":
             return _features(path, name, options)
         if found == "footage":
@@ -239,6 +261,63 @@ def _native(path: Path, name: str) -> Report:
         licence=index["licence"],
         simulated=index["simulated"],
         **_described(clips, extractors),
+    )
+
+
+def _samples(path: Path, name: str) -> Report:
+    """A native sample set, or a recipe for one; a set that cannot be put together shows its first problem."""
+    from core.data.samples import native as stored
+    from core.data.samples import recipe
+
+    problems: list[Problem] = []
+    try:
+        if stated_format(path) == recipe.FORMAT:
+            found = recipe.read(path)
+        else:
+            index = stored.load_index(path)
+            for relative, stated in (index["files"] or {}).items():
+                problems += _sum(path, relative, stated)
+            found = stored.assemble(path, index)
+    except ValueError as refused:
+        if not any(str(refused).startswith(problem.where) for problem in problems if problem.where):
+            problems.append(Problem("error", str(refused)))
+        return Report(name, "samples", tuple(problems))
+    notes = [Problem("note", shown(note, 400)) for note in found.notes]
+    return _sample_report(found, found.name, "samples", (*problems, *foreign.inspect(found), *notes))
+
+
+def _tables(path: Path, name: str, given: Mapping[str, Any]) -> Report:
+    examined = foreign.examine(path, foreign.options(given) if given else None)
+    if examined.samples is None:
+        return Report(name, "tables", examined.problems)
+    return _sample_report(examined.samples, name, "tables", examined.problems)
+
+
+def _sample_report(samples: Samples, name: str, found: str, problems: Sequence[Problem]) -> Report:
+    names = samples.task.names
+    classes, targets = {}, {}
+    if samples.task.kind == "class":
+        counts = samples.target.bincount(minlength=len(names)).tolist()
+        classes = dict(zip(names, counts, strict=True))
+    else:
+        low, high = samples.target.amin(0).tolist(), samples.target.amax(0).tolist()
+        targets = dict(zip(names, zip(low, high, strict=True), strict=True))
+    return Report(
+        name=name,
+        kind=found,
+        problems=tuple(problems),
+        samples=len(samples),
+        classes=classes,
+        targets=targets,
+        modalities=tuple(
+            Modality(modality, (width,), (), 0, (0, 0), samples.extractors.get(modality, ""))
+            for modality, width in samples.widths.items()
+        ),
+        splits={
+            protocol: {part: len(rows) for part, rows in parts.items()} for protocol, parts in samples.splits.items()
+        },
+        licence=samples.licence,
+        simulated=samples.simulated,
     )
 
 
@@ -437,6 +516,17 @@ def _described(clips: Mapping[str, Clip], extractors: Mapping[str, str]) -> dict
             [clip.anomalous for clip in clips.values()], sum(clip.truth is not None for clip in clips.values())
         ),
     }
+
+
+def _target_lines(classes: Mapping[str, int], targets: Mapping[str, tuple[float, float]]) -> list[str]:
+    lines = []
+    if classes:
+        told = ", ".join(f"{shown(name, 30)} {count:,}" for name, count in list(classes.items())[:20])
+        lines.append(f"{len(classes)} classes: {told}" + (" …" if len(classes) > 20 else ""))
+    if targets:
+        lines.append(f"{len(targets)} real targets:")
+        lines += [f"  {shown(name, 30):14} {low:.4g} to {high:.4g}" for name, (low, high) in list(targets.items())[:20]]
+    return lines
 
 
 def _label_counts(anomalous: Sequence[bool | None], framed: int) -> dict[str, int]:

@@ -468,7 +468,8 @@ def read_table(path: str, what: str, cap: int) -> Answer:
         lines = csv.reader(io.StringIO(text, newline=""), delimiter=comma, skipinitialspace=True)
     else:
         lines = (line.split() for line in text.splitlines())
-    values, last, words = numbers("d"), [], False
+    values: numbers[float] = numbers("d")
+    last: list[str] = []
     width, header, count = 0, "", 0
     try:
         for line, cells in enumerate(lines, 1):
@@ -495,9 +496,8 @@ def read_table(path: str, what: str, cap: int) -> Answer:
     if not count:
         raise RefusedError(f"{what} holds no rows of numbers")
     as_numbers = [_cell(cell) for cell in last]
-    words = any(value is None for value in as_numbers)
     facts: dict[str, Any] = {"header": header}
-    if words:
+    if any(value is None for value in as_numbers):
         known = sorted(set(last))
         if len(known) > WORDS or max(map(len, known)) > 200:
             raise RefusedError(
@@ -505,10 +505,10 @@ def read_table(path: str, what: str, cap: int) -> Answer:
             )
         place = {word: number for number, word in enumerate(known)}
         facts["words"] = known
-        column = np.array([place[word] for word in last], dtype=np.int64)
+        classes = np.array([place[word] for word in last], dtype=np.int64)
     else:
-        column = np.array(as_numbers, dtype=np.float64)
-    return {"values": np.frombuffer(values, dtype=np.float64).reshape(count, width - 1), "last": column}, facts
+        classes = np.array(as_numbers, dtype=np.float64)
+    return {"values": np.frombuffer(values, dtype=np.float64).reshape(count, width - 1), "last": classes}, facts
 
 
 def _cell(cell: str) -> float | None:
