@@ -110,8 +110,8 @@ class Samples:
     """
 
     name: str
-    features: Mapping[str, Float[Tensor, "samples _"]]
-    target: Target
+    features: Mapping[str, Float[Tensor, "_ _"]]  # the door itself compares counts, and says which differ
+    target: Tensor
     task: Task
     splits: Mapping[str, Mapping[str, Int[Tensor, " _"]]]
     names: tuple[str, ...] = ()

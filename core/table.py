@@ -174,7 +174,7 @@ def flops(model: Fusion) -> int:
     features = {name: torch.zeros(1, units, width, device=device) for name, width in model.widths.items()}
     was = model.training
     model.eval()
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+    with FlopCounterMode(display=False) as counter:  # not under no_grad: its hooks ask weights for their gradients
         model(features)
     model.train(was)
     return int(counter.get_total_flops()) // units

@@ -7,6 +7,8 @@ import torch
 
 from core.fusion import FUSIONS
 from core.infer import look, score
+from core.runs import build
+from core.sample import UNITS, Task
 from tests.core.made import WIDTHS, clip
 
 CASES = [(name, {}) for name in FUSIONS]
@@ -91,6 +93,97 @@ def test_three_modalities_fuse_too(fusion):
     widths = {"a": 8, "b": 12, "c": 8}
     features = {name: torch.rand(2, 32, width) for name, width in widths.items()}
     assert FUSIONS[fusion](widths).eval()(features).scores.isfinite().all()
+
+
+# --- samples: what every fusion that reads vectors must do ---------------------------------------------------------
+
+VECTORS = [name for name, kind in FUSIONS.items() if "class" in kind.tasks]
+TASKS = {"class": Task("class", ("a", "b", "c")), "real": Task("real", ("x", "y"))}
+
+
+def sample_model(name, task):
+    torch.manual_seed(0)
+    made = FUSIONS[name](WIDTHS, FUSIONS[name].Config(), task).eval()
+    for weight in made.parameters():
+        torch.nn.init.normal_(weight, mean=0.02, std=0.15)
+    return made
+
+
+def sample_features(count=9):
+    random = torch.Generator().manual_seed(3)
+    return {name: torch.randn(count, width, generator=random) for name, width in WIDTHS.items()}
+
+
+@pytest.mark.parametrize("kind", TASKS)
+@pytest.mark.parametrize("name", VECTORS)
+def test_a_sample_gets_one_output_a_class_or_target_whatever_stands_beside_it(name, kind):
+    model, features = sample_model(name, TASKS[kind]), sample_features()
+    fused = model(features)
+    assert fused.outputs is not None
+    assert fused.outputs.shape == (9, TASKS[kind].outputs)
+    alone = model({name: rows[4:5] for name, rows in features.items()})
+    torch.testing.assert_close(alone.outputs, fused.outputs[4:5])
+    if kind == "class":
+        torch.testing.assert_close(fused.scores, fused.outputs.softmax(-1).amax(-1))
+    else:
+        assert fused.scores.isnan().all()
+
+
+@pytest.mark.parametrize("name", VECTORS)
+def test_units_are_scored_by_the_logistic_of_the_output(name):
+    fused = sample_model(name, UNITS)(sample_features())
+    torch.testing.assert_close(fused.scores, fused.outputs[:, 0].sigmoid())
+
+
+@pytest.mark.parametrize("kind", TASKS)
+@pytest.mark.parametrize("name", VECTORS)
+def test_shifted_and_scaled_columns_train_to_the_same_answers(name, kind):
+    """Standardising takes the columns' and the targets' units away: feet or metres, the model is the same."""
+    random = torch.Generator().manual_seed(5)
+    features = sample_features(24)
+    target = torch.arange(24) % 3 if kind == "class" else torch.randn(24, 2, generator=random)
+    scale = {name: 2.0 ** torch.randint(-3, 4, (width,), generator=random) for name, width in WIDTHS.items()}
+    other = {name: rows * scale[name] + 16 for name, rows in features.items()}
+    answers = []
+    for rows, wanted in ((features, target), (other, target if kind == "class" else 8 * target - 2)):
+        model = sample_model(name, TASKS[kind])
+        model.learn(rows, wanted)
+        answers.append(model(rows).outputs)
+    expected = answers[0] if kind == "class" else 8 * answers[0] - 2
+    torch.testing.assert_close(answers[1], expected, atol=2e-3, rtol=2e-3)
+
+
+GUESSES = ("jwae", "jwae-lmf")  # put the mean of the other latents in a missing one's place
+
+
+@pytest.mark.parametrize("name", [name for name in VECTORS if name not in GUESSES])
+def test_a_missing_modality_of_a_sample_counts_as_its_training_mean(name):
+    model, features = sample_model(name, TASKS["class"]), sample_features(24)
+    model.learn(features)
+    used = getattr(model, "used", tuple(model.widths))
+    for gone in used if len(used) > 1 else ():
+        rest = {other: rows for other, rows in features.items() if other != gone}
+        usual = rest | {gone: features[gone].mean(0).expand_as(features[gone])}
+        missing = model(rest).outputs
+        torch.testing.assert_close(missing, model(usual).outputs, atol=1e-4, rtol=1e-4)
+        assert not torch.equal(missing, model(features).outputs)
+
+
+@pytest.mark.parametrize("kind", TASKS)
+@pytest.mark.parametrize("name", VECTORS)
+def test_training_on_samples_moves_every_weight(name, kind):
+    model, features = sample_model(name, TASKS[kind]).train(), sample_features()
+    fused = model(features)
+    loss = fused.outputs.square().sum() + model.penalty(fused, torch.zeros(0, dtype=torch.bool))
+    loss.backward()
+    still = [name for name, weight in model.named_parameters() if weight.grad is None or not weight.grad.any()]
+    assert still == []
+
+
+@pytest.mark.parametrize("name", [name for name in FUSIONS if name not in VECTORS])
+def test_who_needs_units_of_a_clip_says_so(name):
+    with pytest.raises(ValueError, match="cannot be trained on samples"):
+        build(name, WIDTHS, {}, TASKS["class"])
 
 
 RELATIONS = itertools.product(
