@@ -197,10 +197,13 @@ class Jwae(VectorFusion):
         """The latents as the classifier may use them: without a way back when labels may not shape them."""
         return {name: z if self.config.labels else z.detach() for name, z in latents.items()}
 
+    def answer(self, latents: Rows) -> Float[Tensor, "*batch outputs"]:
+        """Outputs from latents, before real targets get their own units."""
+        return self.predict(torch.cat(list(self.read(latents).values()), dim=-1))
+
     def forward(self, features: Features) -> Fused[Any]:
         inputs, latents = self.encode(features)
-        outputs = self.predict(torch.cat(list(self.read(latents).values()), dim=-1))
-        return self.answered(outputs, JwaeTrace(inputs, latents, self.decode(latents)))
+        return self.answered(self.answer(latents), JwaeTrace(inputs, latents, self.decode(latents)))
 
     def penalty(self, fused: Fused[Any], anomalous: Bool[Tensor, " batch"]) -> Float[Tensor, ""]:
         """Reconstruction, prior and ranking, weighted; the last two over at most `MOST` rows of the batch."""
@@ -246,6 +249,9 @@ class JwaeLmf(Jwae):
         config = self.config
         self.product = LowRank(dict.fromkeys(self.widths, config.latent), config.rank, config.out)
         self.predict = nn.Linear(config.out, outputs)
+
+    def answer(self, latents: Rows) -> Float[Tensor, "*batch outputs"]:
+        return self.predict(self.product(self.read(latents)))
 
     def forward(self, features: Features) -> Fused[Any]:
         inputs, latents = self.encode(features)
