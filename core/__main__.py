@@ -334,6 +334,22 @@ def bench(
     put(result, text, json_)
 
 
+@app.command()
+def experiment(
+    name: Annotated[str, typer.Argument(help="profusion-synthetic.")],
+    trials: Annotated[int, typer.Option(help="Draws of every setting.", min=2)] = 30,
+    json_: Json = False,
+) -> None:
+    """A paper's experiment, run anew: profusion-synthetic is B.1 of ProFusion (about five minutes)."""
+    from core.synthetic import experiment as settings_of
+    from core.synthetic import report
+
+    if name != "profusion-synthetic":
+        raise ValueError(f"there is no experiment {name!r}; there is profusion-synthetic")
+    result, text = report(list(settings_of(trials, tell=tell)))
+    put(result, text, json_)
+
+
 def main() -> int:
     import torch
 
