@@ -30,7 +30,7 @@ from app.figures.network import Layout, positions
 from app.figures.samples import sample_facts
 from app.figures.scores import Moment, dataset_facts, group_table, method_bars, top_moments
 from app.figures.style import colours
-from core import attribute, infer
+from core import attribute, factors, infer, latents
 from core import runs as run_folders
 from core.clip import Clip
 from core.data import native, read
@@ -665,7 +665,20 @@ def captions(key: str, clip_name: str, unit: int) -> dict[str, str]:
 # ---------------------------------------------------------------------------- what the method pages compute
 
 # what -> a function of (model, data, names and numbers…) that returns read-only arrays; each page has its own lines
-COMPUTED: dict[str, Callable[..., Any]] = {}
+COMPUTED: dict[str, Callable[..., Any]] = {
+    "factors": lambda model, data: factors.opened(model, _looked_at_part(data)),
+    "row parts": lambda model, data, row: factors.of_row(model, _looked_at_part(data), row),
+    "specialisation": lambda model, data: factors.specialisation(factors.opened(model, _looked_at_part(data))),
+    "attributions": lambda model, data, *place: factors.attributions(model, _looked_at_part(data), *place),
+    "prior distance": lambda model, data: latents.prior_distance(model, _looked_at_part(data)),
+    "retrieval": lambda model, data: latents.retrieved(model, _looked_at_part(data)),
+    "walk": lambda model, data, *ends: latents.walk(model, _looked_at_part(data), *ends),
+}
+
+
+def _looked_at_part(found: Data) -> Part:
+    """`part` of the data itself."""
+    return part_of(found, looked_at(found))
 
 
 def computed(what: str, name: str, key: str, *arguments: Hashable) -> Any:

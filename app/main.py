@@ -22,7 +22,7 @@ GROUPS = {
         ("graphs", "Relationship graphs", "hub"),
         ("thresholds", "Alarm threshold", "rule"),
     ],
-    "Explain": [("operator", "Fusion operator A", "grid_on")],
+    "Explain": [("operator", "Fusion operator A", "grid_on"), ("factors", "Low-rank factors", "grid_view")],
     "Workspace": [("library", "Data & models", "folder_open")],
 }
 

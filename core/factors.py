@@ -37,7 +37,7 @@ from core.runs import Run
 from core.sample import Part
 
 NAN = float("nan")
-VALUES = 1 << 23  # of parts that are held; sets with more rows are looked at evenly spaced
+VALUES = 1 << 21  # of parts that are held, 16 MB; sets with more rows are looked at evenly spaced
 CHUNK = 1 << 20  # of values worked on at once
 MODALITIES = 8  # 2^8 interactions
 

@@ -1,0 +1,99 @@
+"""What each rank and each interaction of modalities adds to an answer, and what becomes of it without them."""
+
+from functools import partial
+
+import numpy as np
+import streamlit as st
+
+from app import cache, selection
+from app.components import factors, show
+from app.figures import factors as figures
+from app.figures.style import markdown_text
+from core.factors import has_factors, kept, of_set, switched
+from core.fusion.jwae import Jwae
+
+chosen = selection.current()
+model = cache.model(chosen.run) if chosen.run else None
+if chosen.run is None or model is None or not (has_factors(model) or isinstance(model, Jwae)):
+    factors.wrong_fusion(chosen, model)
+    st.stop()
+part, row = cache.part(chosen.dataset), cache.row(chosen)
+if not has_factors(model) and isinstance(model, Jwae):
+    st.info("*jwae* reads its latents side by side, so it has no ranks; *jwae-lmf* has. Its latents can be seen:")
+    factors.latents(chosen, model, part, row)
+    st.stop()
+
+found = cache.computed("factors", chosen.run, chosen.dataset)
+own = cache.computed("row parts", chosen.run, chosen.dataset, row)
+off = factors.switches(found)
+on = kept(found, off.ranks, off.interactions, off.cells)
+everything = switched(found, off.ranks, off.interactions, off.cells)
+after = own.base + own.parts[on].sum(0)
+answer = int(np.argmax(own.output)) if part.task.kind == "class" else 0
+with st.container(horizontal=True, vertical_alignment="bottom"):
+    output = factors.pick_output(part, answer)
+    factors.numbers(found, row, output, everything, own, after, part)
+
+unit = "logit" if part.task.kind != "real" else "own units"
+draw = partial(show.figure, colours=chosen.colours, picture=chosen.picture, selection_mode="points")
+wide = len(found.names) > 1
+left, right = (st.container(), st.container()) if wide else st.columns(2, gap="medium")
+with left:
+    st.subheader("This row", anchor=False)
+    draw(
+        figures.part_map(own.parts, own.interactions, own.names, on, chosen.colours, unit),
+        f"{markdown_text(part.names[row])}: what each rank (counted from 1) makes of each interaction. Red raises the "
+        "output, blue lowers it. Click a cell to switch that part off or on.",
+        figures.map_sentence(own.parts, own.interactions, own.names),
+        key="row-map",
+        table=figures.part_table(own.parts, own.interactions, own.names),
+        on_select=lambda: factors.clicked("row-map", off),
+    )
+with right:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.subheader("All rows", anchor=False)
+        size, kind = factors.pick_average(part)
+    average = of_set(found, kind)
+    values = average.size if size else average.mean
+    draw(
+        figures.part_map(values, own.interactions, own.names, on, chosen.colours, unit, signed=not size),
+        f"{'Mean size' if size else 'Mean'} of the same parts over {average.rows:,} rows.",
+        figures.map_sentence(values, own.interactions, own.names),
+        key="set-map",
+        table=figures.part_table(values, own.interactions, own.names),
+        on_select=lambda: factors.clicked("set-map", off),
+    )
+
+st.subheader("The parts add up", anchor=False)
+told, seen = st.columns([3, 1], gap="medium")
+with told:
+    show.figure(
+        figures.sums(
+            np.where(on, own.parts[..., output], 0.0), own.interactions, float(own.base[output]), float(after[output]),
+            chosen.colours, unit,
+        ),
+        f"*{markdown_text(part.task.names[output], 30)}* of this row, twice: base (what does not depend on the ranks) "
+        f"and the sums over ranks, base and the sums over interactions. As trained the gap is {own.gap:.0e}.",
+        f"base {own.base[output]:+.4f} and parts {own.parts[on][:, output].sum():+.4f} make {after[output]:+.4f}",
+        "sums",
+        chosen.colours,
+        chosen.picture,
+        figures.sum_table(own.parts[..., output], own.interactions, on, float(own.base[output])),
+    )  # fmt: skip
+with seen:
+    factors.what_row(chosen, part, row)
+
+tabs = ["Do ranks mean something?", "Beside other methods", "Rank and quality"]
+tabs += ["Latents"] * isinstance(model, Jwae)
+opened = dict(zip(tabs, st.tabs(tabs, key="below_factors", on_change="rerun", bind="query-params"), strict=True))
+for name, tab in opened.items():
+    with tab:
+        if tab.open:
+            if name == "Latents" and isinstance(model, Jwae):
+                factors.latents(chosen, model, part, row)
+            elif name == "Rank and quality":
+                factors.curve(chosen)
+            elif name == "Beside other methods":
+                factors.beside(chosen, part, row, output)
+            else:
+                factors.test_of_ranks(chosen)
