@@ -84,7 +84,13 @@ def total(index: Mapping[str, Any]) -> str:
 
 def of(value: Any, kind: type, field: str) -> Any:
     if not isinstance(value, kind):
-        words = {dict: "an object", list: "a list", str: "a text", bool: "true or false"}
+        words = {
+            dict: "an object",
+            list: "a list",
+            str: "a text",
+            bool: "true or false",
+            float: "a number with a point",
+        }
         raise RefusedError(f"dataset.json: {field} is {shown(repr(value), 40)}; {words[kind]} is needed")
     return value
 

@@ -37,6 +37,7 @@ ARCHIVED = (".npy", ".json", ".list", ".txt", ".csv")
 RATIO = 200  # a member may claim to unpack to this many times its size
 CHUNK = 64 << 20
 FRAMES = 200_000
+MATLAB_BYTES = {"int8": 1, "uint8": 1, "logical": 1, "char": 2, "int16": 2, "uint16": 2, "single": 4}
 WORDS = 5000  # different words in the class column of a table
 PIXELS = 8192 * 4320
 HDF5_FILTERS = {1: "gzip", 2: "shuffle", 3: "fletcher32"}
@@ -392,9 +393,9 @@ def read_mat(path: str, what: str, cap: int) -> Answer:
         claimed = scipy.io.whosmat(path)
         if len(claimed) > MEMBERS:
             raise RefusedError(f"{what} holds {len(claimed):,} variables; at most {MEMBERS:,} are read")
-        need = sum(math.prod(shape) for _, shape, _ in claimed)
+        need = sum(math.prod(shape) * MATLAB_BYTES.get(kind, 8) for _, shape, kind in claimed)
         if need < 0 or need > cap or need > RATIO * max(size, 1024):
-            raise RefusedError(f"{what} claims {need:,} values in a file of {size:,} bytes; at most {cap:,} are read")
+            raise RefusedError(f"{what} claims {need:,} bytes in a file of {size:,}; at most {cap:,} are read")
         found = scipy.io.loadmat(path)
     except (RefusedError, MemoryError):
         raise

@@ -43,11 +43,11 @@ class Options:
         unknown = [view for view in self.views if view not in HEIGHTS]
         if unknown or not self.views or len(set(self.views)) < len(self.views):
             raise RefusedError(f"digits: views are some of {', '.join(HEIGHTS)}, not {shown(list(self.views), 60)}")
-        if type(self.noise) is not int or not 0 <= self.noise <= 64:
+        if not 0 <= self.noise <= 64:
             raise RefusedError(f"digits: noise is {shown(self.noise, 20)}; a whole number 0..64 is needed")
-        if not isinstance(self.test, float) or not 0.05 <= self.test <= 0.95:
+        if not 0.05 <= self.test <= 0.95:
             raise RefusedError(f"digits: test is {shown(self.test, 20)}; a share 0.05..0.95 is needed")
-        if type(self.seed) is not int or not 0 <= self.seed < 1 << 31:
+        if not 0 <= self.seed < 1 << 31:
             raise RefusedError(f"digits: seed is {shown(self.seed, 20)}; a whole number from 0 is needed")
 
 

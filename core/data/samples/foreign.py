@@ -334,7 +334,8 @@ def _split_problems(
     found = []
     for part, rows in parts.items():
         if not len(rows):
-            found.append(Problem("error", f"part {shown(part, 30)} holds no samples", where))
+            needed = part in ("train", "test")
+            found.append(Problem("error" if needed else "note", f"part {shown(part, 30)} holds no samples", where))
         elif len(rows.unique()) < len(rows):
             count = len(rows) - len(rows.unique())
             found.append(Problem("warning", f"part {shown(part, 30)} names {count:,} samples twice", where))

@@ -84,9 +84,12 @@ def load_index(path: Path) -> dict[str, Any]:
     found = fields.load(path, FORMAT, VERSION)
     asked = fields.of(found.get("task"), dict, "task")
     outputs = [fields.text(name, "task: names") for name in fields.of(asked.get("names"), list, "task: names")]
+    kind = fields.text(asked.get("kind"), "task: kind")
+    if kind not in ("class", "real"):
+        raise RefusedError(f"dataset.json: task is '{shown(kind, 20)}'; samples have a class or real targets")
     index: dict[str, Any] = {
         "name": check_name(found.get("name", path.name), "dataset"),
-        "task": Task(fields.text(asked.get("kind"), "task: kind"), tuple(outputs)),  # type: ignore[arg-type]
+        "task": Task(kind, tuple(outputs)),  # type: ignore[arg-type]
         "samples": fields.whole(found.get("samples"), "samples", 1, MOST),
         "named": fields.of(found.get("named", False), bool, "named"),
         "licence": fields.text(found.get("licence", ""), "licence"),
@@ -96,8 +99,6 @@ def load_index(path: Path) -> dict[str, Any]:
         "splits": {},
         "files": None if found.get("files") is None else fields.of(found["files"], dict, "files"),
     }
-    if index["task"].kind == "units":
-        raise RefusedError("dataset.json: task is 'units'; samples have a class or real targets")
     for modality, entry in fields.of(found.get("modalities"), dict, "modalities").items():
         if not MODALITY.fullmatch(modality):
             raise RefusedError(

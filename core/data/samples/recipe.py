@@ -22,9 +22,16 @@ def _digits(name: str, given: Mapping[str, Any]) -> Samples:
     unknown = [key for key in given if key not in known]
     if unknown:
         raise RefusedError(f"dataset.json: options: there is no '{shown(unknown[0], 40)}'; there is {', '.join(known)}")
+    options: dict[str, Any] = dict(given)
     if "views" in given:
-        fields.of(given["views"], list, "options: views")
-    return digits.make(name, digits.Options(**given))
+        views = fields.of(given["views"], list, "options: views")
+        options["views"] = tuple(fields.text(view, "options: views") for view in views)
+    for key, high in (("noise", 64), ("seed", (1 << 31) - 1)):
+        if key in given:
+            fields.whole(given[key], f"options: {key}", 0, high)
+    if "test" in given:
+        fields.of(given["test"], float, "options: test")
+    return digits.make(name, digits.Options(**options))
 
 
 RECIPES: Mapping[str, Callable[[str, Mapping[str, Any]], Samples]] = {"digits": _digits}

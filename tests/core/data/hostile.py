@@ -10,6 +10,7 @@ from pathlib import Path
 import av
 import h5py
 import numpy as np
+import scipy.io
 import torch
 
 from core.data import npy, tensors
@@ -60,6 +61,18 @@ def good_pickle() -> bytes:
     return pickle.dumps({"train": {"vision": np.ones((3, 2), np.float32), "labels": [0, 1, 1], "id": ["a", "b"]}})
 
 
+def good_mat() -> bytes:
+    stream = io.BytesIO()
+    views = np.empty((1, 2), dtype=object)
+    views[0, 0], views[0, 1] = np.ones((6, 4)), np.arange(12.0).reshape(2, 6)
+    scipy.io.savemat(stream, {"X": views, "y": np.arange(6) % 2, "name": "made"}, do_compression=True)
+    return stream.getvalue()
+
+
+def good_table() -> bytes:
+    return b"a,b,class\n1,2.5,cat\n-3,4e2,dog\n5,6,cat\n"
+
+
 def good_video(frames: int = 4, container: str = "mp4", codec: str = "libx264") -> bytes:
     stream = io.BytesIO()
     with av.open(stream, "w", format=container) as file:
@@ -81,9 +94,11 @@ GOOD = {
     "safetensors": good_safetensors,
     "h5": good_h5,
     "pickle": good_pickle,
+    "mat": good_mat,
+    "table": good_table,
     "video": good_video,
 }
-SUFFIX = {"pickle": "pkl", "video": "mp4"}
+SUFFIX = {"pickle": "pkl", "table": "csv", "video": "mp4"}
 
 
 def zip_bomb() -> bytes:

@@ -1,6 +1,7 @@
 """Every row of the table of dangerous files: what each does elsewhere was seen, here it is refused in words."""
 
 import http.server
+import io
 import os
 import pickle
 import re
@@ -12,8 +13,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import scipy.io
+import scipy.sparse
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -68,6 +71,8 @@ def test_a_good_file_passes(pickle_reader: guard.Reader, tmp_path: Path, kind: s
         "safetensors": {"w": (3, 2), "b": (3,)},
         "h5": {"d1": (6, 4), "g/e": (6,)},
         "pickle": {"train.vision": (3, 2), "train.labels": (3,)},
+        "mat": {"X.0": (6, 4), "X.1": (2, 6), "y": (1, 6)},
+        "table": {"values": (3, 2), "last": (3,)},
     }
     assert {name: array.shape for name, array in arrays.items()} == expected[kind]
 
@@ -351,6 +356,94 @@ def test_a_frame_count_in_the_header_is_not_believed(reader: guard.Reader, tmp_p
 
 def test_a_cut_off_video_is_refused_or_said(reader: guard.Reader, tmp_path: Path) -> None:
     assert "no frame that can be decoded" in refused(reader, "video", tmp_path / "a.mp4", hostile.good_video()[:200])
+
+
+# --- MATLAB and tables ----------------------------------------------------------------------------------------
+
+
+def mat_of(**values: object) -> bytes:
+    stream = io.BytesIO()
+    scipy.io.savemat(stream, values)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"\x89HDF\r\n\x1a\n" + bytes(200), "MATLAB 7.3 file; save it with -v7"),
+        (b"MATLAB 5.0 MAT-file" + bytes(400), "damaged or cut off"),
+        (hostile.good_mat()[:-20], "damaged or cut off"),
+        (mat_of(name="words alone"), "no arrays of numbers"),
+        (mat_of(z=np.array([1 + 2j])), "no arrays of numbers"),
+    ],
+)
+def test_mat_files_that_hold_something_else(reader: guard.Reader, tmp_path: Path, content: bytes, words: str) -> None:
+    assert words in refused(reader, "mat", tmp_path / "a", content)
+
+
+def test_a_compressed_mat_that_claims_too_much_is_refused_before_it_is_unpacked(
+    reader: guard.Reader, tmp_path: Path
+) -> None:
+    stream = io.BytesIO()
+    scipy.io.savemat(stream, {"X": np.zeros(1 << 22)}, do_compression=True)
+    assert "claims 33,554,432 bytes" in refused(reader, "mat", tmp_path / "a", stream.getvalue())
+
+
+def test_mat_cells_structures_and_sparse_matrices_are_walked(reader: guard.Reader, tmp_path: Path) -> None:
+    dense = np.arange(12.0).reshape(3, 4) * (np.arange(4) % 2)
+    content = mat_of(
+        s={"inner": {"x": np.ones((2, 3))}}, sparse=scipy.sparse.csc_matrix(dense), big=np.arange(3, dtype=">i4")
+    )
+    (tmp_path / "a").write_bytes(content)
+    arrays = reader.read("mat", tmp_path / "a").arrays
+    assert arrays["s.inner.x"].shape == (2, 3)
+    np.testing.assert_array_equal(arrays["sparse"], dense)
+    assert arrays["big"].ravel().tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("1,2,a\n1,2\n", "line 2 has 2 cells, the first line has 3"),
+        ("1,2,a\n1,x\u202e,a\n", "line 2, column 2: 'x\\u202e' is no number"),
+        ("1,1_000,a\n2,1_000,b\n3,1,a\n", "line 2, column 2: '1_000' is no number"),
+        ("1\n2\n", "has one column"),
+        ("x,y,class\n", "no rows of numbers"),
+        ("1,2,a\0\n", "line 1 holds a zero byte"),
+        ("\n".join(f"1,word{i}" for i in range(6000)), "6,000 different words"),
+    ],
+)
+def test_tables_that_are_none(reader: guard.Reader, tmp_path: Path, text: str, words: str) -> None:
+    assert words in refused(reader, "table", tmp_path / "a", text.encode())
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    values=hnp.arrays(
+        np.float64, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=5), elements=st.floats(width=64)
+    ),
+    comma=st.sampled_from([",", ";", "\t", " "]),
+    words=st.booleans(),
+    header=st.booleans(),
+)
+def test_every_table_of_numbers_comes_back(
+    reader: guard.Reader,
+    tmp_path_factory: pytest.TempPathFactory,
+    values: np.ndarray,
+    comma: str,
+    words: bool,
+    header: bool,
+) -> None:
+    counted = [[float(k + start) for k in range(len(values[0]))] for start in (0, 1)]
+    assume(header or values[0].tolist() not in counted)  # such a first line is taken as a header
+    place = tmp_path_factory.mktemp("table") / "a.csv"
+    last = [("dog" if i % 2 else "cat") if words else str(i % 3) for i in range(len(values))]
+    lines = [comma.join([*map(repr, row), end]) for row, end in zip(values.tolist(), last, strict=True)]
+    first = [comma.join([*(f"c{i}" for i in range(values.shape[1])), "class"])] if header else []
+    place.write_text("\n".join([*first, *lines]))
+    found = reader.read("table", place)
+    np.testing.assert_array_equal(found.arrays["values"], values)
+    assert ("words" in found.facts) == words
 
 
 # --- every format ---------------------------------------------------------------------------------------------
