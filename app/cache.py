@@ -30,7 +30,7 @@ from app.figures.network import Layout, positions
 from app.figures.samples import sample_facts
 from app.figures.scores import Moment, dataset_facts, group_table, method_bars, top_moments
 from app.figures.style import colours
-from core import attribute, factors, infer, latents
+from core import attribute, factors, infer, latents, project, splits
 from core import runs as run_folders
 from core.clip import Clip
 from core.data import native, read
@@ -673,6 +673,12 @@ COMPUTED: dict[str, Callable[..., Any]] = {
     "prior distance": lambda model, data: latents.prior_distance(model, _looked_at_part(data)),
     "retrieval": lambda model, data: latents.retrieved(model, _looked_at_part(data)),
     "walk": lambda model, data, *ends: latents.walk(model, _looked_at_part(data), *ends),
+    "split parts": splits.parts,
+    "split cloud": splits.cloud_of,
+    "split pca": lambda model, data, shown: project.pca(splits.cloud_of(model, data, shown).rows),
+    "split probes": splits.probes,
+    "availability": splits.availability,
+    "split retrieval": splits.retrieval,
 }
 
 

@@ -22,7 +22,11 @@ GROUPS = {
         ("graphs", "Relationship graphs", "hub"),
         ("thresholds", "Alarm threshold", "rule"),
     ],
-    "Explain": [("operator", "Fusion operator A", "grid_on"), ("factors", "Low-rank factors", "grid_view")],
+    "Explain": [
+        ("operator", "Fusion operator A", "grid_on"),
+        ("factors", "Low-rank factors", "grid_view"),
+        ("splits", "Invariant & specific", "call_split"),
+    ],
     "Workspace": [("library", "Data & models", "folder_open")],
 }
 
