@@ -336,18 +336,31 @@ def bench(
 
 @app.command()
 def experiment(
-    name: Annotated[str, typer.Argument(help="profusion-synthetic.")],
-    trials: Annotated[int, typer.Option(help="Draws of every setting.", min=2)] = 30,
+    name: Annotated[str, typer.Argument(help="profusion-synthetic, or profusion-steps with a dataset.")],
+    dataset: Annotated[Path | None, typer.Argument(help="profusion-steps: what to train on.")] = None,
+    trials: Annotated[int, typer.Option(help="profusion-synthetic: draws of every setting.", min=2)] = 30,
+    seeds: Annotated[int, typer.Option(help="profusion-steps: seeds of every model.", min=1)] = 5,
+    set_: Set = None,
     json_: Json = False,
 ) -> None:
-    """A paper's experiment, run anew: profusion-synthetic is B.1 of ProFusion (about five minutes)."""
-    from core.synthetic import experiment as settings_of
-    from core.synthetic import report
+    """A paper's experiment, run anew.
 
-    if name != "profusion-synthetic":
-        raise ValueError(f"there is no experiment {name!r}; there is profusion-synthetic")
-    result, text = report(list(settings_of(trials, tell=tell)))
-    put(result, text, json_)
+    profusion-synthetic is B.1 of ProFusion: against a base of matched size on drawn data, and RobustAUC. About ten
+    minutes. profusion-steps is G: every base and join against the base of matched size, and what linear probes read off
+    every modality at every step, with its control.
+    """
+    from core import steps, synthetic
+    from core.fusion.profusion import ProFusionConfig
+
+    if name == "profusion-synthetic":
+        put(*synthetic.report(list(synthetic.experiment(trials, tell=tell))), json_)
+    elif name == "profusion-steps" and dataset is not None:
+        options, training = split_settings(set_)
+        data = opened(dataset)
+        rows = list(steps.experiment(data, ProFusionConfig(**options), training, seeds, tell))
+        put(*steps.report(data.name, rows), json_)
+    else:
+        raise ValueError(f"there is profusion-synthetic, and profusion-steps DATASET; got {name!r}")
 
 
 def main() -> int:

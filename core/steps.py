@@ -1,0 +1,532 @@
+r"""What the steps of a ProFusion model do: what each modality knows after each, what they change, what they cost.
+
+Progressive Fusion for Multimodal Integration, appendix G: for step t and modality j a linear classifier is fitted on
+the training activations of G_j and scored on test data, also relative to t = 1. From t = 2 on such an activation has
+seen the other modalities through the context, so beside it stands the same probe on a control: the true contexts up to
+the last one, and that one taken from another sample. What stands above the control is what the context knows of this
+sample; a control below t = 1 says that a foreign context drowns the modality's own input.
+
+Appendix B.2: what R steps cost. Rows are samples, or units of clips (`core.sample.part_of`).
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression, Ridge
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from core.data.dataset import Dataset
+from core.evaluate import auc, jsonable, measure_part, real_metrics
+from core.fusion.base import Fusion, count_weights
+from core.fusion.profusion import ProFusion, ProFusionConfig, matched
+from core.infer import array
+from core.sample import Part, Samples, Task, part_of, task_of
+from core.train import TrainConfig, train
+
+MOST = 8  # steps a trained model is run for
+ROWS = 8192  # rows unrolled at once
+Z95 = 1.959964
+
+
+def progressive(model: Fusion) -> ProFusion:
+    """The model, once it is one whose steps can be looked at; a `ValueError` says why not."""
+    if not isinstance(model, ProFusion):
+        raise ValueError(f"{type(model).__name__} runs once: only ProFusion has steps to look at")
+    if model.config.steps < 2:
+        raise ValueError("this run was trained with steps=1: it is the base model and brings nothing back")
+    return model
+
+
+@dataclass(frozen=True)
+class Unrolled:
+    """Every row at every step; the first axis is t = 1 ... `most`.
+
+    representations   modality -> `(steps, rows, hidden)`
+    control           the same, had the last context been another row's; at t = 1 there is no context
+    contexts          `(steps, rows, context)`
+    outputs           P(c_t), `(steps, rows, outputs)`
+    """
+
+    representations: Mapping[str, np.ndarray]
+    control: Mapping[str, np.ndarray]
+    contexts: np.ndarray
+    outputs: np.ndarray
+
+
+def others(rows: int, seed: int = 0) -> Int[Tensor, " rows"]:
+    """For every row another one, each taken once: neighbours in a random circle. A single row only has itself."""
+    circle = torch.randperm(rows, generator=torch.Generator().manual_seed(seed))
+    found = torch.empty_like(circle)
+    found[circle] = circle.roll(1)
+    return found
+
+
+@torch.inference_mode()
+def unroll(model: ProFusion, part: Part, most: int = MOST, seed: int = 0) -> Unrolled:
+    """Run the model for `most` steps on every row; contexts of the control are shuffled over all of them."""
+    model.eval()
+    features = {name: part.features[name] for name in model.widths if name in part.features}
+    pieces = [
+        model.unroll({name: rows[at : at + ROWS] for name, rows in features.items()}, most)
+        for at in range(0, len(part), ROWS)
+    ]
+    contexts = torch.cat([piece.contexts for piece in pieces], dim=1)
+    taken = others(len(part), seed)
+    control: dict[str, list[Tensor]] = {name: [] for name in model.widths}
+    for t in range(most):
+        found: dict[str, list[Tensor]] = {name: [] for name in model.widths}
+        for at in range(0, len(part), ROWS):
+            x = model.inputs({name: rows[at : at + ROWS] for name, rows in features.items()})
+            c = contexts[t - 1, taken[at : at + ROWS]] if t else None
+            for name, values in model.encode(x, c).items():
+                found[name].append(values)
+        for name, parts in found.items():
+            control[name].append(torch.cat(parts))
+    return Unrolled(
+        {name: array(torch.cat([piece.representations[name] for piece in pieces], dim=1)) for name in model.widths},
+        {name: array(torch.stack(values)) for name, values in control.items()},
+        array(contexts),
+        array(torch.cat([piece.outputs for piece in pieces], dim=1)),
+    )
+
+
+# ---------------------------------------------------------------------------- what a representation knows
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What linear probes read, `(steps, modalities)` each.
+
+    value       percent of accuracy (classes) or AUC (units), or a correlation (real targets)
+    low, high   its 95 % interval: Wilson's, Hanley and McNeil's, Fisher's
+    accuracy    percent of rows named right; NaN for real targets
+    """
+
+    value: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    accuracy: np.ndarray
+
+    @property
+    def relative(self) -> np.ndarray:
+        """value at t over value at t = 1, as the paper draws it; NaN where that is not above 0."""
+        first = np.where(self.value[:1] > 0, self.value[:1], np.nan)
+        return self.value / first
+
+
+@dataclass(frozen=True)
+class Probes:
+    """Per-step representation accuracy and its control.
+
+    chance      what `value` is when nothing is known: the most frequent class, AUC 50, correlation 0
+    majority    percent of test rows in the most frequent class; NaN for real targets
+    """
+
+    metric: Literal["accuracy", "auc", "correlation"]
+    modalities: tuple[str, ...]
+    real: Reading
+    control: Reading
+    chance: float
+    majority: float
+    train: int
+    test: int
+
+
+def wilson(right: int, count: int) -> tuple[float, float]:
+    """95 % interval of a share, in percent.
+
+    >>> [round(edge, 1) for edge in wilson(8, 10)]
+    [49.0, 94.3]
+    """
+    share, z = right / count, Z95
+    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
+    reach = z / (1 + z * z / count) * np.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    return 100 * float(middle - reach), 100 * float(middle + reach)
+
+
+def auc_interval(value: float, positive: int, negative: int) -> tuple[float, float]:
+    """95 % interval of an AUC in percent after Hanley and McNeil (1982), cut to 0 ... 100.
+
+    >>> [round(edge, 1) for edge in auc_interval(80.0, 50, 50)]
+    [71.1, 88.9]
+    """
+    a = value / 100
+    q1, q2 = a / (2 - a), 2 * a * a / (1 + a)
+    spread = a * (1 - a) + (positive - 1) * (q1 - a * a) + (negative - 1) * (q2 - a * a)
+    reach = 100 * Z95 * np.sqrt(max(0.0, spread) / (positive * negative))
+    return max(0.0, float(value - reach)), min(100.0, float(value + reach))
+
+
+def fisher(value: float, count: int) -> tuple[float, float]:
+    """95 % interval of a correlation by Fisher's z; the whole range for fewer than four rows.
+
+    >>> [round(edge, 2) for edge in fisher(0.5, 103)]
+    [0.34, 0.63]
+    """
+    if count < 4 or not abs(value) < 1:
+        return (-1.0, 1.0) if count < 4 else (value, value)
+    z, reach = np.arctanh(value), Z95 / np.sqrt(count - 3)
+    return float(np.tanh(z - reach)), float(np.tanh(z + reach))
+
+
+def read_off(
+    train_rows: Float[np.ndarray, "train hidden"],
+    train_target: np.ndarray,
+    test_rows: Float[np.ndarray, "test hidden"],
+    test_target: np.ndarray,
+    task: Task,
+) -> tuple[float, float, float, float]:
+    """(value, low, high, accuracy) of one linear probe: logistic regression, for real targets ridge regression.
+
+    Activations are standardised by their training part; both penalties are 1, fixed, the same for every probe.
+    """
+    mean, spread = train_rows.mean(0), train_rows.std(0)
+    spread = np.where(spread > 1e-6 * max(1e-12, float(spread.max())), spread, 1.0)
+    a, b = ((rows.astype(np.float64) - mean) / spread for rows in (train_rows, test_rows))
+    if task.kind == "real":
+        centre = train_target.mean(0)
+        found = Ridge(alpha=1.0).fit(a, train_target - centre).predict(b).reshape(len(b), -1) + centre
+        value = real_metrics(found, test_target, task.names).correlation
+        return value, *(fisher(value, len(b)) if value == value else (np.nan, np.nan)), np.nan
+    if len(np.unique(train_target)) < 2:
+        raise ValueError("the training part holds one class only: there is nothing for a probe to tell apart")
+    probe = LogisticRegression(C=1.0, solver="newton-cholesky", max_iter=50).fit(a, train_target)
+    right = int((probe.predict(b) == test_target).sum())
+    accuracy = 100 * right / len(b)
+    if task.kind == "class":
+        return accuracy, *wilson(right, len(b)), accuracy
+    wanted = test_target.astype(bool)
+    value = auc(probe.decision_function(b), wanted)
+    edges = auc_interval(value, int(wanted.sum()), int((~wanted).sum())) if value == value else (np.nan, np.nan)
+    return value, *edges, accuracy
+
+
+def probes(model: Fusion, data: Dataset | Samples, most: int = MOST, protocol: str | None = None) -> Probes:
+    """Appendix G with its control: every modality's activations at t = 1 ... `most`, fitted on train, scored on test.
+
+    Errors: `ValueError` when rows of either part have no target, or the training part one class only.
+    """
+    opened = progressive(model)
+    parts = part_of(data, "train", protocol), part_of(data, "test", protocol)
+    fitted, judged = (part.target for part in parts)
+    if fitted is None or judged is None:
+        which = "training" if fitted is None else "test"
+        raise ValueError(f"the {which} rows have no labels of their own, so no probe can be fitted and scored")
+    before, after = (unroll(opened, part, most, seed) for seed, part in enumerate(parts))
+    a, b, names = fitted.numpy(), judged.numpy(), tuple(opened.widths)
+    tables = []
+    for one, two in ((before.representations, after.representations), (before.control, after.control)):
+        cells = [[read_off(one[name][t], a, two[name][t], b, opened.task) for name in names] for t in range(most)]
+        table = np.array(cells).transpose(2, 0, 1)
+        table.setflags(write=False)
+        tables.append(Reading(*table))
+    majority = np.nan if opened.task.kind == "real" else float(100 * np.bincount(b).max() / len(b))
+    chance = {"accuracy": majority, "auc": 50.0, "correlation": 0.0}[opened.task.metric]
+    metric: Any = opened.task.metric
+    return Probes(metric, names, tables[0], tables[1], chance, majority, len(a), len(b))
+
+
+# ---------------------------------------------------------------------------- what a step changes
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the model says after each step, on the test rows.
+
+    outputs     P(c_t), `(steps, rows, outputs)`
+    scores      `(steps, rows)`: of units the chance of being anomalous, of classes the highest one's; real: the value
+    value       `(steps,)` the task's metric; NaN where it is undefined
+    trained     R of the training
+    target      as in `Part`, None when nobody knows
+    """
+
+    outputs: np.ndarray
+    scores: np.ndarray
+    value: np.ndarray
+    metric: str
+    trained: int
+    task: Task
+    target: np.ndarray | None
+
+    def said(self, threshold: float = 0.5) -> Int[np.ndarray, "steps rows"]:
+        """The decision at every step: the class, or of units 1 for an alarm (score >= threshold)."""
+        if self.task.kind == "units":
+            return (self.scores >= threshold).astype(np.int64)
+        return self.outputs.argmax(-1)
+
+    def right(self, threshold: float = 0.5) -> Bool[np.ndarray, "steps rows"] | None:
+        """Whether each decision is right; None without targets or decisions (real targets)."""
+        if self.target is None or self.task.kind == "real":
+            return None
+        return self.said(threshold) == self.target
+
+    def error(self) -> Float[np.ndarray, "steps rows"] | None:
+        """Real targets: the absolute error, the mean over targets, in units of each target's spread over the rows."""
+        if self.task.kind != "real" or self.target is None:
+            return None
+        spread = self.target.std(0)
+        return np.abs((self.outputs - self.target) / np.where(spread > 0, spread, 1)).mean(-1)
+
+
+def answers(model: Fusion, data: Dataset | Samples, most: int = MOST, protocol: str | None = None) -> Answers:
+    """The model's own answer at every step: run with any R, since the weights are shared."""
+    opened, part = progressive(model), part_of(data, "test", protocol)
+    outputs = unroll(opened, part, most).outputs
+    values = []
+    for step in outputs:
+        found = jsonable(measure_part(step, part))[opened.task.metric] if part.target is not None else None
+        values.append(np.nan if found is None else float(found))
+    kind = opened.task.kind
+    if kind == "units":
+        scores = 1 / (1 + np.exp(-outputs[..., 0].astype(np.float64)))
+    elif kind == "class":
+        exps = np.exp(outputs - outputs.max(-1, keepdims=True))
+        scores = (exps / exps.sum(-1, keepdims=True)).max(-1)
+    else:
+        scores = outputs[..., 0].astype(np.float64)
+    value = np.array(values)
+    for each in (scores, value):
+        each.setflags(write=False)
+    target = None if part.target is None else part.target.numpy()
+    return Answers(outputs, scores, value, opened.task.metric, opened.config.steps, opened.task, target)
+
+
+@dataclass(frozen=True)
+class Turns:
+    """What became of the decisions from one step to a later one.
+
+    rows    numbers of the rows whose decision changed, the largest change of score first
+    before, after    their decisions
+    helped  of these rows: wrong before, right after; None without targets
+    hurt    right before, wrong after
+    """
+
+    rows: np.ndarray
+    before: np.ndarray
+    after: np.ndarray
+    helped: np.ndarray | None
+    hurt: np.ndarray | None
+
+
+def turns(found: Answers, first: int, last: int, threshold: float = 0.5) -> Turns:
+    """Rows that step `last` decides otherwise than step `first` (counted from 1).
+
+    Real targets have no decisions: there a row is listed when its error moved by more than a tenth of the target's
+    spread, and "helped" means a smaller error.
+    """
+    a, b = first - 1, last - 1
+    moved = np.abs(found.scores[b] - found.scores[a])
+    errors = found.error()
+    if found.task.kind == "real":
+        before, after = found.scores[a], found.scores[b]
+        if errors is None:
+            listed = np.flatnonzero(moved > 0.1 * max(1e-12, float(found.scores[a].std())))
+        else:
+            moved = np.abs(errors[b] - errors[a])
+            listed = np.flatnonzero(moved > 0.1)
+    else:
+        said = found.said(threshold)
+        before, after = said[a], said[b]
+        listed = np.flatnonzero(before != after)
+    listed = listed[np.argsort(-moved[listed], kind="stable")]
+    right = found.right(threshold)
+    if right is not None:
+        helped, hurt = ~right[a, listed] & right[b, listed], right[a, listed] & ~right[b, listed]
+    elif errors is not None:
+        helped, hurt = errors[b, listed] < errors[a, listed], errors[b, listed] > errors[a, listed]
+    else:
+        return Turns(listed, before[listed], after[listed], None, None)
+    return Turns(listed, before[listed], after[listed], helped, hurt)
+
+
+# ---------------------------------------------------------------------------- where the context goes
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The contexts of the test rows on the two directions in which they differ most.
+
+    places  `(steps, rows, 2)`
+    shares  share of the variance on each axis, in [0, 1]
+    fitted  steps whose contexts the axes were fitted on: those of the training
+    length  `(steps,)` mean distance from c_{t-1} to c_t, in all dimensions; NaN at t = 1
+    """
+
+    places: np.ndarray
+    shares: np.ndarray
+    fitted: int
+    length: np.ndarray
+
+
+def paths(model: Fusion, data: Dataset | Samples, most: int = MOST, protocol: str | None = None) -> Paths:
+    """PCA on the contexts of all test rows at the steps of the training; later steps are drawn on the same axes."""
+    opened, part = progressive(model), part_of(data, "test", protocol)
+    contexts = unroll(opened, part, most).contexts.astype(np.float64)
+    steps = min(opened.config.steps, most)
+    flat = contexts[:steps].reshape(-1, contexts.shape[-1])
+    axes = min(2, *flat.shape)
+    seen = PCA(axes, svd_solver="full").fit(flat)
+    places = np.zeros((*contexts.shape[:2], 2))
+    places[..., :axes] = (contexts - seen.mean_) @ seen.components_.T
+    shares = np.zeros(2)
+    shares[:axes] = np.nan_to_num(seen.explained_variance_ratio_)
+    length = np.full(most, np.nan)
+    length[1:] = np.linalg.norm(np.diff(contexts, axis=0), axis=-1).mean(1)
+    for each in (places, shares, length):
+        each.setflags(write=False)
+    return Paths(places, shares, steps, length)
+
+
+# ---------------------------------------------------------------------------- what it costs
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What R = 1, 2, ... steps cost, measured on this machine.
+
+    seconds     of scoring the rows once; training: of a pass forward and back over them (medians, one thread)
+    flops       floating-point operations a row (matrix products; 2 for a multiplication and its addition)
+    """
+
+    steps: np.ndarray
+    seconds: np.ndarray
+    training: np.ndarray
+    flops: np.ndarray
+    rows: int
+
+
+def cost(model: Fusion, data: Dataset | Samples, most: int = 5, rounds: int = 5, rows: int = 1024) -> Cost:
+    """B.2 on the first test rows: variants take turns, so that a machine that slows down slows all of them."""
+    opened, part = progressive(model), part_of(data, "test")
+    features = {name: values[:rows] for name, values in part.features.items() if name in opened.widths}
+    count = len(next(iter(features.values())))
+    counted = range(1, most + 1)
+    operations = []
+    for steps in counted:
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            opened.unroll({name: values[:1] for name, values in features.items()}, steps)
+        operations.append(int(counter.get_total_flops()))
+    scoring: dict[int, list[float]] = {steps: [] for steps in counted}
+    training: dict[int, list[float]] = {steps: [] for steps in counted}
+    weights = [weight for weight in opened.parameters() if weight.requires_grad]
+    for number in range(rounds + 1):  # the first round only warms up
+        for steps in counted:
+            begin = time.perf_counter()
+            with torch.inference_mode():
+                opened.unroll(features, steps)
+            middle = time.perf_counter()
+            total = opened.unroll(features, steps).outputs[-1].square().mean()
+            torch.autograd.grad(total, weights, allow_unused=True)  # the gradients are thrown away: nothing is trained
+            if number:
+                scoring[steps].append(middle - begin)
+                training[steps].append(time.perf_counter() - middle)
+    found = Cost(
+        np.array(list(counted)),
+        np.array([statistics.median(scoring[steps]) for steps in counted]),
+        np.array([statistics.median(training[steps]) for steps in counted]),
+        np.array(operations),
+        count,
+    )
+    for column in (found.steps, found.seconds, found.training, found.flops):
+        column.setflags(write=False)
+    return found
+
+
+# ---------------------------------------------------------------------------- the experiment
+
+
+@dataclass(frozen=True)
+class Versus:
+    """ProFusion against its base of matched size on one data set, a seed each; the task's metric, higher is better."""
+
+    base: str
+    join: str
+    plain: tuple[float, ...]
+    again: tuple[float, ...]
+    plain_weights: int
+    again_weights: int
+    probes: tuple[Probes, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        def spread(values: Sequence[float]) -> dict[str, float | None]:
+            return {"mean": float(np.mean(values)), "sd": float(np.std(values, ddof=1)) if len(values) > 1 else None}
+
+        def of(kind: Callable[[Probes], Reading]) -> dict[str, Any]:
+            table = np.stack([kind(each).value for each in self.probes])
+            return {
+                name: [spread(table[:, t, j].tolist()) for t in range(table.shape[1])]
+                for j, name in enumerate(self.probes[0].modalities)
+            }
+
+        return {
+            "base": self.base,
+            "join": self.join,
+            "plain": {**spread(self.plain), "weights": self.plain_weights, "values": list(self.plain)},
+            "again": {**spread(self.again), "weights": self.again_weights, "values": list(self.again)},
+            "better": sum(b > a for a, b in zip(self.plain, self.again, strict=True)),
+            "seeds": len(self.plain),
+            "representations": of(lambda each: each.real),
+            "control": of(lambda each: each.control),
+        }
+
+
+def versus(
+    data: Dataset | Samples,
+    config: ProFusionConfig,
+    training: TrainConfig,
+    seeds: Sequence[int] = range(5),
+    most: int = 4,
+    tell: Callable[[str], None] = lambda line: None,
+) -> Versus:
+    """Train ProFusion and its base of matched size from every seed; probe ProFusion's steps."""
+    rival = matched(data.widths, config, task_of(data))
+    metric = task_of(data).metric
+    plain, again, seen, weights = [], [], [], (0, 0)
+    for seed in seeds:
+        one, two = (train(data, "profusion", asdict(asked), training, seed) for asked in (rival, config))
+        plain.append(float(one.run.metrics[metric]))
+        again.append(float(two.run.metrics[metric]))
+        seen.append(probes(two.model, data, most))
+        weights = (count_weights(one.model), count_weights(two.model))
+        tell(f"{config.base}, {config.join}, seed {seed}: base {plain[-1]:.2f}, ProFusion {again[-1]:.2f}")
+    return Versus(config.base, config.join, tuple(plain), tuple(again), *weights, tuple(seen))
+
+
+def experiment(
+    data: Dataset | Samples,
+    config: ProFusionConfig,
+    training: TrainConfig,
+    seeds: int = 5,
+    tell: Callable[[str], None] = lambda line: None,
+) -> Iterator[Versus]:
+    """Every base and join against the base of matched size, with per-step representation accuracy (appendix G)."""
+    for base in ("concat", "lmf", "recurrent"):
+        for join in ("add", "concat"):
+            asked = replace(config, base=base, join=join)  # type: ignore[arg-type]
+            yield versus(data, asked, training, range(seeds), tell=tell)
+
+
+def report(name: str, found: Sequence[Versus]) -> tuple[dict[str, Any], str]:
+    """The experiment as JSON and as lines."""
+    lines = []
+    for each in found:
+        told = each.to_json()
+        a, b = told["plain"], told["again"]
+        lines.append(
+            f"{each.base:9s} {each.join:6s}  base {a['mean']:.2f} ± {a['sd'] or 0:.2f} ({a['weights']} weights), "
+            f"ProFusion {b['mean']:.2f} ± {b['sd'] or 0:.2f} ({b['weights']}), better in {told['better']} of "
+            f"{told['seeds']} seeds"
+        )
+        for modality, steps in told["representations"].items():
+            real = ", ".join(f"{step['mean']:.1f}" for step in steps)
+            other = ", ".join(f"{step['mean']:.1f}" for step in told["control"][modality])
+            lines.append(f"    {modality}: linear probe at t = 1 ... {len(steps)}: {real}; control: {other}")
+    return {"dataset": name, "rows": [each.to_json() for each in found]}, "\n".join(lines)
