@@ -198,7 +198,7 @@ def read_off(
         return value, *(fisher(value, len(b)) if value == value else (np.nan, np.nan)), np.nan
     if len(np.unique(train_target)) < 2:
         raise ValueError("the training part holds one class only: there is nothing for a probe to tell apart")
-    probe = LogisticRegression(C=1.0, solver="newton-cholesky", max_iter=50).fit(a, train_target)
+    probe = LogisticRegression(C=1.0, max_iter=2000).fit(a, train_target)
     right = int((probe.predict(b) == test_target).sum())
     accuracy = 100 * right / len(b)
     if task.kind == "class":
@@ -209,14 +209,15 @@ def read_off(
     return value, *edges, accuracy
 
 
-def probes(model: Fusion, data: Dataset | Samples, most: int = MOST, protocol: str | None = None) -> Probes:
-    """Appendix G with its control: every modality's activations at t = 1 ... `most`, fitted on train, scored on test.
+def probes(model: Fusion, known: Part, asked: Part, most: int = MOST) -> Probes:
+    """Appendix G with its control: every modality's activations at t = 1 ... `most`, fitted on `known`, scored on
+    `asked`.
 
     Errors: `ValueError` when rows of either part have no target, or the training part one class only.
     """
     opened = progressive(model)
-    parts = part_of(data, "train", protocol), part_of(data, "test", protocol)
-    fitted, judged = (part.target for part in parts)
+    parts = known, asked
+    fitted, judged = known.target, asked.target
     if fitted is None or judged is None:
         which = "training" if fitted is None else "test"
         raise ValueError(f"the {which} rows have no labels of their own, so no probe can be fitted and scored")
@@ -239,7 +240,7 @@ def probes(model: Fusion, data: Dataset | Samples, most: int = MOST, protocol: s
 
 @dataclass(frozen=True)
 class Answers:
-    """What the model says after each step, on the test rows.
+    """What the model says of every row after each step.
 
     outputs     P(c_t), `(steps, rows, outputs)`
     scores      `(steps, rows)`: of units the chance of being anomalous, of classes the highest one's; real: the value
@@ -276,9 +277,9 @@ class Answers:
         return np.abs((self.outputs - self.target) / np.where(spread > 0, spread, 1)).mean(-1)
 
 
-def answers(model: Fusion, data: Dataset | Samples, most: int = MOST, protocol: str | None = None) -> Answers:
+def answers(model: Fusion, part: Part, most: int = MOST) -> Answers:
     """The model's own answer at every step: run with any R, since the weights are shared."""
-    opened, part = progressive(model), part_of(data, "test", protocol)
+    opened = progressive(model)
     outputs = unroll(opened, part, most).outputs
     values = []
     for step in outputs:
@@ -352,7 +353,7 @@ def turns(found: Answers, first: int, last: int, threshold: float = 0.5) -> Turn
 
 @dataclass(frozen=True)
 class Paths:
-    """The contexts of the test rows on the two directions in which they differ most.
+    """The contexts of all rows on the two directions in which they differ most.
 
     places  `(steps, rows, 2)`
     shares  share of the variance on each axis, in [0, 1]
@@ -366,9 +367,9 @@ class Paths:
     length: np.ndarray
 
 
-def paths(model: Fusion, data: Dataset | Samples, most: int = MOST, protocol: str | None = None) -> Paths:
-    """PCA on the contexts of all test rows at the steps of the training; later steps are drawn on the same axes."""
-    opened, part = progressive(model), part_of(data, "test", protocol)
+def paths(model: Fusion, part: Part, most: int = MOST) -> Paths:
+    """PCA on the contexts of all rows at the steps of the training; later steps are drawn on the same axes."""
+    opened = progressive(model)
     contexts = unroll(opened, part, most).contexts.astype(np.float64)
     steps = min(opened.config.steps, most)
     flat = contexts[:steps].reshape(-1, contexts.shape[-1])
@@ -403,9 +404,9 @@ class Cost:
     rows: int
 
 
-def cost(model: Fusion, data: Dataset | Samples, most: int = 5, rounds: int = 5, rows: int = 1024) -> Cost:
-    """B.2 on the first test rows: variants take turns, so that a machine that slows down slows all of them."""
-    opened, part = progressive(model), part_of(data, "test")
+def cost(model: Fusion, part: Part, most: int = 5, rounds: int = 5, rows: int = 1024) -> Cost:
+    """B.2 on the first rows: variants take turns, so that a machine that slows down slows all of them."""
+    opened = progressive(model)
     features = {name: values[:rows] for name, values in part.features.items() if name in opened.widths}
     count = len(next(iter(features.values())))
     counted = range(1, most + 1)
@@ -494,7 +495,7 @@ def versus(
         one, two = (train(data, "profusion", asdict(asked), training, seed) for asked in (rival, config))
         plain.append(float(one.run.metrics[metric]))
         again.append(float(two.run.metrics[metric]))
-        seen.append(probes(two.model, data, most))
+        seen.append(probes(two.model, part_of(data, "train"), part_of(data, "test"), most))
         weights = (count_weights(one.model), count_weights(two.model))
         tell(f"{config.base}, {config.join}, seed {seed}: base {plain[-1]:.2f}, ProFusion {again[-1]:.2f}")
     return Versus(config.base, config.join, tuple(plain), tuple(again), *weights, tuple(seen))

@@ -8,6 +8,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from core import steps
+from core.fusion.base import Fusion
 from core.fusion.profusion import ProFusion, ProFusionConfig
 from core.infer import outputs
 from core.runs import build
@@ -32,6 +33,10 @@ def planted(kind: str = "class", seed: int = 0, count: int = 600) -> Samples:
     return Samples("planted", {"told": told, "blind": blind}, target, task, {"half": parts})
 
 
+def probed(model: Fusion, data: Samples, most: int = 3) -> steps.Probes:
+    return steps.probes(model, data.part("train"), data.part("test"), most)
+
+
 @pytest.fixture(scope="module", params=["add", "concat"])
 def trained(request: pytest.FixtureRequest) -> tuple[ProFusion, Samples]:
     data = planted()
@@ -52,7 +57,7 @@ def column(found: steps.Probes, name: str) -> int:
 
 
 def test_the_blind_side_learns_by_the_context_and_the_control_stays_blind(trained) -> None:  # noqa: ANN001
-    found = steps.probes(*trained, most=3)
+    found = probed(*trained, most=3)
     blind, told = column(found, "blind"), column(found, "told")
     assert found.real.value[0, told] > 90
     assert found.real.low[0, blind] < 50 < found.real.high[0, blind] + 5
@@ -69,7 +74,7 @@ def test_with_nothing_brought_back_no_step_knows_more_and_the_control_is_the_sam
     model = build("profusion", data.widths, {"steps": 2, "hidden": 8}, data.task)
     for layer in model.W:
         torch.nn.init.zeros_(layer.weight)
-    found = steps.probes(model, data, most=3)
+    found = probed(model, data, most=3)
     np.testing.assert_array_equal(found.real.value, found.control.value)
     np.testing.assert_array_equal(found.real.value[0], found.real.value[2])
 
@@ -141,7 +146,7 @@ def test_real_targets_are_read_by_ridge_regression() -> None:
     assert low < value < high
     assert np.isnan(accuracy)
     model = build("profusion", {"told": 6, "blind": 5}, {}, Task("real", ("height",)))
-    found = steps.probes(model, planted("real"), most=2)
+    found = probed(model, planted("real"), most=2)
     assert found.metric == "correlation"
     assert found.real.value[0, 0] > 0.6
     assert abs(found.real.value[0, 1]) < 0.25
@@ -181,7 +186,7 @@ def test_the_intervals_stay_where_they_make_sense() -> None:
 def test_the_answer_at_the_trained_step_is_the_models(trained) -> None:  # noqa: ANN001
     model, data = trained
     part = part_of(data)
-    found = steps.answers(model, data, most=4)
+    found = steps.answers(model, part_of(data), most=4)
     np.testing.assert_allclose(found.outputs[1], outputs(model, part.features), rtol=1e-4, atol=1e-4)
     assert found.trained == 2
     share = 100 * (found.outputs[1].argmax(1) == part.target.numpy()).mean()
@@ -192,7 +197,7 @@ def test_the_answer_at_the_trained_step_is_the_models(trained) -> None:  # noqa:
 
 
 def test_turns_add_up_to_the_change_of_accuracy(trained) -> None:  # noqa: ANN001
-    found = steps.answers(*trained, most=4)
+    found = steps.answers(trained[0], part_of(trained[1]), most=4)
     for first, last in ((1, 2), (2, 4), (3, 3)):
         turn = steps.turns(found, first, last)
         assert turn.helped is not None
@@ -209,7 +214,7 @@ def test_units_are_decided_by_the_threshold() -> None:
     data = dataset(train=12, test=8)
     model = build("profusion", data.widths, {"steps": 2, "hidden": 6})
     model.learn({name: rows for name, rows in part_of(data, "train").features.items()})
-    found = steps.answers(model, data, most=3)
+    found = steps.answers(model, part_of(data), most=3)
     np.testing.assert_allclose(found.scores[1], 1 / (1 + np.exp(-found.outputs[1, :, 0])), rtol=1e-6)
     assert found.metric == "auc"
     assert not found.said(1.1).any()
@@ -223,7 +228,7 @@ def test_units_are_decided_by_the_threshold() -> None:
 def test_rows_without_truth_change_without_being_right_or_wrong() -> None:
     data = planted()
     model = build("profusion", data.widths, {"steps": 2, "hidden": 6}, data.task)
-    found = steps.answers(model, data, most=3)
+    found = steps.answers(model, part_of(data), most=3)
     unknown = steps.Answers(found.outputs, found.scores, found.value * np.nan, "accuracy", 2, data.task, None)
     turn = steps.turns(unknown, 1, 2)
     assert turn.helped is None
@@ -234,20 +239,20 @@ def test_real_answers_are_better_where_the_error_is_smaller() -> None:
     data = planted("real")
     model = build("profusion", data.widths, {"steps": 2, "hidden": 6}, data.task)
     model.learn(part_of(data, "train").features, part_of(data, "train").target)
-    found = steps.answers(model, data, most=3)
+    found = steps.answers(model, part_of(data), most=3)
     turn = steps.turns(found, 1, 2)
     part = part_of(data)
     error = np.abs(found.outputs[..., 0] - part.target.numpy()[:, 0])
     assert turn.helped is not None
     np.testing.assert_array_equal(turn.helped, error[1, turn.rows] < error[0, turn.rows])
     assert (np.abs(error[1] - error[0])[turn.rows] > 0.1 * part.target.numpy().std()).all()
-    assert steps.probes(model, data, most=2).majority != steps.probes(model, data, most=2).majority  # NaN
+    assert probed(model, data, most=2).majority != probed(model, data, most=2).majority  # NaN
 
 
 def test_paths_start_where_the_contexts_are(trained) -> None:  # noqa: ANN001
     """With the axes of numpy's SVD: the same distances from the mean, up to the signs of the axes."""
     model, data = trained
-    found = steps.paths(model, data, most=4)
+    found = steps.paths(model, part_of(data), most=4)
     contexts = steps.unroll(model, part_of(data), 4).contexts.astype(float)
     flat = contexts[:2].reshape(-1, contexts.shape[-1])
     _, _, axes = np.linalg.svd(flat - flat.mean(0), full_matrices=False)
@@ -263,14 +268,14 @@ def test_paths_start_where_the_contexts_are(trained) -> None:  # noqa: ANN001
 def test_a_context_of_one_number_has_a_path_too() -> None:
     data = planted()
     model = build("profusion", data.widths, {"steps": 2, "base": "lmf", "hidden": 1}, data.task)
-    assert np.isfinite(steps.paths(model, data, most=3).places).all()
+    assert np.isfinite(steps.paths(model, part_of(data), most=3).places).all()
 
 
 def test_cost_grows_in_equal_steps_and_trains_nothing(trained) -> None:  # noqa: ANN001
     model, data = trained
     model.zero_grad()
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
-    found = steps.cost(model, data, most=4, rounds=2)
+    found = steps.cost(model, part_of(data), most=4, rounds=2)
     grown = np.diff(found.flops)
     assert (grown == grown[0]).all()
     assert grown[0] > found.flops[0]
@@ -286,25 +291,22 @@ def test_cost_grows_in_equal_steps_and_trains_nothing(trained) -> None:  # noqa:
 def test_other_fusions_and_the_base_are_refused() -> None:
     data = planted()
     with pytest.raises(ValueError, match="only ProFusion"):
-        steps.probes(build("concat", data.widths, {}, data.task), data)
+        probed(build("concat", data.widths, {}, data.task), data)
     with pytest.raises(ValueError, match="steps=1"):
-        steps.answers(build("profusion", data.widths, {"steps": 1}, data.task), data)
+        steps.answers(build("profusion", data.widths, {"steps": 1}, data.task), part_of(data))
 
 
-def test_what_a_probe_cannot_use_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_probe_cannot_use_is_said() -> None:
     data = planted()
     model = build("profusion", data.widths, {}, data.task)
     one_class = Samples("one", data.features, torch.zeros(600, dtype=torch.long), data.task, data.splits)
     with pytest.raises(ValueError, match="one class only"):
-        steps.probes(model, one_class)
+        probed(model, one_class)
 
-    def unlabelled(data: Samples, part: str = "test", protocol: str | None = None) -> Part:
-        rows = data.part(part)
-        return Part(rows.features, None if part == "train" else rows.target, rows.task, rows.names, rows.places)
-
-    monkeypatch.setattr(steps, "part_of", unlabelled)
+    rows = data.part("train")
+    unlabelled = Part(rows.features, None, rows.task, rows.names, rows.places)
     with pytest.raises(ValueError, match="training rows have no labels"):
-        steps.probes(model, data)
+        steps.probes(model, unlabelled, data.part("test"))
 
 
 def test_the_experiment_compares_matched_sizes_from_the_same_seeds() -> None:
