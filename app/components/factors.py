@@ -101,7 +101,21 @@ def redo() -> None:
 def switches(found: Factored) -> Off:
     """One switch a rank and one an interaction, undo, redo, as trained, and the line that a link holds."""
     rank, kinds = found.parts.shape[1:3]
-    now = Off.read(st.session_state.get("off"), rank, kinds)
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        of_ranks = st.container(width="content")
+        st.button("Undo", on_click=undo, disabled=not st.session_state.get("off_past"), icon=":material/undo:")
+        st.button("Redo", on_click=redo, disabled=not st.session_state.get("off_future"), icon=":material/redo:")
+        reset = st.container(width="content")
+        with st.popover("As text", icon=":material/link:"):
+            # drawn before the switches: only now is the link read
+            line = st.text_input(
+                "Switched off",
+                key="off",
+                bind="query-params",
+                placeholder="nothing: as trained",
+                help="Counted from 0. r1: rank 1; i2: interaction 2; 0.3: what rank 0 makes of interaction 3.",
+            )
+    now = Off.read(line, rank, kinds)
     keys = {"ranks": f"ranks-on-{rank}", "interactions": f"interactions-on-{kinds}"}
     st.session_state[keys["ranks"]] = [one for one in range(rank) if one not in now.ranks]
     st.session_state[keys["interactions"]] = [one for one in range(kinds) if one not in now.interactions]
@@ -116,37 +130,25 @@ def switches(found: Factored) -> Off:
             )
         )
 
-    many = len(now.ranks) + len(now.interactions) + len(now.cells)
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        st.pills(
-            "Ranks that are on",
-            range(rank),
-            selection_mode="multi",
-            format_func=lambda one: f"{one + 1}",
-            key=keys["ranks"],
-            on_change=switched,
-            help="Click a rank to switch it off, in every row. Nothing is trained again.",
-        )
-        st.pills(
-            "Interactions that are on",
-            range(kinds),
-            selection_mode="multi",
-            format_func=lambda one: shown(" × ".join(found.interactions[one]) or "none", 40),
-            key=keys["interactions"],
-            on_change=switched,
-            help="An interaction is what a set of modalities makes together; none is what is left without any.",
-        )
-        st.button("Undo", on_click=undo, disabled=not st.session_state.get("off_past"), icon=":material/undo:")
-        st.button("Redo", on_click=redo, disabled=not st.session_state.get("off_future"), icon=":material/redo:")
-        st.button("As trained", on_click=change, args=(Off(),), disabled=not many)
-        with st.popover("As text", icon=":material/link:"):
-            st.text_input(
-                "Switched off",
-                key="off",
-                bind="query-params",
-                placeholder="nothing: as trained",
-                help="Counted from 0. r1: rank 1; i2: interaction 2; 0.3: what rank 0 makes of interaction 3.",
-            )
+    of_ranks.pills(
+        "Ranks that are on",
+        range(rank),
+        selection_mode="multi",
+        format_func=lambda one: f"{one + 1}",
+        key=keys["ranks"],
+        on_change=switched,
+        help="Click a rank to switch it off, in every row. Nothing is trained again.",
+    )
+    st.pills(
+        "Interactions that are on",
+        range(kinds),
+        selection_mode="multi",
+        format_func=lambda one: shown(" × ".join(found.interactions[one]) or "none", 40),
+        key=keys["interactions"],
+        on_change=switched,
+        help="An interaction is what a set of modalities makes together; none is what is left without any.",
+    )
+    reset.button("As trained", on_click=change, args=(Off(),), disabled=now == Off())
     return now
 
 
@@ -411,6 +413,7 @@ def latents(chosen: Selection, model: Jwae, part: Part, row: int) -> None:
         )  # fmt: skip
     with right:
         if part.target is not None and part.classes:
+            st.markdown("Retrieval across modalities")
             results = cache.computed("retrieval", run, chosen.dataset)
             table = pd.DataFrame(
                 [
@@ -427,8 +430,8 @@ def latents(chosen: Selection, model: Jwae, part: Part, row: int) -> None:
                 alt="; ".join(f"{one.asked} to {one.answers}: MAP {one.map:.3f}" for one in results),
             )
             st.caption(
-                "Retrieval across modalities by cosine of latents; an answer of the same class is right. Chance: a "
-                "random order."
+                "A row of one modality asks, rows of another answer, by cosine of latents; an answer of the same class "
+                "is right. Chance: a random order."
             )
         else:
             st.info("Retrieval is judged by classes; these rows have none.")

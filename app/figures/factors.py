@@ -15,13 +15,19 @@ from core.data.names import shown
 OFF = "off"
 
 
-def interaction_name(subset: Sequence[str], limit: int = 60) -> str:
-    """A subset of the modalities as people read it.
+def interaction_name(subset: Sequence[str], broken: bool = False) -> str:
+    """A subset of the modalities as people read it; `broken` into two lines where three or more would be long.
 
     >>> interaction_name(("audio", "text")), interaction_name(())
     ('audio × text', 'none')
+    >>> interaction_name(("a", "b", "c"), broken=True)
+    'a × b<br>× c'
     """
-    return plotly_text(" × ".join(subset) or "none", limit)
+    names = [plotly_text(name, 20) for name in subset]
+    if broken and len(names) > 2:
+        half = (len(names) + 1) // 2
+        return " × ".join(names[:half]) + "<br>× " + " × ".join(names[half:])
+    return " × ".join(names) or "none"
 
 
 def part_map(
@@ -46,7 +52,7 @@ def part_map(
         if signed
         else {"zmin": 0, "zmax": top, "colorscale": colours.edges}
     )
-    labels = [interaction_name(subset) for subset in interactions]
+    labels = [interaction_name(subset, broken=True) for subset in interactions]
     # a panel a rank: rows are interactions, columns outputs; with one output a single panel whose columns are ranks
     panels = [shown[..., 0].T] if outs == 1 else [shown[i] for i in range(rank)]
     columns = [f"rank {i + 1}" for i in range(rank)] if outs == 1 else [plotly_text(name, 16) for name in outputs]
@@ -65,16 +71,16 @@ def part_map(
             z=panel,
             xgap=1,
             ygap=1,
-            texttemplate="%{z:.3g}" if numbers else None,
+            texttemplate="%{z:.2f}" if numbers else None,
             hoverinfo="skip",
             showscale=at == len(panels),
-            colorbar={"title": {"text": unit, "side": "right"}, "thickness": 10},
+            colorbar={"title": {"text": unit, "side": "top"}, "thickness": 10},
             row=1,
             col=at,
             **scale,
         )
         words = [
-            f"rank {owner[s, c] + 1}, {labels[s]}"
+            f"rank {owner[s, c] + 1}, {interaction_name(interactions[s])}"
             + ("" if outs == 1 else f", {columns[c]}")
             + (f": {parts[owner[s, c], s, 0 if outs == 1 else c]:+.4g}" if on[owner[s, c], s] else ": switched off")
             for s, c in zip(y.ravel(), x.ravel(), strict=True)
@@ -130,7 +136,7 @@ def part_map(
             row=1, col=at,
         )  # fmt: skip
     figure.update_layout(template=colours.template, height=(70 if outs == 1 else 110) + 30 * kinds)
-    return figure.update_annotations(font={"size": 12})
+    return figure.update_annotations(font={"size": 12})  # colours: OFF has its own
 
 
 def map_sentence(
@@ -197,21 +203,22 @@ def sums(
     by_interaction = parts.sum(0)
     by_rank = parts.sum(1)
     sides = (
-        (["base", *(interaction_name(subset) for subset in interactions)], [base, *by_interaction]),
+        (["base", *(interaction_name(subset, broken=True) for subset in interactions)], [base, *by_interaction]),
         (["base", *(f"rank {i + 1}" for i in range(len(by_rank)))], [base, *by_rank]),
     )
-    figure = make_subplots(1, 2, subplot_titles=["by interaction", "by rank"], horizontal_spacing=0.16)
+    figure = make_subplots(1, 2, subplot_titles=["by interaction", "by rank"], horizontal_spacing=0.2)
     for column, (names, values) in enumerate(sides, start=1):
         for trace in shares(names, np.array(values, dtype=float), colours, unit, output).data:
             trace.update(y=["output" if name == "sum" else name for name in trace.y], showlegend=False)
             figure.add_trace(trace, row=1, col=column)
         low, high = min(0.0, *values, output), max(0.0, *values, output)
-        room = 0.22 * (high - low) or 1.0
+        room = 0.32 * (high - low) or 1.0
         figure.update_xaxes(title=unit, range=[low - room, high + room], row=1, col=column)
         figure.update_yaxes(autorange="reversed", showgrid=False, row=1, col=column)
         figure.add_vline(x=0, line={"color": colours.quiet, "width": 1}, row=1, col=column)
     rows = max(len(names) for names, _ in sides) + 1
-    return figure.update_layout(template=colours.template, height=90 + 24 * rows, bargap=0.35)
+    figure.update_layout(template=colours.template, height=90 + 26 * rows, bargap=0.35)
+    return figure.update_annotations(font={"size": 12, "color": colours.ink})
 
 
 # ---------------------------------------------------------------------------- do ranks mean something?
@@ -274,14 +281,17 @@ def specialisation_figure(
                 col=2,
             )
     figure.update_yaxes(autorange="reversed", showgrid=False)
-    figure.update_xaxes(range=[0, 1.02], title="0 even – 1 one interaction", row=1, col=2)
-    figure.update_xaxes(showgrid=False, row=1, col=1)
-    return figure.update_layout(
+    largest = float(np.nanmax([*index, null_high, 0.02]))
+    figure.update_xaxes(range=[0, min(1.02, 1.25 * largest)], title="0: even, 1: one interaction", row=1, col=2)
+    figure.update_xaxes(showgrid=False, tickangle=-25, row=1, col=1)
+    figure.update_layout(
         template=colours.template,
-        height=150 + 30 * len(index),
+        height=200 + 30 * len(index),
         bargap=0.3,
-        legend={"x": 1, "xanchor": "right", "y": -0.28, "yanchor": "top"},
+        margin={"b": 100},
+        legend={"x": 1, "xanchor": "right", "y": -50 / (70 + 30 * len(index)), "yanchor": "top"},
     )
+    return figure.update_annotations(font={"size": 12, "color": colours.ink})
 
 
 # ---------------------------------------------------------------------------- rank against quality
@@ -394,13 +404,21 @@ def walk_pictures(
 ) -> go.Figure:
     """One line a modality: the first row as it is, the decoded walk, the second row as it is.
 
-    A modality that is a picture is drawn as one; another as its columns from top to bottom.
+    A modality that is a picture is drawn as one; another as its columns from top to bottom, each on its own scale.
     """
     names = list(rows)
-    figure = make_subplots(len(names), 1, vertical_spacing=0.06, subplot_titles=[plotly_text(name) for name in names])
+    figure = make_subplots(
+        len(names),
+        1,
+        vertical_spacing=0.36 / max(2, len(names)) / 1.5,
+        subplot_titles=[plotly_text(name) for name in names],
+    )
     titles = ["as it is", *(f"{step:.2f}" for step in steps), "as it is"]
     for line, name in enumerate(names, start=1):
         pictures = np.concatenate([ends[name][:1], rows[name], ends[name][1:]]) if name in ends else rows[name]
+        if name not in shapes:  # columns of different units: each between its least and its most on this walk
+            low, high = pictures.min(0), pictures.max(0)
+            pictures = (pictures - low) / np.where(high > low, high - low, 1)
         height, width = shapes.get(name, (pictures.shape[1], 1))
         gap = max(1, width // 6)
         tiles = []
@@ -427,4 +445,4 @@ def walk_pictures(
         figure.update_yaxes(autorange="reversed", visible=False, row=line, col=1)
         if name in shapes:
             figure.update_yaxes(scaleanchor="x" if line == 1 else f"x{line}", constrain="domain", row=line, col=1)
-    return figure.update_layout(template=colours.template, height=60 + 150 * len(names))
+    return figure.update_layout(template=colours.template, height=60 + 160 * len(names))

@@ -12,6 +12,8 @@ from app.figures.style import markdown_text
 from core.factors import has_factors, kept, of_set, switched
 from core.fusion.jwae import Jwae
 
+HEADER = 56  # pixels, so that both maps begin at the same height
+
 chosen = selection.current()
 model = cache.model(chosen.run) if chosen.run else None
 if chosen.run is None or model is None or not (has_factors(model) or isinstance(model, Jwae)):
@@ -39,7 +41,8 @@ draw = partial(show.figure, colours=chosen.colours, picture=chosen.picture, sele
 wide = len(found.names) > 1
 left, right = (st.container(), st.container()) if wide else st.columns(2, gap="medium")
 with left:
-    st.subheader("This row", anchor=False)
+    with st.container(horizontal=True, vertical_alignment="center", height=HEADER, border=False):
+        st.subheader("This row", anchor=False)
     draw(
         figures.part_map(own.parts, own.interactions, own.names, on, chosen.colours, unit),
         f"{markdown_text(part.names[row])}: what each rank (counted from 1) makes of each interaction. Red raises the "
@@ -50,7 +53,7 @@ with left:
         on_select=lambda: factors.clicked("row-map", off),
     )
 with right:
-    with st.container(horizontal=True, vertical_alignment="center"):
+    with st.container(horizontal=True, vertical_alignment="center", height=HEADER, border=False):
         st.subheader("All rows", anchor=False)
         size, kind = factors.pick_average(part)
     average = of_set(found, kind)
@@ -65,7 +68,7 @@ with right:
     )
 
 st.subheader("The parts add up", anchor=False)
-told, seen = st.columns([3, 1], gap="medium")
+told, seen = st.columns([4, 1], gap="medium")
 with told:
     show.figure(
         figures.sums(
