@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import accuracy_score, average_precision_score, f1_score, recall_score, roc_auc_score
 
 from core.clip import Clip
 from core.evaluate import (
@@ -12,13 +12,17 @@ from core.evaluate import (
     average_precision,
     by_kind,
     cheapest,
+    class_metrics,
     decide,
     jsonable,
     measure,
+    measure_part,
     precision_recall,
+    real_metrics,
     roc,
 )
-from tests.core.made import clip
+from core.sample import part_of
+from tests.core.made import clip, dataset
 
 RATED = st.lists(st.tuples(st.integers(0, 8), st.booleans()), min_size=2, max_size=40).map(
     lambda rows: (np.array([r[0] / 8 for r in rows]), np.array([r[1] for r in rows]))
@@ -111,3 +115,51 @@ def test_kinds_are_judged_against_every_normal_unit():
     scores = {"a": np.zeros(10, np.float32), "b": np.full(10, 0.5, np.float32)}
     scores["a"][4:7] = 1
     assert by_kind(scores, [one, two]) == {"odd": (100.0, 3)}
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=40))
+def test_class_metrics_are_scikit_learns(pairs):
+    target, found = (np.array(column) for column in zip(*pairs, strict=True))
+    names = ("a", "b", "c", "d")
+    judged = class_metrics(np.eye(4)[found], target, names)
+    assert judged.accuracy == pytest.approx(100 * accuracy_score(target, found))
+    occurs = sorted(set(target.tolist()))
+    expected = f1_score(target, found, average="macro", labels=occurs, zero_division=0)
+    assert judged.macro_f1 == pytest.approx(100 * expected)
+    each = recall_score(target, found, average=None, labels=occurs, zero_division=0)
+    assert judged.recall == pytest.approx({names[i]: 100 * r for i, r in zip(occurs, each, strict=True)})
+
+
+def test_real_metrics_are_numpys_and_undefined_stays_undefined():
+    random = np.random.default_rng(0)
+    target = random.normal(size=(50, 3)).astype(np.float32)
+    found = target + random.normal(size=(50, 3))
+    target[:, 2] = 4.0
+    judged = real_metrics(found, target, ("x", "y", "z"))
+    expected = [np.corrcoef(found[:, i], target[:, i])[0, 1] for i in (0, 1)]
+    assert [judged.correlation_of["x"], judged.correlation_of["y"]] == pytest.approx(expected)
+    assert np.isnan(judged.correlation_of["z"])
+    assert judged.correlation == pytest.approx(np.mean(expected))
+    assert judged.mae_of["y"] == pytest.approx(np.abs(found - target)[:, 1].mean())
+    assert "undefined" in judged.why
+    assert jsonable(judged)["correlation_of"]["z"] is None
+
+
+def test_real_metrics_do_not_depend_on_the_targets_units():
+    random = np.random.default_rng(1)
+    target, found = random.normal(size=(2, 30, 1))
+    one, two = real_metrics(found, target, ("x",)), real_metrics(1000 * found + 5, 1000 * target + 5, ("x",))
+    assert two.correlation == pytest.approx(one.correlation)
+    assert two.mae == pytest.approx(1000 * one.mae)
+
+
+def test_units_as_rows_are_judged_like_units_of_clips():
+    data = dataset(train=2, test=4)
+    part = part_of(data, "test")
+    scores = np.random.default_rng(2).normal(size=len(part))
+    by_clip, at = {}, 0
+    for each in data.part("test"):
+        by_clip[each.name] = scores[at : at + each.units]
+        at += each.units
+    judged, expected = measure_part(scores[:, None], part), measure(by_clip, data.part("test"))
+    assert (judged.auc, judged.ap, judged.units) == (expected.auc, expected.ap, expected.units)

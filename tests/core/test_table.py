@@ -8,9 +8,11 @@ import pytest
 
 from core.__main__ import literal, settings
 from core.data import native
-from core.table import methods, summary, table, text
+from core.runs import build
+from core.table import flops, methods, summary, table, text
 from core.train import TrainConfig
 from tests.core.made import dataset
+from tests.core.test_train import CLASSES, vectors
 
 
 @pytest.fixture(scope="module")
@@ -111,3 +113,62 @@ def test_mistakes_get_a_sentence_and_code_2(words, message):
     assert (code, out) == (2, "")
     assert message in err
     assert "Traceback" not in err
+
+
+def test_samples_have_rows_of_their_own_metric_and_leave_out_what_needs_clips():
+    data = vectors(CLASSES)
+    chosen = methods(["concat", "lmf", "lego"], data.modalities, {"rank": 2})
+    rows = list(table(data, chosen, 2, TrainConfig(epochs=2)))
+    assert [row.fusion for row in rows] == ["concat", "lmf"]
+    assert {row.metric for row in rows} == {"accuracy"}
+    assert rows[1].options == {"rank": 2}
+    assert rows[0].mean is not None
+    assert rows[0].sd is not None
+    assert set(rows[0].alone) == {"a", "b"}
+    assert set(rows[0].more) == {"macro_f1"}
+    said = text(rows)
+    assert "lmf rank=2" in said
+    assert "only a" in said
+    with pytest.raises(ValueError, match="none of these methods reads samples"):
+        list(table(data, methods(["lego"], data.modalities, {}), 1, TrainConfig(epochs=1)))
+
+
+def test_flops_are_two_for_a_multiplication_and_its_addition():
+    model = build("concat", {"a": 10, "b": 4}, {"project": 8, "hidden": 6})
+    products = 10 * 8 + 4 * 8 + 16 * 6 + 6
+    assert flops(model) == 2 * products
+    assert flops(build("mtn", {"a": 16}, {})) > 0
+
+
+def test_a_run_on_samples_is_scored_by_the_same_command(tmp_path):
+    from core.data.samples import native as sample_folder
+
+    data = vectors(CLASSES)
+    sample_folder.write(data, tmp_path / "halves")
+    code, out, _ = run(
+        "train", tmp_path / "halves", "--fusion", "lmf", "--set", "epochs=2", "--out", tmp_path / "runs", "--json"
+    )
+    assert code == 0
+    made = json.loads(out)
+    assert made["metric"] == "accuracy"
+    code, out, _ = run("score", tmp_path / "runs" / made["runs"][0], tmp_path / "halves", "--per-clip", "--json")
+    assert code == 0
+    found = json.loads(out)
+    assert found["accuracy"] == pytest.approx(made["metrics"][0]["accuracy"])
+    assert (len(found["outputs"]), len(found["outputs"][0])) == (100, 3)
+
+
+@pytest.mark.parametrize(
+    ("words", "weights"),
+    [
+        (("gmf", "--widths", "512,512"), 5_250_048),
+        (("gmf", "--widths", "128,128"), 329_472),
+        (("gmf", "--widths", "128,4096"), 119_202_816),
+        (("gmf", "--widths", "4096,4096"), 335_601_664),
+        (("lmf", "--widths", "16,16,32", "--set", "rank=4", "--set", "out=16"), 4_308),
+    ],
+)
+def test_published_counts(words, weights):
+    """GMF: appendix J with reconstruction, without classifier; LMF: r h sum(d_m + 1) + r + h."""
+    code, out, _ = run("count", *words)
+    assert (code, out.strip()) == (0, str(weights))

@@ -5,6 +5,9 @@ import torch
 
 from core.clip import Clip
 from core.data.dataset import Dataset
+from core.infer import outputs
+from core.runs import build
+from core.sample import Samples, Task
 from core.train import Prepared, TrainConfig, batches, clip_score, prepare, resample, resample_labels, step_loss, train
 from tests.core.made import WIDTHS, clip, dataset
 
@@ -120,3 +123,80 @@ def test_graphs_that_nothing_learned_precedes_are_made_once_and_train_the_same(m
     assert [row["loss"] for row in once.history] == pytest.approx([row["loss"] for row in each.history], abs=1e-4)
     for name, weights in each.model.state_dict().items():
         torch.testing.assert_close(once.model.state_dict()[name], weights, atol=1e-3, rtol=1e-3)
+
+
+def vectors(task: Task, seed: int = 0) -> Samples:
+    """Which of three classes: one half of the answer in each modality, so that neither suffices."""
+    random = torch.Generator().manual_seed(seed)
+    first, second = torch.randint(2, (2, 400), generator=random)
+    kind = first + second  # 0, 1, 2
+    features = {
+        "a": torch.randn(400, 5, generator=random) * 0.15 + 100.0,
+        "b": torch.randn(400, 4, generator=random) * 0.0015,
+    }
+    features["a"][:, 2] += first
+    features["b"][:, 1] += 0.01 * second
+    target = kind if task.kind == "class" else torch.stack([1000.0 * kind + 7, -kind.float()], 1)
+    return Samples(
+        "halves", features, target, task, {"fixed": {"train": torch.arange(300), "test": torch.arange(300, 400)}}
+    )
+
+
+CLASSES, REALS = Task("class", ("none", "one", "both")), Task("real", ("grams", "drop"))
+
+
+def test_samples_are_learned_although_columns_and_targets_differ_in_scale():
+    classes = train(vectors(CLASSES), "concat", {}, TrainConfig(epochs=30), seed=1).run.metrics
+    assert classes["accuracy"] > 90
+    assert max(classes["alone"].values()) < classes["accuracy"] - 20
+    reals = train(vectors(REALS), "concat", {}, TrainConfig(epochs=30), seed=1).run.metrics
+    assert min(reals["correlation_of"].values()) > 0.9
+    assert reals["mae_of"]["grams"] < 400  # of a range of 2,000
+    assert reals["mae_of"]["drop"] < 0.4
+
+
+def test_a_training_on_samples_is_repeatable_and_moves_with_the_seed():
+    one, two, other = (
+        train(vectors(CLASSES), "lmf", {}, TrainConfig(epochs=2), seed=seed).model.state_dict() for seed in (3, 3, 4)
+    )
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert any(not torch.equal(one[name], other[name]) for name in one)
+
+
+def test_what_is_learned_from_samples_is_learned_from_the_training_part_alone():
+    data = vectors(REALS)
+    model = train(data, "concat", {}, TrainConfig(epochs=1), seed=0).model
+    rows = data.part("train").features["a"]
+    torch.testing.assert_close(model.standard.mean_of_a, rows.mean(0))
+    torch.testing.assert_close(model.standard.target_mean, data.part("train").target.mean(0))
+
+
+def test_a_column_that_never_moves_is_centred_and_not_blown_up():
+    data = vectors(CLASSES)
+    features = {**data.features, "a": data.features["a"].clone()}
+    features["a"][:, 0] = 5.0
+    model = build("concat", data.widths, {}, CLASSES)
+    model.learn(features, data.target)
+    assert model.standard.spread_of_a[0] == 1.0
+    assert outputs(model, features).max() < 1e3
+
+
+def test_an_empty_training_part_is_refused():
+    data = vectors(CLASSES)
+    empty = Samples(
+        "halves", data.features, data.target, CLASSES, {"x": {"train": torch.arange(0), "test": torch.arange(5)}}
+    )
+    with pytest.raises(ValueError, match="'halves': the training part holds no samples"):
+        train(empty, "concat")
+
+
+def test_outputs_in_small_batches_are_the_same():
+    data = vectors(CLASSES)
+    model = build("concat", data.widths, {}, CLASSES)
+    torch.testing.assert_close(
+        torch.tensor(outputs(model, data.features, entries=50)), torch.tensor(outputs(model, data.features))
+    )
+    with pytest.raises(ValueError, match="'a' has width 3, the model was trained on 5"):
+        outputs(model, {"a": torch.zeros(2, 3)})
+    with pytest.raises(ValueError, match="none of the modalities"):
+        outputs(model, {"c": torch.zeros(2, 3)})
