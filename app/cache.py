@@ -33,10 +33,11 @@ from app.figures.style import colours
 from core import attribute, factors, infer, latents, project, splits
 from core import runs as run_folders
 from core.clip import Clip
-from core.data import native, read
+from core.data import read
 from core.data.check import Report, check
 from core.data.dataset import Dataset
 from core.data.names import shown
+from core.data.reading import about
 from core.data.stills import jpeg, unit_frames
 from core.evaluate import ClassMetrics, Metrics, RealMetrics, measure, measure_part
 from core.extract import captions as sentences
@@ -193,7 +194,7 @@ def all_runs() -> dict[str, Path]:
 @st.cache_data(max_entries=256, show_spinner=False)
 def _index(folder: str, stamp: str) -> dict[str, Any] | None:
     try:
-        return native.load_index(Path(folder))
+        return about(Path(folder))
     except ValueError as error:
         log.warning("dataset passed over: %s", error)
         return None
@@ -236,9 +237,9 @@ def report(key: str) -> Report:
 
 
 @st.cache_data(max_entries=16, ttl=30, show_spinner="Looking at it")
-def folder_report(folder: str) -> Report:
+def folder_report(folder: str, pickles: bool = False) -> Report:
     """The report of any folder that may be read, as it stood less than half a minute ago."""
-    return check(Path(folder))
+    return check(Path(folder), pickles=pickles)
 
 
 def roots() -> list[Path]:

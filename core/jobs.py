@@ -353,22 +353,27 @@ def _cleared(out: Path) -> Iterator[None]:
 
 
 def _import_features(given: Mapping[str, Any], report: Report) -> str:
-    """Feature files with their lists, or a native dataset, as a native dataset of ours."""
+    """Feature files with their lists, files of samples, or a dataset of ours, as a dataset of ours.
+
+    options, samples    what feature files, and what files of samples, do not say; the folder tells which it is
+    """
     from dataclasses import replace as changed
 
-    from core.data import native, read
-    from core.data.samples import native as samples
+    from core.data import check, native, read
+    from core.data.samples import native as stored
     from core.sample import Samples
 
     report(0.1, "reading")
-    dataset = read(Path(given["folder"]), **given.get("options", {}))
-    out = Path(given["out"])
-    if isinstance(dataset, Samples):
-        report(0.6, f"{len(dataset):,} samples read, writing")
-        samples.write(changed(dataset, name=given["name"]), out)
+    folder, out = Path(given["folder"]), Path(given["out"])
+    kind = check.kind(folder)
+    options = given.get({"features": "options", "tables": "samples"}.get(kind, ""), {})
+    found = read(folder, **options)
+    if isinstance(found, Samples):
+        report(0.6, f"{len(found):,} samples read, writing")
+        stored.write(changed(found, name=given["name"]), out)
     else:
-        report(0.6, f"{len(dataset.clips)} clips read, writing")
-        native.write(changed(dataset, name=given["name"]), out)
+        report(0.6, f"{len(found.clips)} clips read, writing")
+        native.write(changed(found, name=given["name"]), out)
     return out.name
 
 

@@ -29,6 +29,7 @@ DOWNLOAD = 512 << 20
 TICKET = re.compile(r"[0-9a-f]+-(data|runs)-([^/]+)")
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
 FEATURES = (".npy", ".zip", ".list", ".txt", ".csv", ".json")
+SAMPLES = (".csv", ".tsv", ".mat", ".h5", ".hdf5", ".pkl", ".pickle", ".list", ".zip", ".json")
 
 
 def file_name(name: str, suffix: str = "") -> str:

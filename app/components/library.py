@@ -92,24 +92,60 @@ def features() -> None:
 
 
 def _send_features(files: Sequence[tuple[str, bytes]], name: str, fps: float) -> None:
+    modalities = [m for key in cache.datasets() for m in _modalities(key)]
+    endings = {m: f"_{m}" for m in dict.fromkeys([*modalities, *SUFFIXES])}
+    _send(files, name, "Features", options={"fps": fps, "modalities": endings})
+
+
+def _send(files: Sequence[tuple[str, bytes]], name: str, what: str, **options: Any) -> None:
+    """Hand uploaded files to a job: what lies in them tells whether they are features or samples."""
     first = Path(shelf.file_name(files[0][0])).stem
     called = shelf.free_name(cache.workspace() / "data", name.strip() or first)
     places = shelf.keep_upload(cache.workspace(), files)
-    modalities = [m for key in cache.datasets() for m in _modalities(key)]
-    endings = {m: f"_{m}" for m in dict.fromkeys([*modalities, *SUFFIXES])}
     given = {
         "files": [str(place) for place in places],
         "uploaded": str(places[0].parent),
-        "options": {"fps": fps, "modalities": endings},
         "name": called,
         "out": str(cache.workspace() / "data" / called),
+        **options,
     }
-    jobs.submit(job_root(), "files", f"Features {shown(files[0][0], 60)}", given)
+    jobs.submit(job_root(), "files", f"{what} {shown(files[0][0], 60)}", given)
+
+
+PICKLES = (
+    "A pickle is a program that builds what it holds. Only arrays, numbers and plain containers are built here, in a "
+    "process apart that may do nothing else; still, read pickles of people you trust."
+)
+ASKED = {"": "found out", "class": "a class", "real": "a real number"}
+
+
+def samples() -> None:
+    """Upload files of samples: one vector a modality, and a class or real targets."""
+    with st.form("upload-samples", clear_on_submit=True, border=False):
+        files = st.file_uploader(
+            "Samples: one .csv a view (last column the class), .mat, .h5 or pickled files, or all of it in one .zip",
+            type=[s[1:] for s in shelf.SAMPLES],
+            accept_multiple_files=True,
+            help="Views: the same rows in the same order. Names ending in _train and _test give the split; "
+            "where nothing does, one of ours is drawn and named. A .zip downloaded here works, too.",
+        )
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            name = st.text_input("Name", placeholder="the first file's name", max_chars=60, key="samples-name")
+            target = st.selectbox("To be predicted", list(ASKED), format_func=ASKED.__getitem__)
+            share = st.number_input("Test share of our own split", 0.05, 0.95, 0.3, step=0.05)
+            seed = st.number_input("Its seed", 0, 2**31 - 1, 0)
+        pickles = st.checkbox("Read pickled files (.pkl)", help=PICKLES)
+        sent = st.form_submit_button("Read the samples", type="primary", icon=":material/upload:")
+    if sent and not files:
+        st.warning("Choose files first.", icon=":material/table:")
+    elif sent:
+        options = {"test": share, "seed": seed, "pickle": pickles} | ({"target": target} if target else {})
+        told(lambda: _send([(file.name, file.getvalue()) for file in files], name, "Samples", samples=options))
 
 
 def _modalities(key: str) -> Sequence[str]:
     index = cache.index(key)
-    return [] if index is None else list(index["modalities"])
+    return [] if index is None or "samples" in index else list(index["modalities"])
 
 
 def folder() -> None:
@@ -117,26 +153,31 @@ def folder() -> None:
     with st.form("add-folder", border=False):
         path = st.text_input("Folder on the machine that runs FuseScope", key="folder", max_chars=1000)
         st.caption(
-            "Features with their lists, frame folders, videos, or a dataset of ours; see the report before it is taken."
+            "Features with their lists, frame folders, videos, files of samples, or a dataset of ours; "
+            "see the report before it is taken."
         )
+        pickles = st.checkbox("Read pickled files (.pkl)", key="folder-pickles", help=PICKLES)
         looked = st.form_submit_button("Look at it", icon=":material/search:")
     if looked or path:
-        told(lambda: _look(path))
+        told(lambda: _look(path, pickles))
 
 
-def _look(path: str) -> None:
+def _look(path: str, pickles: bool) -> None:
     place = shelf.allowed(path, cache.roots())
-    report = cache.folder_report(str(place))
+    report = cache.folder_report(str(place), pickles)
     st.code(report.text(), language=None, wrap_lines=True)
     if not report.ok:
         st.error("Errors stand in the way; mend them and look again.", icon=":material/block:")
         return
-    kind = {"native": "features", "features": "features", "footage": "footage"}.get(report.kind)
+    taken = {"native": "features", "features": "features", "samples": "features", "tables": "features"}
+    kind = "footage" if report.kind == "footage" else taken.get(report.kind)
     if kind is None:
-        st.info(f"This is {check.WORDS[report.kind]}; a folder of clips is needed.")
+        st.info(f"This is {check.WORDS[report.kind]}; a folder of clips or samples is needed.")
     elif st.button("Bring it in", type="primary", icon=":material/download:"):
         called = shelf.free_name(cache.workspace() / "data", place.name)
-        given = {"folder": str(place), "name": called, "out": str(cache.workspace() / "data" / called)}
+        given: dict[str, Any] = {"folder": str(place), "name": called, "out": str(cache.workspace() / "data" / called)}
+        if pickles:
+            given["samples"] = {"pickle": True}
         jobs.submit(job_root(), kind, f"Folder {shown(place.name, 60)}", given)
         st.rerun()
 
@@ -191,11 +232,11 @@ def _arriving(active: bool) -> None:
                 st.button("Stop", key=f"stop-{job.id}", on_click=jobs.cancel, args=(job_root(), job.id))
                 continue
             if job.state == "done" and job.result in cache.datasets():
-                opened = st.button(
-                    "Open its graphs", key=f"open-{job.id}", type="primary", on_click=_open, args=(job.result,)
-                )
+                held = _holds_samples(job.result)
+                label = "Look at it" if held else "Open its graphs"
+                opened = st.button(label, key=f"open-{job.id}", type="primary", on_click=_open, args=(job.result,))
                 if opened:
-                    st.switch_page("views/graphs.py")
+                    st.switch_page("views/overview.py" if held else "views/graphs.py")
             st.button("Hide", key=f"hide-{job.id}", type="tertiary", on_click=jobs.forget, args=(job_root(), job.id))
     if len(found) > 8:
         st.caption(f"and {len(found) - 8} earlier ones")
@@ -218,9 +259,15 @@ def _state(job: jobs.Job) -> None:
         st.markdown(f":material/error: **{title}** could not be read: {markdown_text(job.message, 900)}")
 
 
+def _holds_samples(key: str) -> bool:
+    return "samples" in (cache.index(key) or {})
+
+
 def _open(key: str) -> None:
-    clips = cache.clips(key)
-    selection.put(dataset=key, clip=clips[0].name, time=None)
+    if _holds_samples(key):
+        selection.put(dataset=key, sample=0, time=None)
+    else:
+        selection.put(dataset=key, clip=cache.clips(key)[0].name, time=None)
 
 
 # ---------------------------------------------------------------------------- remove and put back

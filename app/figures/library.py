@@ -10,6 +10,7 @@ from core.data.check import Report
 from core.data.names import shown
 from core.runs import Run
 
+RESULTS = ("accuracy", "correlation")  # of runs on samples
 SEVERITY = {"error": "● error", "warning": "▲ warning", "note": "· note"}  # a sign and a word, never colour alone
 
 
@@ -25,7 +26,7 @@ def dataset_table(found: Mapping[str, Mapping[str, Any]], wanted: str = "") -> p
         row = {
             "dataset": shown(key, 60),
             "name": "cannot be read" if index is None else shown(index["name"], 60),
-            "clips": None if index is None else len(index["clips"]),
+            "holds": "" if index is None else holding(index),
             "modalities": ", ".join(f"{shown(m, 20)} {w}" for m, w in modalities.items()),
             "splits": "" if index is None else ", ".join(shown(split, 20) for split in index["splits"]),
             "MB": round(about["bytes"] / 1e6, 2),
@@ -33,37 +34,54 @@ def dataset_table(found: Mapping[str, Mapping[str, Any]], wanted: str = "") -> p
             "kind": "simulated" if index and index["simulated"] else "yours" if about["own"] else "",
             "licence": "" if index is None else shown(index["licence"], 60),
         }
-        if holds(row, wanted):
+        if has(row, wanted):
             rows[key] = row
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
 def run_table(found: Mapping[str, Run], own: Sequence[str], wanted: str = "") -> pd.DataFrame:
-    """One row a run, best unit AUC first; index: its folder's name."""
+    """One row a run, best unit AUC first, then those on samples; index: its folder's name."""
     rows = {}
     for name, run in found.items():
         auc, ap = run.metrics.get("auc"), run.metrics.get("ap")
         row = {
             "model": shown(run.title, 60),
             "trained on": shown(run.source.name, 60),
-            "unit AUC": None if auc is None else float(auc),
-            "unit AP": None if ap is None else float(ap),
+            "unit AUC": _number(auc),
+            "unit AP": _number(ap),
+            **{name: _number(run.metrics.get(name)) for name in RESULTS},
             "seed": run.seed,
             "weights": run.weights,
             "seconds": round(run.seconds, 1),
             "kind": "yours" if name in own else "",
             "run": shown(name, 60),
         }
-        if holds(row, wanted):
+        if has(row, wanted):
             rows[name] = row
     table = pd.DataFrame.from_dict(rows, orient="index")
-    return table if table.empty else table.sort_values("unit AUC", ascending=False, na_position="last", kind="stable")
+    if table.empty:
+        return table
+    table = table.sort_values(["unit AUC", *RESULTS], ascending=False, na_position="last", kind="stable")
+    return table.drop(columns=[column for column in RESULTS if table[column].isna().all()])
 
 
-def holds(row: Mapping[str, Any], wanted: str) -> bool:
+def holding(index: Mapping[str, Any]) -> str:
+    """How much a dataset holds, and what is asked of its samples.
+
+    >>> holding({"clips": {"a": 1, "b": 2}})
+    '2 clips'
+    """
+    if "samples" not in index:
+        return f"{len(index['clips']):,} clips"
+    task = index["task"]
+    asked = f"{task.outputs} classes" if task.kind == "class" else f"{task.outputs} real targets"
+    return f"{index['samples']:,} samples, {asked}"
+
+
+def has(row: Mapping[str, Any], wanted: str) -> bool:
     """Whether every wanted word occurs somewhere in the row.
 
-    >>> holds({"model": "LEGO motion+text", "seed": 3}, "lego 3"), holds({"model": "MTN"}, "lego")
+    >>> has({"model": "LEGO motion+text", "seed": 3}, "lego 3"), has({"model": "MTN"}, "lego")
     (True, False)
     """
     text = " ".join(str(value) for value in row.values()).lower()
@@ -81,7 +99,14 @@ def problem_table(report: Report) -> pd.DataFrame:
 
 
 def modality_table(report: Report) -> pd.DataFrame:
-    """Widths, crops and lengths of each modality."""
+    """Width of each modality, and of clips their crops and lengths."""
+    if report.samples:
+        return pd.DataFrame(
+            [
+                {"modality": shown(m.name, 40), "width": span(m.widths), "made by": shown(m.extractor, 200)}
+                for m in report.modalities
+            ]
+        )
     return pd.DataFrame(
         [
             {
@@ -97,8 +122,29 @@ def modality_table(report: Report) -> pd.DataFrame:
     )
 
 
+def target_table(report: Report) -> pd.DataFrame:
+    """What samples are asked for: every class with its samples, or every target with its range."""
+    if report.classes:
+        total = sum(report.classes.values())
+        return pd.DataFrame(
+            [
+                {"class": shown(name, 60), "samples": count, "share": f"{count / total:.1%}"}
+                for name, count in report.classes.items()
+            ]
+        )
+    return pd.DataFrame(
+        [{"target": shown(name, 60), "lowest": low, "highest": high} for name, (low, high) in report.targets.items()]
+    )
+
+
 def facts(report: Report) -> dict[str, str]:
     """The report's first numbers."""
+    if report.samples:
+        asked = (
+            {"Classes": f"{len(report.classes):,}"} if report.classes else {"Real targets": f"{len(report.targets):,}"}
+        )
+        parts = next(iter(report.splits.values()), {})
+        return {"Samples": f"{report.samples:,}", **asked, **{f"In {shown(p, 20)}": f"{n:,}" for p, n in parts.items()}}
     found = {"Clips": f"{report.clips:,}", "Units": f"{report.units:,}"}
     if report.frames is not None:
         found["Frames"] = f"{report.frames:,}"
@@ -114,6 +160,10 @@ def setting_table(run: Run) -> pd.DataFrame:
     """What a run was asked for, as text."""
     pairs = {**run.config, **{f"training {name}": value for name, value in run.training.items()}}
     return pd.DataFrame({"setting": [shown(n, 60) for n in pairs], "value": [shown(v, 120) for v in pairs.values()]})
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)
 
 
 def span(values: Sequence[int]) -> str:

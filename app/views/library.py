@@ -12,8 +12,14 @@ PAGE = 20  # rows of a table at once
 
 shelf = cache.shelf()
 st.header("Bring your own", anchor=False)
-tabs = st.tabs(["A video", "Feature files", "A folder here", "A released LEGO checkpoint"])
-for tab, draw in zip(tabs, (library.video, library.features, library.folder, library.checkpoint), strict=True):
+WAYS = {
+    "A video": library.video,
+    "Feature files": library.features,
+    "Samples": library.samples,
+    "A folder here": library.folder,
+    "A released LEGO checkpoint": library.checkpoint,
+}
+for tab, draw in zip(st.tabs(list(WAYS)), WAYS.values(), strict=True):
     with tab:
         draw()
 library.arriving()
@@ -36,7 +42,7 @@ if found.empty:
 else:
     event = st.dataframe(
         rows, key="data-table", on_select="rerun", selection_mode="single-row", hide_index=True,
-        alt=f"{len(found)} datasets with their clips, modalities and sizes",
+        alt=f"{len(found)} datasets with their clips or samples, modalities and sizes",
     )  # fmt: skip
     picked = event["selection"]["rows"]
     key = rows.index[min(picked[0], len(rows) - 1)] if picked and len(rows) else found.index[0]
@@ -50,6 +56,11 @@ else:
             for label, value in tables.facts(report).items():
                 st.metric(label, value, width="content")
         st.dataframe(tables.modality_table(report), hide_index=True, alt="modalities of the dataset")
+        if report.samples:
+            st.dataframe(
+                tables.target_table(report), hide_index=True, height="auto" if len(report.classes) < 8 else 220,
+                alt="classes with their samples, or targets with their ranges",
+            )  # fmt: skip
         if report.problems:
             st.dataframe(tables.problem_table(report), hide_index=True, alt="problems of the dataset")
         with st.expander("The whole report, as `python -m core check` prints it"):
@@ -74,8 +85,8 @@ else:
     percent = st.column_config.NumberColumn(format="%.1f")
     event = st.dataframe(
         rows, key="run-table", on_select="rerun", selection_mode="single-row", hide_index=True,
-        column_config={"unit AUC": percent, "unit AP": percent},
-        alt=f"{len(found)} runs with their AUC and size",
+        column_config={"unit AUC": percent, "unit AP": percent, "accuracy": percent, "correlation": "%.3f"},
+        alt=f"{len(found)} runs with their AUC, accuracy or correlation and size",
     )  # fmt: skip
     picked = event["selection"]["rows"]
     name = rows.index[min(picked[0], len(rows) - 1)] if picked and len(rows) else found.index[0]

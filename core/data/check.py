@@ -193,7 +193,7 @@ def check(path: Path, **options: Any) -> Report:
             return _native(path, name)
         if found == "samples":
             return _samples(path, name)
-        if found == "tables" or (found == "arrays" and options):
+        if found == "tables" or (options and path.suffix.lower() in (".pkl", ".pickle")):
             return _tables(path, name, {**options, "pickle": True} if pickles else options)
         if found == "features":
             return _features(path, name, options)
@@ -287,7 +287,7 @@ def _samples(path: Path, name: str) -> Report:
 
 
 def _tables(path: Path, name: str, given: Mapping[str, Any]) -> Report:
-    examined = foreign.examine(path, foreign.options(given) if given else None)
+    examined = foreign.examine(path, given)
     if examined.samples is None:
         return Report(name, "tables", examined.problems)
     return _sample_report(examined.samples, name, "tables", examined.problems)

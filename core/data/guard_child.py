@@ -33,7 +33,7 @@ Answer = tuple[Arrays, dict[str, Any]]
 
 ONLY = "array"  # the name of the array in a file that holds one without a name
 MEMBERS = 4096
-ARCHIVED = (".npy", ".json", ".list", ".txt", ".csv")
+ARCHIVED = (".npy", ".json", ".list", ".txt", ".csv", ".tsv", ".mat", ".h5", ".hdf5", ".pkl", ".pickle")
 RATIO = 200  # a member may claim to unpack to this many times its size
 CHUNK = 64 << 20
 FRAMES = 200_000

@@ -25,5 +25,27 @@ def read(path: Path, **options: Any) -> Dataset | Samples:
     if kind == "features":
         return rtfm.read(path, rtfm.options(options) if options else None)
     if kind == "tables" or (kind == "arrays" and path.suffix.lower() in (".pkl", ".pickle")):
-        return foreign.read(path, foreign.options(options) if options else None)
+        return foreign.read(path, options)
     raise ValueError(check.instead(path, kind))
+
+
+def about(path: Path) -> dict[str, Any]:
+    """What a dataset of ours says about itself, without its features: name, modalities, splits, licence, simulated,
+    and `clips`, or `samples` (how many) and `task`.
+
+    Errors: `ValueError` as in `read`.
+    """
+    if check.kind(path) != "samples":
+        return native.load_index(path)
+    if check.stated_format(path) == recipe.FORMAT:
+        made = recipe.read(path)
+        return {
+            "name": made.name,
+            "modalities": {modality: {"width": width} for modality, width in made.widths.items()},
+            "splits": {name: {part: len(rows) for part, rows in parts.items()} for name, parts in made.splits.items()},
+            "licence": made.licence,
+            "simulated": made.simulated,
+            "samples": len(made),
+            "task": made.task,
+        }
+    return samples.load_index(path)

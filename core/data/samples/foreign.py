@@ -7,7 +7,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -107,25 +107,29 @@ def _files(path: Path) -> dict[str, list[str]]:
     return found
 
 
-def read(path: Path, options: Options | None = None) -> Samples:
-    """The sample set in these files. Errors: `ValueError` with the first problems in words."""
-    examined = examine(path, options)
+def read(path: Path, given: Mapping[str, Any] | None = None) -> Samples:
+    """The sample set in these files; `given` as in `examine`. Errors: `ValueError` with the first problems in words."""
+    examined = examine(path, given)
     if examined.samples is None:
         raise ValueError(sentence(list(examined.problems)))
     return examined.samples
 
 
-def examine(path: Path, options: Options | None = None) -> Examined:
-    """Read everything and collect every problem; nothing raises but an unusable option."""
+def examine(path: Path, given: Mapping[str, Any] | None = None) -> Examined:
+    """Read everything and collect every problem; nothing raises but an unusable option.
+
+    given   fields of `Options`; they count for more than those of a fusescope.json beside the data
+    """
     from core.data.samples import matlab, sequences, views
 
     problems: list[Problem] = []
     root = path if path.is_dir() else path.parent
-    given = options or (sidecar(path, problems) if path.is_dir() else Options())
+    beside = sidecar(path, problems) if path.is_dir() else Options()
+    said = replace(beside, **{name: getattr(options(given or {}), name) for name in given or {}})
     files = _files(path) if path.is_dir() else {ENDINGS.get(path.suffix.lower(), ""): [path.name]}
     try:
-        if given.format:
-            files = {kind: names for kind, names in files.items() if kind == given.format}
+        if said.format:
+            files = {kind: names for kind, names in files.items() if kind == said.format}
         if len(files) != 1:
             told = "; ".join(f"{kind}: {len(names)} files" for kind, names in files.items()) or "none of them"
             raise RefusedError(
@@ -134,11 +138,11 @@ def examine(path: Path, options: Options | None = None) -> Examined:
             )
         kind, names = next(iter(files.items()))
         reader = {"csv": views.read, "mat": matlab.read, "h5": sequences.read_h5, "pickle": sequences.read_pickle}[kind]
-        raw = reader(root, names, path.stem if path.is_file() else path.resolve().name, given)
+        raw = reader(root, names, path.stem if path.is_file() else path.resolve().name, said)
     except RefusedError as refused:
         return Examined(None, (*problems, Problem("error", str(refused))))
     raw.problems[:0] = problems
-    return finish(raw, given)
+    return finish(raw, said)
 
 
 def finish(raw: Raw, options: Options) -> Examined:

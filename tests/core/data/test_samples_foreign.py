@@ -100,6 +100,8 @@ def test_another_seed_or_share_is_another_split_of_that_name(tmp_path: Path) -> 
     assert {name: len(parts["test"]) for name, parts in found.splits.items()} == {"stratified-3": 6}
     (tmp_path / "zoo/fusescope.json").write_text('{"seed": 3, "test": 0.5}')
     assert read(tmp_path / "zoo").digest() == found.digest()
+    assert list(read(tmp_path / "zoo", seed=4).splits) == ["stratified-4"]
+    assert len(read(tmp_path / "zoo", seed=4).splits["stratified-4"]["test"]) == 6
 
 
 def test_numbers_that_are_not_whole_are_a_target(tmp_path: Path) -> None:
@@ -435,10 +437,9 @@ def test_mutated_files_are_read_or_refused(tmp_path: Path, kind: str) -> None:
         place = pickled(root) / "mosi.pkl"
     good = place.read_bytes()
     generator = np.random.default_rng(0)
-    options = foreign.options({"pickle": True})
     for _ in range(60):
         place.write_bytes(fuzz.mutated(good, generator))
-        examined = foreign.examine(root, options)
+        examined = foreign.examine(root, {"pickle": True})
         assert examined.samples is not None or any(p.severity == "error" for p in examined.problems)
         assert all(isinstance(p, Problem) and str(root) not in str(p) for p in examined.problems)
 
