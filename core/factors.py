@@ -305,7 +305,7 @@ def information(mass: Float[np.ndarray, "*draws rank interactions"]) -> Float[np
     joint = mass / mass.sum((-2, -1), keepdims=True)
     apart = joint.sum(-1, keepdims=True) * joint.sum(-2, keepdims=True)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(joint > 0, joint * np.log2(joint / apart), 0.0).sum((-2, -1))
+        return np.asarray(np.where(joint > 0, joint * np.log2(joint / apart), 0.0).sum((-2, -1)))
 
 
 def masses(
