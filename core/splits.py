@@ -321,14 +321,17 @@ def availability(model: Fusion, data: Data) -> tuple[Available, ...]:
     if part.target is None:
         return ()
     sizes = range(1, len(names) + 1) if len(names) <= 4 else (1, len(names) - 1, len(names))
-    return tuple(
-        Available(
-            chosen,
-            jsonable(measure_part(outputs(model, {n: part.features[n] for n in chosen}), part))[model.task.metric],
-        )
-        for size in sizes
-        for chosen in combinations(names, size)
-    )
+    every = [chosen for size in sizes for chosen in combinations(names, size)]
+    return tuple(Available(chosen, metric_of(model, part, chosen)) for chosen in every)
+
+
+def metric_of(model: Fusion, part: Part, modalities: Sequence[str]) -> float | None:
+    """As a run's record has it: of units the scores are judged, whose largest may be equal where logits are not."""
+    values = outputs(model, {name: part.features[name] for name in modalities})
+    if part.task.kind == "units":
+        values = torch.from_numpy(values.copy()).sigmoid().numpy()
+    found: float | None = jsonable(measure_part(values, part))[model.task.metric]
+    return found
 
 
 # ---------------------------------------------------------------------------- across modalities

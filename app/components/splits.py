@@ -13,7 +13,6 @@ from PIL import Image
 
 from app import cache, selection
 from app.components import show
-from app.components.samples import pictures
 from app.figures import splits as figures
 from app.figures.style import markdown_text
 from app.selection import Selection
@@ -24,6 +23,7 @@ from core.sample import METRIC_WORDS, Part
 from core.splits import INVARIANT, Cloud, Neighbours, Parts, boundary_curve, neighbours
 
 FUSIONS = ("gmf", "g-mbt", "g-perceiver", "g-lmf", "misa")
+HEIGHT = 88  # pixels of a small picture
 POLL = 1.0  # seconds between two looks for a map that is being made
 
 
@@ -97,18 +97,21 @@ def clicked(chosen: Selection, cloud: Cloud) -> None:
 
 
 def chosen_row(chosen: Selection, part: Part, row: int) -> None:
-    """What the row is: its name, its class, its picture."""
-    known = "" if part.target is None or not part.classes else f" · {part.classes[int(part.target[row])]}"
-    st.markdown(f"**{markdown_text(part.names[row] + known, 120)}**")
-    samples = cache.samples(chosen.dataset)
-    if samples is not None:
-        pictures(samples, chosen, row)
-    else:
-        clip, unit = part.places[row]
-        picture = cache.thumbnail(chosen.dataset, clip, unit)
-        if picture is not None:
-            st.image(picture, width=220, alt="a frame from the middle of the chosen unit")
-        st.page_link("views/clips.py", label="Look at this moment", icon=":material/movie:")
+    """What the row is: its name, its class, its pictures."""
+    known = "" if part.target is None or not part.classes else f", class {part.classes[int(part.target[row])]}"
+    st.markdown(f"**{markdown_text(part.names[row], 80)}**{markdown_text(known, 60)}")
+    if cache.samples(chosen.dataset) is not None:
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            for name in part.features:
+                drawn = picture(chosen, part, row, name)
+                if drawn is not None:
+                    st.image(drawn, width="content", alt=f"{shown(name)} of the chosen row", caption=shown(name, 30))
+        return
+    clip, unit = part.places[row]
+    found = cache.thumbnail(chosen.dataset, clip, unit)
+    if found is not None:
+        st.image(found, width=190, alt="a frame from the middle of the chosen unit")
+    st.page_link("views/clips.py", label="Look at this moment", icon=":material/movie:")
 
 
 def near(chosen: Selection, part: Part, found: Parts, row: int) -> None:
@@ -120,7 +123,8 @@ def near(chosen: Selection, part: Part, found: Parts, row: int) -> None:
         key="asked",
         bind="query-params",
     )
-    for each in neighbours(found, row, asked or found.modalities[0]):
+    count = 6 if len(found.modalities) < 3 else 3
+    for each in neighbours(found, row, asked or found.modalities[0], count):
         key = f"near-{each.answers}"
 
         def opened(each: Neighbours = each, key: str = key) -> None:
@@ -141,7 +145,7 @@ def near(chosen: Selection, part: Part, found: Parts, row: int) -> None:
             on_select=opened,
             selection_mode="single-row",
             hide_index=True,
-            height=36 * (len(table) + 1) + 3,
+            height=35 * (len(table) + 1) + 2,
             alt=f"the {len(table)} rows of {shown(each.answers)} nearest to the chosen row",
             column_config={
                 "picture": st.column_config.ImageColumn("", width=48),
@@ -166,9 +170,10 @@ def picture(chosen: Selection, part: Part, row: int, modality: str) -> str | Non
         return None
     values = part.features[modality][row].numpy().reshape(samples.pictures[modality])
     low, high = float(values.min()), float(values.max())
-    grey = np.uint8(255 * (values - low) / (high - low if high > low else 1))
+    grey = np.asarray(255 * (values - low) / (high - low if high > low else 1), np.uint8)
+    times = max(1, HEIGHT // len(grey))
     out = io.BytesIO()
-    Image.fromarray(grey).save(out, "PNG")
+    Image.fromarray(grey.repeat(times, 0).repeat(times, 1)).save(out, "PNG")
     return f"data:image/png;base64,{base64.b64encode(out.getvalue()).decode()}"
 
 
@@ -224,7 +229,7 @@ def masses(chosen: Selection, found: Parts, row: int) -> None:
         show.figure(
             figures.mass_figure(found, row, chosen.colours),
             "How much of a row's squared length lies on the invariant side: of the dissolved row, left of the "
-            "boundary; of what is put out, the part that came from the next modality. Boxes hold the middle half of the rows.",
+            "boundary; of what is put out, the part that came from the next modality. Boxes hold the middle half.",
             "; ".join(f"{shown(name, 30)} {values.mean():.2f}" for name, values in found.out.items()),
             "mass",
             chosen.colours,
@@ -251,12 +256,12 @@ def missing(chosen: Selection, model: Fusion) -> None:
         )
     with right:
         table = figures.availability_table(cache.own_runs_of(chosen.dataset), chosen.run, tuple(model.widths))
-        numbers = [name for name in table.columns if name not in ("method", "chosen", "seeds")]
+        numbers = [name for name in table.columns if name not in ("method", "seeds")]
         st.dataframe(
             table,
             hide_index=True,
             alt=f"{words} of {len(table)} methods with all modalities and with each alone",
-            column_config={name: st.column_config.NumberColumn(format="%.1f") for name in numbers},
+            column_config={name: st.column_config.NumberColumn(format="%.1f", width="small") for name in numbers},
         )
         st.caption(
             f"Every method trained on this dataset: {words}, mean over seeds, and what a single modality costs on "

@@ -80,7 +80,6 @@ def parts_map(
                 y=places[mine, 1],
                 mode="markers",
                 name=f"{plotly_text(name, 24)}, {kind}",
-                legendgroup=f"{name} {kind}",
                 marker=marker,
                 customdata=row,
                 text=words,
@@ -360,9 +359,7 @@ def availability_table(runs: Mapping[str, Run], chosen: str | None, modalities: 
         alone = [run.metrics["alone"] for run in found]
         whole = [value for value in values if value is not None]
         row: dict[str, Any] = {
-            "method": shown(found[0].title, 60),
-            "chosen": "chosen" if group == mine else "",
-            "seeds": len(found),
+            "method": shown(found[0].title, 60) + (" (chosen)" if group == mine else ""),
             "all": float(np.mean(whole)) if len(whole) == len(values) else None,
         }
         for name in modalities:
@@ -372,8 +369,9 @@ def availability_table(runs: Mapping[str, Run], chosen: str | None, modalities: 
             )
         rest = [row[f"{shown(name, 24)} alone"] for name in modalities]
         row["mean loss"] = None if row["all"] is None or None in rest else row["all"] - float(np.mean(rest))
+        row["seeds"] = len(found)
         rows.append(row)
-    columns = ["method", "chosen", "seeds", "all", *[f"{shown(n, 24)} alone" for n in modalities], "mean loss"]
+    columns = ["method", "all", *[f"{shown(n, 24)} alone" for n in modalities], "mean loss", "seeds"]
     table = pd.DataFrame(rows, columns=columns)
     return table.sort_values("mean loss", kind="stable")
 

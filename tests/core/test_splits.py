@@ -238,6 +238,20 @@ def test_availability_is_the_metric_of_what_is_left(data: Samples) -> None:
         assert found[name,] == judged["accuracy"] == trained.run.metrics["alone"][name]
 
 
+def test_units_are_judged_as_the_runs_record_has_them() -> None:
+    """By their scores: a sigmoid makes large logits equal, so logits alone would give another AUC."""
+    clips = made.dataset(8, 8)
+    trained = train(clips, "gmf", {}, TrainConfig(epochs=2))
+    with torch.no_grad():
+        trained.model.head[2].weight.mul_(2000)  # almost every score is now 0 or 1
+    from core.train import alone, measure, score  # type: ignore[attr-defined]
+
+    test = clips.part("test")
+    found = {each.modalities: each.value for each in splits.availability(trained.model, clips)}
+    assert found["motion", "text"] == pytest.approx(measure(score(trained.model, test), test).auc)
+    assert found["text",] == pytest.approx(alone(trained.model, test)["alone"]["text"])
+
+
 # ---------------------------------------------------------------------------- across modalities
 
 
