@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
+from statistics import stdev
 from typing import Annotated, Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two threads are slower than one for models this small
@@ -280,14 +281,22 @@ def table(
     protocol: Protocol = None,
     modalities: Modalities = None,
     out: Annotated[Path | None, typer.Option(help="Also keep every run in this folder.")] = None,
+    stored: Annotated[
+        Path | None, typer.Option("--runs", help="Train nothing: score the runs in this folder again.")
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Methods x metrics, mean ± sd over seeds at the last epoch; videos are extracted first."""
     from core.table import methods, text
+    from core.table import stored as rows_on_disk
     from core.table import table as rows_of
 
     options, training = split_settings(set_)
     data = opened(dataset)
+    if stored is not None:
+        kept = rows_on_disk(data, stored, tell)
+        put({"dataset": data.name, "rows": [asdict(row) for row in kept]}, text(kept), json_)
+        return
     used = names(modalities) or data.modalities
     chosen = methods(names(fusions) or (), used, options)
     rows = list(rows_of(data, chosen, seeds, training, protocol, out, tell))
@@ -327,11 +336,45 @@ def count(
 def bench(
     name: Annotated[str | None, typer.Argument(help="One benchmark; all unless given.")] = None, json_: Json = False
 ) -> None:
-    """Ratios of fast paths against their named rivals, measured in one run."""
+    """Ratios of fast paths against their named rivals, in one run; `methods`: quality and cost of every method."""
     from core.bench import run as measure_all
 
     result, text = measure_all(name, tell)
     put(result, text, json_)
+
+
+@app.command()
+def retrieve(
+    run: Annotated[Path, typer.Argument(help="A run of jwae, jwae-lmf, a gmf or misa, or a folder of runs.")],
+    dataset: Path,
+    part: Annotated[str, typer.Option(help="train, test or all.")] = "test",
+    protocol: Protocol = None,
+    json_: Json = False,
+) -> None:
+    """Ask in one modality, answer in another: MAP by cosine of latents or invariant parts, mean ± sd over runs."""
+    from core import runs
+    from core.latents import retrieved
+    from core.sample import part_of
+
+    folders = [run] if (run / "run.json").is_file() else [run / name for name in runs.listing(run)]
+    if not folders:
+        raise ValueError(f"{str(run)!r} is neither a run nor a folder of runs")
+    rows = part_of(opened(dataset), part, protocol)
+    found = {folder.name: retrieved(runs.model(folder), rows) for folder in folders}
+    lines, result = [], []
+    for every in zip(*found.values(), strict=True):
+        values = [one.map for one in every]
+        mean = sum(values) / len(values)
+        sd = stdev(values) if len(values) > 1 else None
+        lines.append(
+            f"{every[0].asked} to {every[0].answers}: MAP {mean:.3f}"
+            + (f" ± {sd:.3f} over {len(values)} runs" if sd is not None else "")
+            + f", at random {every[0].chance:.3f}"
+        )
+        at = {str(k): sum(one.map_at[k] for one in every) / len(every) for k in every[0].map_at}
+        result.append({"asked": every[0].asked, "answered": every[0].answers, "map": mean, "map_sd": sd, "map_at": at}
+                      | {"chance": every[0].chance, "maps": values})  # fmt: skip
+    put({"runs": list(found), "rows": len(rows), "directions": result}, "\n".join(lines), json_)
 
 
 @app.command()

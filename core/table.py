@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -12,12 +12,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from core import runs
 from core.data.dataset import Dataset
-from core.evaluate import jsonable, measure
+from core.evaluate import jsonable, measure, measure_part
 from core.fusion import FUSIONS
 from core.fusion.base import Fusion
+from core.infer import outputs, score
 from core.novelty import How, novelty
-from core.sample import METRIC_WORDS, Samples
-from core.train import TrainConfig, train
+from core.sample import METRIC_WORDS, Part, Samples
+from core.train import TrainConfig, alone, train
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,44 @@ def table(
                 value = show(trained.run.metrics[trained.run.metric], trained.run.metric)
                 progress(f"{trained.run.title}: seed {seed + 1} of {seeds}, {METRIC_WORDS[trained.run.metric]} {value}")
         yield row(method, made, flops(trained.model))
+
+
+def stored(dataset: Dataset | Samples, root: Path, progress: Callable[[str], None] | None = None) -> list[Row]:
+    """Rows from the runs below `root` that were trained on these very data: scored again now, nothing is trained.
+
+    Best first. A row's runs differ in the seed alone; `seconds` is what their trainings took.
+    """
+    groups: dict[str, list[tuple[Path, runs.Run]]] = {}
+    for name, run in runs.listing(root).items():
+        if run.source.digest == dataset.digest():
+            groups.setdefault(run.group, []).append((root / name, run))
+    rows = []
+    for found in groups.values():
+        first = found[0][1]
+        test = dataset.part("test", None if first.source.protocol == "all" else first.source.protocol)
+        judged = []
+        for folder, run in found:
+            model = runs.model(folder)
+            if isinstance(test, Part):
+                now = jsonable(measure_part(outputs(model, test.features), test))
+            else:
+                now = jsonable(measure(score(model, test), test))
+            judged.append(replace(run, metrics=now | alone(model, test)))
+        usual = asdict(FUSIONS[first.fusion].Config())
+        asked = {k: v for k, v in first.config.items() if k in ("level", "modality") or usual.get(k) != v}
+        asked = {k: v for k, v in asked.items() if k != "modality" or first.fusion == "single"}
+        if (
+            not isinstance(test, Part)
+            and set(first.source.widths) != set(dataset.modalities)
+            and first.fusion != "single"
+        ):
+            asked["reads"] = "+".join(first.source.widths)
+        rows.append(row(Method(first.fusion, asked), judged, flops(model)))
+        if progress is not None:
+            progress(
+                f"{first.title}: {len(judged)} runs, {METRIC_WORDS[first.metric]} {show(rows[-1].mean, first.metric)}"
+            )
+    return sorted(rows, key=lambda each: -(each.mean if each.mean is not None else -1e9))
 
 
 def unsupervised(dataset: Dataset, method: Method, protocol: str | None) -> Row:
