@@ -3,14 +3,16 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
+from core import runs
 from core.__main__ import literal, settings
 from core.data import native
 from core.runs import build
-from core.table import flops, methods, summary, table, text
-from core.train import TrainConfig
+from core.table import flops, methods, stored, summary, table, text
+from core.train import TrainConfig, train
 from tests.core.made import dataset
 from tests.core.test_train import CLASSES, vectors
 
@@ -172,3 +174,16 @@ def test_published_counts(words, weights):
     """GMF: appendix J with reconstruction, without classifier; LMF: r h sum(d_m + 1) + r + h."""
     code, out, _ = run("count", *words)
     assert (code, out.strip()) == (0, str(weights))
+
+
+def test_stored_runs_are_scored_again_and_those_of_other_data_left_out(tmp_path):
+    data = vectors(CLASSES)
+    for number, seed in ((0, 0), (0, 1), (9, 0)):
+        done = train(vectors(CLASSES, number), "lmf", {"rank": 2}, TrainConfig(epochs=2), seed=seed)
+        lied = replace(done.run, metrics={**done.run.metrics, "accuracy": 1.0})
+        runs.save(lied, done.model.state_dict(), done.history, tmp_path)
+    (found,) = stored(data, tmp_path)
+    assert (found.seeds, found.options) == (2, {"rank": 2})
+    assert found.mean > 30, "what the record says is not what is shown"
+    assert found.flops == flops(done.model)
+    assert set(found.alone) == {"a", "b"}
