@@ -16,6 +16,7 @@ from core.fusion.jwae import Jwae, mmd
 from core.infer import array
 from core.retrieval import Retrieval, across
 from core.sample import Part
+from core.splits import parts_of, splits
 
 ROWS = 1000  # of which the distance to the prior is measured
 DRAWS = 100  # of rows from the prior itself, for what such a distance is by chance
@@ -35,11 +36,22 @@ def latents(model: Fusion, part: Part) -> dict[str, Float[np.ndarray, "n latent"
     return {name: array(z) for name, z in found.items() if name in part.features}
 
 
+def compared(model: Fusion, part: Part) -> Mapping[str, Float[np.ndarray, "n _"]]:
+    """What rows of different modalities are compared by: jWAE's latents, or the invariant parts of GMF and MISA."""
+    if isinstance(model, Jwae):
+        return latents(model, part)
+    if splits(model):
+        return parts_of(model, part).invariant
+    raise ValueError(
+        f"{type(model).__name__} maps its modalities into no common space; retrieval needs jwae, gmf or misa"
+    )
+
+
 def retrieved(model: Fusion, part: Part) -> tuple[Retrieval, ...]:
-    """MAP of asking in one modality and answering in another, by cosine of latents; an answer of the class is right."""
+    """MAP of asking in one modality and answering in another, by cosine; an answer of the query's class is right."""
     if part.target is None or not part.classes:
         raise ValueError("retrieval is judged by classes, and these rows have none")
-    return across(latents(model, part), part.target.numpy())
+    return across(compared(model, part), part.target.numpy())
 
 
 @dataclass(frozen=True)
