@@ -30,7 +30,7 @@ from app.figures.network import Layout, positions
 from app.figures.samples import sample_facts
 from app.figures.scores import Moment, dataset_facts, group_table, method_bars, top_moments
 from app.figures.style import colours
-from core import attribute, factors, infer, latents, project, splits
+from core import attribute, factors, infer, latents, project, splits, steps
 from core import runs as run_folders
 from core.clip import Clip
 from core.data import read
@@ -680,6 +680,10 @@ COMPUTED: dict[str, Callable[..., Any]] = {
     "split probes": splits.probes,
     "availability": splits.availability,
     "split retrieval": splits.retrieval,
+    "step answers": lambda model, data: steps.answers(model, _looked_at_part(data)),
+    "step probes": lambda model, data: steps.probes(model, part_of(data, "train"), _looked_at_part(data)),
+    "step paths": lambda model, data: steps.paths(model, _looked_at_part(data)),
+    "step cost": lambda model, data: steps.cost(model, _looked_at_part(data)),
 }
 
 

@@ -26,6 +26,7 @@ GROUPS = {
         ("operator", "Fusion operator A", "grid_on"),
         ("factors", "Low-rank factors", "grid_view"),
         ("splits", "Invariant & specific", "call_split"),
+        ("steps", "ProFusion steps", "replay"),
     ],
     "Workspace": [("library", "Data & models", "folder_open")],
 }
