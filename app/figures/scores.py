@@ -349,6 +349,7 @@ def group_table(runs: Mapping[str, Run], baseline: str | None) -> pd.DataFrame:
 
 
 DELTA = "Δ"
+BARS = 24  # methods drawn at once
 SHOWN_METRICS = {
     "auc": (
         ("auc", "unit AUC"),
@@ -367,7 +368,14 @@ def primary(run: Run) -> str:
 
 
 def method_bars(table: pd.DataFrame, chosen: str | None, colours: Colours) -> go.Figure:
-    """The compared number of every method, mean over seeds with sd as whiskers; the chosen run's method accented."""
+    """The compared number of each method, mean over seeds with sd as whiskers; the chosen run's method accented.
+
+    At most `BARS` of them: the best, and the chosen and the last one wherever they stand. The table holds all.
+    """
+    if len(table) > BARS:
+        best = table.head(BARS - 2)
+        table = pd.concat([best, table.loc[(table["group"] == chosen) | (table.index == len(table) - 1)]])
+        table = table[~table.index.duplicated()]
     table = table.iloc[::-1]
     name = str(table.columns[3])
     percent = name != METRIC_WORDS["correlation"]

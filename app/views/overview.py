@@ -34,7 +34,8 @@ with left:
         name = str(table.columns[3])
         show.figure(
             drawn,
-            says=f"The {name} on the test part: mean over seeds, whiskers one standard deviation, last epoch; "
+            says=(f"The best {figures.BARS} of {len(table)} methods. " if len(table) > figures.BARS else "")
+            + f"The {name} on the test part: mean over seeds, whiskers one standard deviation, last epoch; "
             "green is the chosen run's method" + (", 50 is guessing." if name == "unit AUC" else "."),
             alt=f"{name}: " + ", ".join(f"{m} {a:.3g}" for m, a in zip(table["method"], table[name], strict=True)),
             key="methods",
