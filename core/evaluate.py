@@ -145,10 +145,21 @@ class RealMetrics:
 
 
 def measure_part(outputs: Float[np.ndarray, "samples outputs"], part: Part) -> Metrics | ClassMetrics | RealMetrics:
-    """Judge outputs of a model on samples (or, for units, the logits of units) against their targets."""
+    """Judge outputs of a model on samples (or, for units, the logits of units) against their targets.
+
+    Outputs that are not finite (a model that diverged) leave every number undefined, and `why` says so.
+    """
     if part.target is None:
         raise ValueError("these rows have no target to judge against")
     target = part.target.numpy()
+    wild = int((~np.isfinite(outputs)).any(1).sum())
+    if wild:
+        why, count = f"{wild} of {len(outputs)} rows have outputs that are not finite: the model diverged", len(target)
+        if part.task.kind == "units":
+            return Metrics(NAN, NAN, NAN, NAN, NAN, NAN, count, int(target.sum()), why)
+        if part.task.kind == "class":
+            return ClassMetrics(NAN, NAN, {}, count, why)
+        return RealMetrics(NAN, NAN, {}, {}, count, why)
     if part.task.kind == "units":
         return _of_units(outputs[:, 0], target.astype(bool))
     if part.task.kind == "class":

@@ -163,3 +163,12 @@ def test_units_as_rows_are_judged_like_units_of_clips():
         at += each.units
     judged, expected = measure_part(scores[:, None], part), measure(by_clip, data.part("test"))
     assert (judged.auc, judged.ap, judged.units) == (expected.auc, expected.ap, expected.units)
+
+
+def test_a_model_that_diverged_has_no_quality_and_a_reason():
+    part = part_of(dataset(train=2, test=4), "test")
+    scores = np.zeros((len(part), 1))
+    scores[3] = np.inf
+    judged = measure_part(scores, part)
+    assert np.isnan(judged.auc)
+    assert judged.why == f"1 of {len(part)} rows have outputs that are not finite: the model diverged"
