@@ -206,7 +206,8 @@ def open_page(view: str, **values: Any) -> None:
     wanted = str(Path(__file__).resolve().parent / "views" / f"{view}.py")
     pages = context.pages_manager.get_pages()
     found = next(key for key, page in pages.items() if str(Path(page["script_path"]).resolve()) == wanted)
-    link = dict(parse_qsl(context.query_string)) | {name: str(value) for name, value in values.items()}
+    link = {**dict(parse_qsl(context.query_string)), **values}
+    link = {name: str(value) for name, value in link.items() if value is not None}
     st.session_state["resend"] = link
     raise RerunException(
         RerunData(

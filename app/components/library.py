@@ -234,9 +234,8 @@ def _arriving(active: bool) -> None:
             if job.state == "done" and job.result in cache.datasets():
                 held = _holds_samples(job.result)
                 label = "Look at it" if held else "Open its graphs"
-                opened = st.button(label, key=f"open-{job.id}", type="primary", on_click=_open, args=(job.result,))
-                if opened:
-                    st.switch_page("views/overview.py" if held else "views/graphs.py")
+                if st.button(label, key=f"open-{job.id}", type="primary", on_click=_put, args=(job.result,)):
+                    selection.open_page("overview" if held else "graphs", **_chosen(job.result))
             st.button("Hide", key=f"hide-{job.id}", type="tertiary", on_click=jobs.forget, args=(job_root(), job.id))
     if len(found) > 8:
         st.caption(f"and {len(found) - 8} earlier ones")
@@ -263,11 +262,15 @@ def _holds_samples(key: str) -> bool:
     return "samples" in (cache.index(key) or {})
 
 
-def _open(key: str) -> None:
+def _chosen(key: str) -> dict[str, Any]:
+    """The shared controls once this dataset is looked at."""
     if _holds_samples(key):
-        selection.put(dataset=key, sample=0, time=None)
-    else:
-        selection.put(dataset=key, clip=cache.clips(key)[0].name, time=None)
+        return {"dataset": key, "sample": 0, "time": None}
+    return {"dataset": key, "clip": cache.clips(key)[0].name, "time": None}
+
+
+def _put(key: str) -> None:
+    selection.put(**_chosen(key))
 
 
 # ---------------------------------------------------------------------------- remove and put back
@@ -299,7 +302,7 @@ def download(place: Path, key: str) -> None:
         st.caption(f"{size / 1e9:.1f} GB: too large to pack; copy its folder from the server.")
         return
     st.download_button(
-        f"Download ({size / 1e6:.1f} MB)",
+        f"Download ({size / 1e6:.1f} MB)" if size > 1e5 else f"Download ({size / 1e3:.1f} kB)",
         lambda: shelf.packed(place),
         f"{shelf.file_name(place.name)}.zip",
         "application/zip",

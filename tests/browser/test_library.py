@@ -8,7 +8,10 @@ import pytest
 import torch
 from playwright.sync_api import Page
 
+from core.data import read
+from core.sample import Samples
 from tests import world
+from tests.app.test_library import sample_file
 from tests.browser.conftest import Opener, serving, settle, until
 from tests.core.data import hostile
 
@@ -57,12 +60,42 @@ def test_dropped_features_become_graphs(visit: Opener, address: str, tmp_path: P
     assert page.get_by_role("heading", name="Relationship graphs").is_visible()
 
 
+def test_dropped_views_become_a_sample_set(visit: Opener, address: str, place: Path, tmp_path: Path) -> None:
+    views = sample_file(tmp_path / "zoo", 30)
+    page = visit("library", address=address)
+    drop(page, "Samples", "Read the samples", *sorted(views.iterdir()))
+    page.get_by_text("is ready as colour").wait_for(timeout=ARRIVED)
+    found = read(place / "workspace/data/colour")
+    assert isinstance(found, Samples)
+    assert (found.widths, len(found), found.task.names) == ({"colour": 2, "shape": 3}, 30, ("cat", "dog", "eel"))
+    assert not list((place / "workspace" / "uploads").iterdir())
+    page.goto(f"{address}/library?data-filter=colour")
+    settle(page)
+    page.get_by_text("nothing stands in the way").first.wait_for()
+    assert page.get_by_text("In train").is_visible()
+    with page.expect_download() as got:
+        page.get_by_role("button", name="Download (").first.click()
+    got.value.save_as(tmp_path / "again.zip")
+    page.get_by_role("button", name="Remove").first.click()
+    page.get_by_text("Dataset colour was removed.").wait_for(timeout=20_000)
+    settle(page)
+    drop(page, "Samples", "Read the samples", tmp_path / "again.zip")
+    page.get_by_text("is ready as again").wait_for(timeout=ARRIVED)
+    assert read(place / "workspace/data/again").digest() == found.digest()
+    page.get_by_role("button", name="Look at it").last.click()
+    settle(page)
+    until(page, lambda: "dataset=again" in page.url, "the set is chosen")
+    assert page.locator("[data-testid='stAlertContentError']").count() == 0
+
+
 def test_what_cannot_be_read_says_why(visit: Opener, address: str, tmp_path: Path) -> None:
     bad = {
         "bomb.zip": ("Feature files", "Read them", hostile.zip_bomb(), "a zip bomb"),
         "out.zip": ("Feature files", "Read them", hostile.zip_of(("../x.npy", b"x")), "name that is not let in"),
         "cut_motion.npy": ("Feature files", "Read them", hostile.good_npy()[:-8], "the file holds 88"),
         "list.mp4": ("A video", "Extract its features", hostile.PLAYLIST.format("http://x").encode(), "by its content"),
+        "words.csv": ("Samples", "Read the samples", b"1,2,a\n1,x,b\n", "line 2, column 2"),
+        "shop.pkl": ("Samples", "Read the samples", hostile.good_pickle(), "is a pickle, which can run code"),
         "code.pth": ("LEGO checkpoint", "Import it", hostile.saved({"w": torch.nn.Linear(1, 1)}), "Python objects"),
     }
     page = visit("library", address=address)
