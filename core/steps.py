@@ -156,7 +156,7 @@ def auc_interval(value: float, positive: int, negative: int) -> tuple[float, flo
     """95 % interval of an AUC in percent after Hanley and McNeil (1982), cut to 0 ... 100.
 
     >>> [round(edge, 1) for edge in auc_interval(80.0, 50, 50)]
-    [71.1, 88.9]
+    [71.3, 88.7]
     """
     a = value / 100
     q1, q2 = a / (2 - a), 2 * a * a / (1 + a)
@@ -177,6 +177,15 @@ def fisher(value: float, count: int) -> tuple[float, float]:
     return float(np.tanh(z - reach)), float(np.tanh(z + reach))
 
 
+def interval(value: float, target: np.ndarray | None, kind: str) -> tuple[float, float]:
+    """95 % interval of the task's metric on these rows: Wilson's, Hanley and McNeil's or Fisher's; NaN without one."""
+    if target is None or np.isnan(value):
+        return np.nan, np.nan
+    if kind == "units":
+        return auc_interval(value, int((target > 0).sum()), int((target == 0).sum()))
+    return wilson(round(value * len(target) / 100), len(target)) if kind == "class" else fisher(value, len(target))
+
+
 def read_off(
     train_rows: Float[np.ndarray, "train hidden"],
     train_target: np.ndarray,
@@ -195,18 +204,14 @@ def read_off(
         centre = train_target.mean(0)
         found = Ridge(alpha=1.0).fit(a, train_target - centre).predict(b).reshape(len(b), -1) + centre
         value = real_metrics(found, test_target, task.names).correlation
-        return value, *(fisher(value, len(b)) if value == value else (np.nan, np.nan)), np.nan
+        return value, *interval(value, test_target, task.kind), np.nan
     if len(np.unique(train_target)) < 2:
         raise ValueError("the training part holds one class only: there is nothing for a probe to tell apart")
     probe = LogisticRegression(C=1.0, max_iter=2000).fit(a, train_target)
     right = int((probe.predict(b) == test_target).sum())
     accuracy = 100 * right / len(b)
-    if task.kind == "class":
-        return accuracy, *wilson(right, len(b)), accuracy
-    wanted = test_target.astype(bool)
-    value = auc(probe.decision_function(b), wanted)
-    edges = auc_interval(value, int(wanted.sum()), int((~wanted).sum())) if value == value else (np.nan, np.nan)
-    return value, *edges, accuracy
+    value = auc(probe.decision_function(b), test_target > 0) if task.kind == "units" else accuracy
+    return value, *interval(value, test_target, task.kind), accuracy
 
 
 def probes(model: Fusion, known: Part, asked: Part, most: int = MOST) -> Probes:
@@ -245,6 +250,7 @@ class Answers:
     outputs     P(c_t), `(steps, rows, outputs)`
     scores      `(steps, rows)`: of units the chance of being anomalous, of classes the highest one's; real: the value
     value       `(steps,)` the task's metric; NaN where it is undefined
+    low, high   its 95 % interval, as in `Reading`
     trained     R of the training
     target      as in `Part`, None when nobody knows
     """
@@ -252,6 +258,8 @@ class Answers:
     outputs: np.ndarray
     scores: np.ndarray
     value: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
     metric: str
     trained: int
     task: Task
@@ -294,10 +302,11 @@ def answers(model: Fusion, part: Part, most: int = MOST) -> Answers:
     else:
         scores = outputs[..., 0].astype(np.float64)
     value = np.array(values)
-    for each in (scores, value):
-        each.setflags(write=False)
     target = None if part.target is None else part.target.numpy()
-    return Answers(outputs, scores, value, opened.task.metric, opened.config.steps, opened.task, target)
+    low, high = np.array([interval(each, target, kind) for each in values]).T
+    for each in (scores, value, low, high):
+        each.setflags(write=False)
+    return Answers(outputs, scores, value, low, high, opened.task.metric, opened.config.steps, opened.task, target)
 
 
 @dataclass(frozen=True)
@@ -393,7 +402,9 @@ def paths(model: Fusion, part: Part, most: int = MOST) -> Paths:
 class Cost:
     """What R = 1, 2, ... steps cost, measured on this machine.
 
-    seconds     of scoring the rows once; training: of a pass forward and back over them (medians, one thread)
+    seconds     this thread's processor time for scoring the rows once, the median of the turns; so other work on the
+                machine does not count, and it is the time waited only where torch computes on one thread
+    training    the same for a pass forward and back
     flops       floating-point operations a row (matrix products; 2 for a multiplication and its addition)
     """
 
@@ -404,7 +415,7 @@ class Cost:
     rows: int
 
 
-def cost(model: Fusion, part: Part, most: int = 5, rounds: int = 5, rows: int = 1024) -> Cost:
+def cost(model: Fusion, part: Part, most: int = 5, rounds: int = 7, rows: int = 1024) -> Cost:
     """B.2 on the first rows: variants take turns, so that a machine that slows down slows all of them."""
     opened = progressive(model)
     features = {name: values[:rows] for name, values in part.features.items() if name in opened.widths}
@@ -420,15 +431,15 @@ def cost(model: Fusion, part: Part, most: int = 5, rounds: int = 5, rows: int = 
     weights = [weight for weight in opened.parameters() if weight.requires_grad]
     for number in range(rounds + 1):  # the first round only warms up
         for steps in counted:
-            begin = time.perf_counter()
+            begin = time.thread_time()
             with torch.inference_mode():
                 opened.unroll(features, steps)
-            middle = time.perf_counter()
+            middle = time.thread_time()
             total = opened.unroll(features, steps).outputs[-1].square().mean()
             torch.autograd.grad(total, weights, allow_unused=True)  # the gradients are thrown away: nothing is trained
             if number:
                 scoring[steps].append(middle - begin)
-                training[steps].append(time.perf_counter() - middle)
+                training[steps].append(time.thread_time() - middle)
     found = Cost(
         np.array(list(counted)),
         np.array([statistics.median(scoring[steps]) for steps in counted]),

@@ -27,6 +27,7 @@ def wrong_fusion(chosen: Selection) -> None:
             if base
             else "The chosen run reads its modalities once."
         )
+        + (" This one runs again:" if fitting else "")
     )
     if fitting:
         best = max(fitting, key=lambda name: fitting[name].metrics.get(fitting[name].metric) or 0.0)
@@ -171,9 +172,8 @@ def cost(chosen: Selection) -> None:
     times = figures.over_first(found.flops)
     show.figure(
         figures.cost_lines(found, chosen.colours),
-        f"Median of five turns over {found.rows:,} rows on this machine, measured when this was first opened; other "
-        "work on the machine shows. FLOPs count matrix products, so they do not depend on it; a step after the first "
-        "adds the back-projections.",
+        f"Processor time over {found.rows:,} rows on this machine, the median of seven turns, and matrix products "
+        "counted. A step after the first adds the back-projections; a projection in front is paid once.",
         "; ".join(f"R = {step}: {times[i]:.2f} times the FLOPs of one step" for i, step in enumerate(found.steps)),
         "step-cost",
         chosen.colours,

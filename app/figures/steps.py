@@ -78,6 +78,7 @@ def probe_lines(found: Probes, relative: bool, trained: int, now: int, colours: 
             y=found.chance,
             line={"color": colours.quiet, "dash": "dot", "width": 1},
             annotation={"text": "chance", "font": {"size": 10, "color": colours.quiet}},
+            annotation_position="bottom left",
         )
     _marks(figure, trained, now, colours)
     unit = "" if found.metric == "correlation" else " (%)"
@@ -122,9 +123,20 @@ def probe_sentence(found: Probes, now: int) -> str:
 
 
 def answer_line(found: Answers, now: int, colours: Colours) -> go.Figure:
-    """The model's own metric when it stops after each step; filled orange: R as chosen."""
+    """The model's own metric when it stops after each step, with its 95 % interval; orange: R as chosen."""
     steps = np.arange(1, len(found.value) + 1)
-    figure = go.Figure(
+    figure = go.Figure()
+    figure.add_scatter(
+        x=np.concatenate([steps, steps[::-1]]),
+        y=np.concatenate([found.high, found.low[::-1]]),
+        fill="toself",
+        fillcolor=colours.faded(colours.edge, 0.12),
+        line={"width": 0},
+        mode="lines",
+        hoverinfo="skip",
+        showlegend=False,
+    )
+    figure.add_trace(
         go.Scatter(
             x=steps,
             y=found.value,
@@ -187,6 +199,7 @@ def path_map(found: Paths, part: Part, row: int, now: int, colours: Colours) -> 
             customdata=rows,
             hovertemplate=f"row %{{customdata}}, {plotly_text(name, 24)}<extra></extra>",
         )
+    ranges = [frame(places[-1, :, axis], places[:, row, axis]) for axis in (0, 1)]
     x, y = places[:, row].T
     figure.add_scatter(
         x=x,
@@ -195,14 +208,15 @@ def path_map(found: Paths, part: Part, row: int, now: int, colours: Colours) -> 
         name="chosen row",
         line={"color": colours.selected, "width": 3},
         marker={"color": colours.selected, "size": 10, "line": {"color": colours.page, "width": 1.5}},
-        text=[f"<b>{t}</b>" for t in range(1, now + 1)],
+        text=step_labels(places[:, row], ranges),
         textposition="top center",
         textfont={"color": colours.ink, "size": 12},
-        hovertemplate="chosen row, step %{text}<extra></extra>",
+        customdata=np.arange(1, now + 1),
+        hovertemplate="chosen row, step %{customdata}<extra></extra>",
     )
     one, two = (f"{share:.0%} of the spread" for share in found.shares)
-    figure.update_xaxes(title=f"first axis, {one}", showticklabels=False, ticks="", zeroline=False)
-    figure.update_yaxes(title=f"second axis, {two}", showticklabels=False, ticks="", zeroline=False)
+    figure.update_xaxes(title=f"first axis, {one}", showticklabels=False, ticks="", zeroline=False, range=ranges[0])
+    figure.update_yaxes(title=f"second axis, {two}", showticklabels=False, ticks="", zeroline=False, range=ranges[1])
     return figure.update_layout(
         template=colours.template,
         height=440,
@@ -210,6 +224,33 @@ def path_map(found: Paths, part: Part, row: int, now: int, colours: Colours) -> 
         legend={"y": -0.1, "yanchor": "top", "itemsizing": "constant"},
         clickmode="event+select",
     )
+
+
+def frame(rows: Float[np.ndarray, " n"], path: Float[np.ndarray, " t"]) -> list[float]:
+    """A range that holds the path and nine rows of ten: contexts have long tails that would squeeze all others.
+
+    >>> frame(np.array([0.0] * 50 + [1.0] * 50 + [1000.0]), np.array([-1.0, 2.0]))
+    [-1.15, 2.15]
+    """
+    low, high = np.quantile(rows, [0.05, 0.95])
+    low, high = min(low, path.min()), max(high, path.max())
+    room = 0.05 * (high - low) or 1.0
+    return [float(low - room), float(high + room)]
+
+
+def step_labels(path: Float[np.ndarray, "t 2"], ranges: Sequence[Sequence[float]]) -> list[str]:
+    """The steps' numbers; a step that lies on a labelled one, nearer than a twentieth of the frame, goes without.
+
+    >>> step_labels(np.array([[0.0, 0.0], [0.1, 0.0], [5.0, 5.0]]), [[0.0, 10.0], [0.0, 10.0]])
+    ['<b>1</b>', '', '<b>3</b>']
+    """
+    size = np.array([high - low for low, high in ranges])
+    found, last = [], np.full(2, np.inf)
+    for t, place in enumerate(path, start=1):
+        apart = bool(np.abs((place - last) / size).max() > 0.05)
+        found.append(f"<b>{t}</b>" if apart else "")
+        last = place if apart else last
+    return found
 
 
 def clicked_row(customdata: object) -> int | None:
@@ -272,6 +313,8 @@ def flow_bars(found: Sequence[tuple[int, int, int]], colours: Colours) -> go.Fig
             name=name,
             marker={"color": colour, "pattern": {"shape": pattern}},
             text=[f"{abs(value):,}" for value in values],
+            textposition="outside",
+            cliponaxis=False,
             customdata=[abs(value) for value in values],
             hovertemplate=f"step %{{x}}: %{{customdata:,}} rows {name}<extra></extra>",
         )

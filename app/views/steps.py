@@ -29,12 +29,18 @@ with right:
     st.subheader("What the model answers")
     show.figure(
         figures.answer_line(found, now, chosen.colours),
-        "The model stopped after each step. It was trained to answer at the dotted line; elsewhere it was never asked.",
+        "The model stopped after each step, with the 95 % interval. It was trained to answer at the dotted line; "
+        "elsewhere it was never asked.",
         "; ".join(f"R = {step}: {value:.3g}" for step, value in enumerate(found.value, start=1)),
         "step-answers",
         chosen.colours,
         chosen.picture,
-        {"R": list(range(1, len(found.value) + 1)), found.metric: found.value.round(4)},
+        {
+            "R": list(range(1, len(found.value) + 1)),
+            found.metric: found.value.round(4),
+            "low": found.low.round(4),
+            "high": found.high.round(4),
+        },
         name=f"answers of {chosen.run}",
     )
 
@@ -45,7 +51,8 @@ with left:
     show.figure(
         figures.path_map(paths, part, row, now, chosen.colours),
         f"The context of every row after step {now}, and the chosen row's way there, on the two directions in which "
-        f"the contexts of the first {paths.fitted} steps differ most. Click a point to choose its row.",
+        f"the contexts of the first {paths.fitted} steps differ most. Click a point to choose its row; "
+        "the frame holds nine rows of ten, a double click shows all.",
         f"contexts of {len(part):,} rows after step {now}; the chosen row is number {row}"
         + "".join(f"; step {t + 1} moves a context by {paths.length[t]:.3g} on average" for t in range(1, now)),
         "step-paths",

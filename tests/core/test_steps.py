@@ -191,6 +191,7 @@ def test_the_answer_at_the_trained_step_is_the_models(trained) -> None:  # noqa:
     assert found.trained == 2
     share = 100 * (found.outputs[1].argmax(1) == part.target.numpy()).mean()
     assert found.value[1] == pytest.approx(share)
+    assert (found.low[1], found.high[1]) == steps.wilson(round(3 * share), 300)
     right = found.right()
     assert right is not None
     np.testing.assert_allclose(100 * right.mean(1), found.value)
@@ -229,7 +230,8 @@ def test_rows_without_truth_change_without_being_right_or_wrong() -> None:
     data = planted()
     model = build("profusion", data.widths, {"steps": 2, "hidden": 6}, data.task)
     found = steps.answers(model, part_of(data), most=3)
-    unknown = steps.Answers(found.outputs, found.scores, found.value * np.nan, "accuracy", 2, data.task, None)
+    nan = found.value * np.nan
+    unknown = steps.Answers(found.outputs, found.scores, nan, nan, nan, "accuracy", 2, data.task, None)
     turn = steps.turns(unknown, 1, 2)
     assert turn.helped is None
     np.testing.assert_array_equal(turn.rows, steps.turns(found, 1, 2).rows)
