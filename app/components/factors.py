@@ -439,7 +439,7 @@ def latents(chosen: Selection, model: Jwae, part: Part, row: int) -> None:
 
 
 def _walk(chosen: Selection, model: Jwae, part: Part, row: int) -> None:
-    st.subheader("A walk between two rows", anchor=False)
+    st.header("A walk between two rows", anchor=False)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         other = st.number_input(
             f"Other row (0 to {len(part) - 1:,})", 0, 10_000_000, value=1, step=1, key="walk_to", bind="query-params",

@@ -93,7 +93,7 @@ def part_map(
             marker={"symbol": "square", "size": 24, "color": "rgba(0,0,0,0)", "opacity": 0.01, "line": {"width": 0}},
             selected={"marker": {"opacity": 0.01}},
             unselected={"marker": {"opacity": 0.01}},
-            customdata=np.stack([owner.ravel(), y.ravel()], axis=1),
+            customdata=np.stack([owner.ravel(), y.ravel()], axis=1).tolist(),  # an array would come back as a mapping
             text=words,
             hovertemplate="%{text}<extra></extra>",
             row=1,

@@ -42,7 +42,7 @@ wide = len(found.names) > 1
 left, right = (st.container(), st.container()) if wide else st.columns(2, gap="medium")
 with left:
     with st.container(horizontal=True, vertical_alignment="center", height=HEADER, border=False):
-        st.subheader("This row", anchor=False)
+        st.header("This row", anchor=False)
     draw(
         figures.part_map(own.parts, own.interactions, own.names, on, chosen.colours, unit),
         f"{markdown_text(part.names[row])}: what each rank (counted from 1) makes of each interaction. Red raises the "
@@ -54,7 +54,7 @@ with left:
     )
 with right:
     with st.container(horizontal=True, vertical_alignment="center", height=HEADER, border=False):
-        st.subheader("All rows", anchor=False)
+        st.header("All rows", anchor=False)
         size, kind = factors.pick_average(part)
     average = of_set(found, kind)
     values = average.size if size else average.mean
@@ -67,7 +67,7 @@ with right:
         on_select=lambda: factors.clicked("set-map", off),
     )
 
-st.subheader("The parts add up", anchor=False)
+st.header("The parts add up", anchor=False)
 told, seen = st.columns([4, 1], gap="medium")
 with told:
     show.figure(
