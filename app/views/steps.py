@@ -23,10 +23,10 @@ steps.cards(found, turns(found, 1, now, chosen.threshold), now)
 
 left, right = st.columns([3, 2], gap="medium")
 with left:
-    st.subheader("What each modality knows")
+    st.header("What each modality knows")
     steps.probes(chosen, relative, found.trained, now)
 with right:
-    st.subheader("What the model answers")
+    st.header("What the model answers")
     show.figure(
         figures.answer_line(found, now, chosen.colours),
         "The model stopped after each step, with the 95 % interval. It was trained to answer at the dotted line; "
@@ -46,7 +46,7 @@ with right:
 
 left, right = st.columns([3, 2], gap="medium")
 with left:
-    st.subheader("Where the context goes")
+    st.header("Where the context goes")
     paths = cache.computed("step paths", chosen.run, chosen.dataset)
     show.figure(
         figures.path_map(paths, part, row, now, chosen.colours),
@@ -63,7 +63,7 @@ with left:
         selection_mode="points",
     )
 with right:
-    st.subheader("The chosen row")
+    st.header("The chosen row")
     truth = "" if part.target is None or not part.classes else f" · {part.classes[int(part.target[row])]}"
     st.markdown(f"**{markdown_text(part.names[row] + truth, 120)}**")
     st.dataframe(
