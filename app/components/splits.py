@@ -148,7 +148,7 @@ def near(chosen: Selection, part: Part, found: Parts, row: int) -> None:
             height=35 * (len(table) + 1) + 2,
             alt=f"the {len(table)} rows of {shown(each.answers)} nearest to the chosen row",
             column_config={
-                "picture": st.column_config.ImageColumn("", width=48),
+                "picture": st.column_config.ImageColumn("picture", width=56),
                 "row": None,
                 "cosine": st.column_config.NumberColumn(format="%.3f", width=64),
             },

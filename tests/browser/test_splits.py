@@ -35,12 +35,13 @@ def link(page: Page) -> dict[str, str]:
     return {name: values[0] for name, values in parse_qs(urlparse(page.url).query).items()}
 
 
-def drawn(page: Page) -> dict[str, list]:
-    """Name of each trace of the map -> how many points it has and its colours."""
-    return page.evaluate(
-        """() => Object.fromEntries(document.querySelector('.js-plotly-plot').data.map(
-            t => [t.name, [t.x.length, t.marker && t.marker.color, t.x[0]]]))"""
+def drawn(page: Page) -> list[dict]:
+    """The traces of the map: name, how many points, where the first one lies, and colours."""
+    found: list[dict] = page.evaluate(
+        """() => document.querySelector('.js-plotly-plot')._fullData.map(t => (
+            {name: t.name, count: t.x.length, x: t.x[0], colour: [t.marker.color].flat()[0]}))"""
     )
+    return found
 
 
 def axis(page: Page) -> str:
@@ -63,7 +64,7 @@ def test_a_click_on_a_point_chooses_its_moment_on_every_page(visit: Opener, spli
     page = visit("splits?map=PCA", address=split_server)
     page.wait_for_selector(".js-plotly-plot .point")
     outermost = page.evaluate(
-        """() => { const t = document.querySelector('.js-plotly-plot').data[0];
+        """() => { const t = document.querySelector('.js-plotly-plot')._fullData[0];
                    let best = 0; t.x.forEach((x, i) => { if (x > t.x[best]) best = i }); return best }"""
     )
     click_point(page, 0, outermost)
@@ -72,8 +73,8 @@ def test_a_click_on_a_point_chooses_its_moment_on_every_page(visit: Opener, spli
     unit = round(float(link(page)["time"]) / SECONDS)
     assert 0 <= unit < 10
     assert page.get_by_text(re.compile(f"unit {unit}, class|unit {unit}$")).count() >= 1
-    ring = drawn(page)["chosen row"]
-    assert ring[0] == 4  # two modalities, two parts
+    ring = drawn(page)[-1]
+    assert (ring["name"], ring["count"]) == ("chosen row", 4)  # two modalities, two parts
     name = link(page)["clip"]
     page.get_by_role("link", name="Look at this moment").click()
     settle(page)
@@ -90,11 +91,10 @@ def test_colours_change_and_points_stay(visit: Opener, split_server: str, theme:
     until(page, lambda: link(page).get("colour") == "class", "the link holds the colour")
     settle(page)
     after = drawn(page)
-    first = next(iter(before))
-    assert after[first][0] == before[first][0]
-    assert after[first][2] == before[first][2]
-    assert after[first][1] != before[first][1]
-    assert "anomalous" in after
+    for was, now in zip(before[:4], after[:4], strict=True):
+        assert (was["name"], was["count"], was["x"]) == (now["name"], now["count"], now["x"])
+        assert was["colour"] != now["colour"]
+    assert "anomalous" in [trace["name"] for trace in after]
     assert page.evaluate("window.owned") is None
 
 
