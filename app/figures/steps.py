@@ -209,7 +209,7 @@ def path_map(found: Paths, part: Part, row: int, now: int, colours: Colours) -> 
         line={"color": colours.selected, "width": 3},
         marker={"color": colours.selected, "size": 10, "line": {"color": colours.page, "width": 1.5}},
         text=step_labels(places[:, row], ranges),
-        textposition="top center",
+        textposition="middle right",
         textfont={"color": colours.ink, "size": 12},
         customdata=np.arange(1, now + 1),
         hovertemplate="chosen row, step %{customdata}<extra></extra>",

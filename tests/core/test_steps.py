@@ -1,13 +1,17 @@
 """What the steps of ProFusion do: planted data say what a probe must find, and what its control must not."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from sklearn.metrics import roc_auc_score
+from typer.testing import CliRunner
 
 from core import steps
+from core.__main__ import app
+from core.data.samples import native
 from core.fusion.base import Fusion
 from core.fusion.profusion import ProFusion, ProFusionConfig
 from core.infer import outputs
@@ -326,3 +330,16 @@ def test_the_experiment_compares_matched_sizes_from_the_same_seeds() -> None:
     result, text = steps.report("planted", found)
     assert json.loads(json.dumps(result, allow_nan=False)) == result
     assert text.count("linear probe") == 12
+
+
+def test_the_command_runs_the_experiment_on_a_folder(tmp_path: Path) -> None:
+    native.write(planted(count=120), tmp_path / "planted")
+    options = [f"--set={each}" for each in ("hidden=3", "pieces=2", "epochs=1", "batch=60")]
+    asked = ["experiment", "profusion-steps", str(tmp_path / "planted"), "--seeds=1", *options, "--json"]
+    answer = CliRunner().invoke(app, asked)
+    rows = json.loads(answer.stdout)["rows"]
+    assert [(row["base"], row["join"]) for row in rows][:2] == [("concat", "add"), ("concat", "concat")]
+    assert rows[0]["seeds"] == 1
+    assert len(rows[0]["control"]["blind"]) == 4
+    refused = CliRunner().invoke(app, ["experiment", "profusion-step"])
+    assert "profusion-steps DATASET" in str(refused.exception)
