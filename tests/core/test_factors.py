@@ -2,11 +2,13 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from core.data import read
 from core.evaluate import measure_part
 from core.factors import (
     attributions,
@@ -25,7 +27,8 @@ from core.fusion import FUSIONS
 from core.fusion.base import Fusion
 from core.fusion.lmf import Lmf, LmfConfig, interactions
 from core.infer import outputs
-from core.runs import Run, Source
+from core.runs import Run, Source, listing, load
+from core.runs import model as stored
 from core.sample import UNITS, Part, Samples, Task, part_of
 from core.train import TrainConfig, train
 from tests.core.made import WIDTHS as CLIP_WIDTHS
@@ -345,3 +348,24 @@ def test_trained_runs_of_other_ranks_are_joined_too():
     curve = rank_curve({one.id: one for one in runs}, runs[0])
     assert curve.ranks == (1, 2)
     assert curve.seeds == (2, 2)
+
+
+# ---------------------------------------------------------------------------- the runs that are shipped
+
+ASSETS = Path(__file__).parents[2] / "assets"
+SHIPPED = [name for name, run in listing(ASSETS / "runs").items() if run.fusion in METHODS]
+
+
+@pytest.mark.skipif(not SHIPPED, reason="needs the demos' runs: make assets")
+def test_the_parts_of_every_shipped_run_add_up_on_every_row():
+    """Within float32 rounding of the largest output: 1e-5 of it, over all test rows of both demos."""
+    found = {}
+    for folder in ("demo", "digits"):
+        data = read(ASSETS / folder)
+        rows = part_of(data, "test")
+        for name in SHIPPED:
+            if load(ASSETS / "runs" / name).source.digest == data.digest():
+                each = opened(stored(ASSETS / "runs" / name), rows)
+                found[name] = each.gap / np.abs(each.given).max()
+    assert len(found) == len(SHIPPED)
+    assert max(found.values()) < 1e-5, max(found, key=found.__getitem__)
