@@ -39,6 +39,17 @@ def class_colours(part: Part, colours: Colours) -> list[str]:
     return [PALETTE[i % len(PALETTE)] for i in range(len(part.classes))]
 
 
+def steps(palette: Sequence[str]) -> list[list[Any]]:
+    """A colour scale that gives number c of 0 .. k-1 the c-th colour, when it runs from 0 to k-1.
+
+    >>> steps(["red", "blue"])
+    [[0.0, 'red'], [0.5, 'red'], [0.5, 'blue'], [1.0, 'blue']]
+    """
+    last = max(1, len(palette) - 1)
+    edges = [0.0, *((c - 0.5) / last for c in range(1, len(palette))), 1.0]
+    return [[edge, colour] for c, colour in enumerate(palette) for edge in edges[c : c + 2]]
+
+
 def parts_map(
     places: Float[np.ndarray, "points 2"],
     cloud: Cloud,
@@ -69,7 +80,13 @@ def parts_map(
                 "opacity": 0.8,
             }
             if target is not None:
-                marker["color"] = [palette[c] for c in target[row]]
+                # numbers and a scale of steps: a list of colour names takes Plotly twice as long
+                marker |= {
+                    "color": target[row],
+                    "cmin": 0,
+                    "cmax": max(1, len(palette) - 1),
+                    "colorscale": steps(palette),
+                }
             elif colour_by == "score":
                 marker |= {"color": values[row], "coloraxis": "coloraxis"}
             else:

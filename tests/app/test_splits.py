@@ -248,7 +248,23 @@ def test_a_class_has_one_colour_and_anomalies_are_purple(parts: Parts, part: Par
         drawn = figures.parts_map(project.pca(cloud.rows), cloud, units, "class", scores, 0, "PCA", colours)
         for trace in drawn.data[:2]:
             truth = units.target[torch.tensor(trace.customdata)]  # type: ignore[index]
-            assert [c == colours.anomaly for c in trace.marker.color] == truth.bool().tolist()
+            assert trace.marker.color.tolist() == truth.tolist()
+            assert [colour for _, colour in trace.marker.colorscale] == [colours.normal] * 2 + [colours.anomaly] * 2
+            assert (trace.marker.cmin, trace.marker.cmax) == (0, 1)
+
+
+@pytest.mark.parametrize("count", [2, 3, 10])
+def test_a_scale_of_steps_names_each_number_its_colour(count: int) -> None:
+    """As Plotly reads a scale: between two entries of one colour there is only that colour."""
+    names = [f"colour {c}" for c in range(count)]
+    scale = figures.steps(names)
+    for c in range(count):
+        at = c / (count - 1)
+        around = {name for edge, name in scale if edge <= at + 1e-9 and edge > at - 0.6 / (count - 1)}
+        after = {name for edge, name in scale if edge >= at - 1e-9 and edge < at + 0.6 / (count - 1)}
+        assert around & after == {names[c]}
+    assert scale[0][0] == 0.0
+    assert scale[-1][0] == 1.0
 
 
 def test_probes_are_drawn_with_their_chance_and_told_in_words() -> None:
