@@ -224,6 +224,7 @@ def test_units_are_decided_by_the_threshold() -> None:
     assert found.metric == "auc"
     assert not found.said(1.1).any()
     assert found.said(0.0).all()
+    assert found.said(float(found.scores[1, 3]))[1, 3] == 1  # at the threshold is an alarm
     assert len(steps.turns(found, 1, 3, 0.0).rows) == 0
     right = found.right(0.0)
     assert right is not None
