@@ -431,14 +431,21 @@ def modality_names(stems: list[str]) -> list[str]:
 
     >>> modality_names(["mfeat-fac", "mfeat-fou"])
     ['fac', 'fou']
-    >>> modality_names(["my view"])
-    ['my-view']
+    >>> modality_names(["my view", "a!", "a?", "a-2"])
+    ['my-view', 'a', 'a-3', 'a-2']
     """
     common = os.path.commonprefix(stems) if len(stems) > 1 else ""
     cut = max((common.rfind(mark) + 1 for mark in "-_. "), default=0)
     short = [re.sub(r"[^A-Za-z0-9_-]+", "-", stem[cut:]).strip("-_")[:40] for stem in stems]
     named = [name if MODALITY.fullmatch(name) else f"view{place}" for place, name in enumerate(short, 1)]
-    return [name if named.index(name) == place else f"{name[:36]}-{place + 1}" for place, name in enumerate(named)]
+    taken: list[str] = []
+    for name in named:
+        number, free = 1, name
+        while free in taken or (number > 1 and free in named):
+            number += 1
+            free = f"{name[:34]}-{number}"
+        taken.append(free)
+    return taken
 
 
 def part_of_file(stem: str) -> tuple[str, str]:

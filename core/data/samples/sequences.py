@@ -13,6 +13,7 @@ from jaxtyping import Float, Integer
 
 from core.data import guard
 from core.data.names import RefusedError, inside, shown
+from core.data.problems import Problem
 from core.data.samples.foreign import PARTS, Options, Raw, classes_of, modality_names, part_of_file
 
 TARGETS = ("y", "labels", "label", "target", "targets")
@@ -102,14 +103,15 @@ def _assembled(tables: Tables, name: str, options: Options) -> Raw:
             steps = " to ".join(
                 map(str, sorted({min(s[1] for s in shapes.values()), max(s[1] for s in shapes.values())}))
             )
-            raw.origins[modality] = f"mean over the steps of {where} that are not padding ({steps} steps)"
+            raw.origins[modality] = f"mean over the steps of {where} that are not padding, of {steps}"
             raw.note(
                 f"sequences of {steps} steps became vectors: the mean over time, all-zero steps left out "
                 f"({used.mean():.1f} steps are left on average)",
                 where,
             )
             if empty := int((used == 0).sum()):
-                raw.note(f"{empty:,} samples are padding alone and stay zeros", where)
+                text = f"{empty:,} of {len(used):,} samples are padding alone and stay zeros"
+                raw.problems.append(Problem("warning" if 10 * empty > len(used) else "note", text, where))
         else:
             raw.origins[modality] = f"{where} as it is"
     _targets([tables[part, targets[0]] for part in parts], raw, f"'{targets[0]}'", options)

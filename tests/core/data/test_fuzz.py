@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.data import lists, native, rtfm
+from core.data import lists, native, read, rtfm
 from core.data.names import RefusedError
+from core.data.samples import native as stored
 from tests.core.data import fuzz, hostile
 from tests.core.data.made import feature_folder
 from tests.core.data.test_native import made
+from tests.core.data.test_samples import made as samples
 
 COUNT = 1000
 
@@ -65,3 +67,25 @@ def test_a_mutated_ground_truth_or_sidecar_is_reported(tmp_path: Path) -> None:
     for _ in range(200):
         (folder / "fusescope.json").write_bytes(fuzz.mutated(side, generator))
         rtfm.sidecar(folder, [])
+
+
+@pytest.mark.parametrize("recipe", [False, True])
+def test_a_mutated_index_of_samples_or_recipe_is_read_or_refused(tmp_path: Path, recipe: bool) -> None:
+    folder = stored.write(samples(), tmp_path / "made")
+    place = folder / "dataset.json"
+    if recipe:
+        place.write_text((Path(__file__).parents[3] / "assets/digits/dataset.json").read_text())
+    else:
+        index = json.loads(place.read_text())
+        index.pop("sum")
+        place.write_text(json.dumps(index))
+    good = place.read_bytes()
+    generator = np.random.default_rng(0)
+    for _ in range(COUNT // 5 if recipe else COUNT):
+        place.write_bytes(fuzz.mutated(good, generator))
+        words = ""
+        try:
+            read(folder)
+        except ValueError as refused:
+            words = str(refused)
+        assert str(tmp_path) not in words

@@ -104,6 +104,7 @@ def test_half_precision_keeps_three_digits_and_refuses_what_does_not_fit(tmp_pat
     after = native.read(native.write(before, tmp_path / "half", half=True))
     for modality, rows in before.features.items():
         torch.testing.assert_close(after.features[modality], rows, rtol=1e-3, atol=1e-3)
+        assert np.load(tmp_path / f"half/features/{modality}.npy").dtype == np.float16
     with pytest.raises(ValueError, match="'picture' does not fit float16"):
         native.write(made(features={"picture": torch.full((12, 6), 1e5)}), tmp_path / "more", half=True)
     assert not (tmp_path / "more").exists()
@@ -156,6 +157,7 @@ def npy(array: np.ndarray) -> bytes:
         ("features/picture.npy", np.full((12, 6), np.nan, np.float32), "72 NaN or infinite values, in samples 0, 1"),
         ("features/picture.npy", np.full((12, 6), 1e20, np.float32), r"values up to 1.0e\+20"),
         ("features/picture.npy", np.array([None]), "Python objects"),
+        ("target.npy", np.zeros(11, np.int64), r"target.npy' has shape \(11,\), .* \(12,\)"),
         ("target.npy", np.full(12, 7), "classes run from 7 to 7, but 3 classes"),
         ("target.npy", np.full(12, -1), "classes run from -1"),
         ("target.npy", np.zeros(12, np.float32), "holds float32; int64"),
@@ -258,13 +260,15 @@ def test_one_class_alone_is_an_error(tmp_path: Path) -> None:
     assert "2 classes have no sample, first 'dog'" in report.text()
 
 
-def test_a_damaged_file_is_named_once(tmp_path: Path) -> None:
+def test_every_damaged_file_is_named_once(tmp_path: Path) -> None:
     folder = native.write(made(), tmp_path / "made")
-    place = folder / "features/sound.npy"
-    place.write_bytes(place.read_bytes()[:-1] + b"x")
-    report = check.check(folder)
-    assert [problem.severity for problem in report.problems].count("error") == 1
-    assert "features/sound.npy" in str(report.problems[0])
+    for relative in ("features/sound.npy", "target.npy"):
+        place = folder / relative
+        place.write_bytes(place.read_bytes()[:-1] + b"x")
+    errors = [str(problem) for problem in check.check(folder).problems if problem.severity == "error"]
+    assert len(errors) == 2
+    assert "features/sound.npy" in errors[0]
+    assert "target.npy" in errors[1]
 
 
 # --- recipes --------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 import scipy.io
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -205,8 +205,7 @@ def test_file_names_that_cannot_be_seen_are_refused_escaped(tmp_path: Path) -> N
     assert "\u202e" not in words
 
 
-@settings(max_examples=40)
-@given(st.lists(st.text(max_size=60), min_size=1, max_size=6, unique=True))
+@given(st.lists(st.text("ab2-_!? ") | st.text(max_size=60), min_size=1, max_size=8, unique=True))
 def test_any_file_names_give_different_modality_names(stems: list[str]) -> None:
     from core.clip import MODALITY
 
@@ -423,7 +422,7 @@ def test_a_pickle_that_runs_code_does_not_run_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["csv", "mat", "h5", "pickle"])
 def test_mutated_files_are_read_or_refused(tmp_path: Path, kind: str) -> None:
-    """30 mutations each through the whole reader: a sample set, or a sentence."""
+    """12 mutations each through the whole reader: a sample set, or a sentence."""
     root = tmp_path / "set"
     if kind == "csv":
         views(root)
@@ -437,7 +436,7 @@ def test_mutated_files_are_read_or_refused(tmp_path: Path, kind: str) -> None:
         place = pickled(root) / "mosi.pkl"
     good = place.read_bytes()
     generator = np.random.default_rng(0)
-    for _ in range(30):
+    for _ in range(12):
         place.write_bytes(fuzz.mutated(good, generator))
         examined = foreign.examine(root, {"pickle": True})
         assert examined.samples is not None or any(p.severity == "error" for p in examined.problems)
