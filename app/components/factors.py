@@ -207,55 +207,54 @@ def numbers(
     moved = everything.now - everything.then
     by = float(after[output] - own.output[output])
     changed = f"{by:+.3g}" if abs(by) > 1e-5 * max(1.0, abs(float(own.output[output]))) else None
-    with st.container(horizontal=True, gap="small"):
+    st.metric(
+        words[0].upper() + words[1:],
+        "–" if np.isnan(moved) else f"{everything.now:.3f}" if kind == "real" else f"{everything.now:.1f} %",
+        None if np.isnan(moved) or abs(moved) < 5e-4 else f"{moved:+.3g}",
+        border=True,
+        width=150,
+        help="Of all rows that are looked at; below, the distance from the model as trained.",
+    )
+    if kind != "real":
         st.metric(
-            words[0].upper() + words[1:],
-            "–" if np.isnan(moved) else f"{everything.now:.3f}" if kind == "real" else f"{everything.now:.1f} %",
-            None if np.isnan(moved) or abs(moved) < 5e-4 else f"{moved:+.3g}",
+            "Score of this row" if kind == "units" else "Answer for this row",
+            answer_words(after, part, output),
             border=True,
-            width=150,
-            help="Of all rows that are looked at; below, the distance from the model as trained.",
+            width=190,
+            help="What the model says of the chosen row without what is switched off.",
         )
-        if kind != "real":
-            st.metric(
-                "Score of this row" if kind == "units" else "Answer for this row",
-                answer_words(after, part, output),
-                border=True,
-                width=190,
-                help="What the model says of the chosen row without what is switched off.",
-            )
-        st.metric(
-            f"{name} of this row" if kind == "real" else "Logit" if kind == "units" else f"Logit of {name}",
-            f"{after[output]:+.3f}",
-            changed,
-            delta_color="off",
-            border=True,
-            width=170,
-            help="The number that the parts below add up to.",
-        )
-        st.metric("Truth", truth_words(part, row, output), border=True, width=130, help="What is known of this row.")
-        st.metric(
-            "Largest gap",
-            f"{max(found.gap, own.gap):.0e}",
-            border=True,
-            width=130,
-            help=f"Between an output and the sum of its parts, over {len(found.rows):,} rows whose outputs reach "
-            f"{float(np.abs(found.given).max()):.3g}: float32 rounding.",
-        )
+    st.metric(
+        f"{name} of this row" if kind == "real" else "Logit" if kind == "units" else f"Logit of {name}",
+        f"{after[output]:+.3f}",
+        changed,
+        delta_color="off",
+        border=True,
+        width=170,
+        help="The number that the parts below add up to.",
+    )
+    st.metric("Truth", truth_words(part, row, output), border=True, width=130, help="What is known of this row.")
+    st.metric(
+        "Largest gap",
+        f"{max(found.gap, own.gap):.0e}",
+        border=True,
+        width=130,
+        help=f"Between an output and the sum of its parts, over {len(found.rows):,} rows whose outputs reach "
+        f"{float(np.abs(found.given).max()):.3g}: float32 rounding.",
+    )
 
 
 def pick_average(part: Part) -> tuple[bool, int | None]:
     """(sizes instead of signed means, the class whose rows are averaged or None for all)."""
     how = st.segmented_control(
-        "Average", ["mean", "size"], default="mean", required=True, key="average", bind="query-params",
-        label_visibility="collapsed", help="Mean: signed parts, which may cancel. Size: mean of |part|.",
+        "Average over all rows", ["mean", "size"], default="mean", required=True, key="average", bind="query-params",
+        help="Mean: signed parts, which may cancel. Size: the mean of |part|.",
     )  # fmt: skip
     if part.target is None or not part.classes:
         return how == "size", None
     kind = st.selectbox(
-        "Rows of", range(len(part.classes)), index=None, key="rows_of", bind="query-params",
+        "All rows of", range(len(part.classes)), index=None, key="rows_of", bind="query-params",
         format_func=lambda at: shown(part.classes[at], 40), placeholder="every class", width=200,
-        label_visibility="collapsed",
+        help="Average over the rows whose true class this is.",
     )  # fmt: skip
     return how == "size", None if kind is None else int(kind)
 

@@ -261,7 +261,7 @@ def specialisation_figure(
     )  # fmt: skip
     figure.add_heatmap(
         z=shares_,
-        x=[interaction_name(subset) for subset in interactions],
+        x=[interaction_name(subset, broken=True) for subset in interactions],
         y=ranks,
         zmin=0,
         zmax=1,
@@ -304,13 +304,13 @@ def specialisation_figure(
     figure.update_yaxes(autorange="reversed", showgrid=False)
     largest = float(np.nanmax([*index, null_high, 0.02]))
     figure.update_xaxes(range=[0, min(1.02, 1.25 * largest)], title="0: even, 1: one interaction", row=1, col=2)
-    figure.update_xaxes(showgrid=False, tickangle=-25, row=1, col=1)
+    figure.update_xaxes(showgrid=False, tickangle=-35, row=1, col=1)
     figure.update_layout(
         template=colours.template,
         height=200 + 30 * len(index),
         bargap=0.3,
-        margin={"b": 100},
-        legend={"x": 1, "xanchor": "right", "y": -50 / (70 + 30 * len(index)), "yanchor": "top"},
+        margin={"b": 130},
+        legend={"x": 1, "xanchor": "right", "y": -95 / (40 + 30 * len(index)), "yanchor": "top"},
     )
     return figure.update_annotations(font={"size": 12, "color": colours.ink})
 
@@ -466,4 +466,5 @@ def walk_pictures(
         figure.update_yaxes(autorange="reversed", visible=False, row=line, col=1)
         if name in shapes:
             figure.update_yaxes(scaleanchor="x" if line == 1 else f"x{line}", constrain="domain", row=line, col=1)
-    return figure.update_layout(template=colours.template, height=60 + 160 * len(names))
+    figure.update_layout(template=colours.template, height=60 + 160 * len(names))
+    return figure.update_annotations(font={"size": 12, "color": colours.ink})

@@ -12,8 +12,6 @@ from app.figures.style import markdown_text
 from core.factors import has_factors, kept, of_set, switched
 from core.fusion.jwae import Jwae
 
-HEADER = 56  # pixels, so that both maps begin at the same height
-
 chosen = selection.current()
 model = cache.model(chosen.run) if chosen.run else None
 if chosen.run is None or model is None or not (has_factors(model) or isinstance(model, Jwae)):
@@ -32,17 +30,21 @@ on = kept(found, off.ranks, off.interactions, off.cells)
 everything = switched(found, off.ranks, off.interactions, off.cells)
 after = own.base + own.parts[on].sum(0)
 answer = int(np.argmax(own.output)) if part.task.kind == "class" else 0
-with st.container(horizontal=True, vertical_alignment="bottom"):
+with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
     output = factors.pick_output(part, answer)
     factors.numbers(found, row, output, everything, own, after, part)
 
 unit = "logit" if part.task.kind != "real" else "own units"
 draw = partial(show.figure, colours=chosen.colours, picture=chosen.picture, selection_mode="points")
 wide = len(found.names) > 1
-left, right = (st.container(), st.container()) if wide else st.columns(2, gap="medium")
+left, between = st.container(), st.container(horizontal=True, vertical_alignment="bottom")
+right = st.container()
+if not wide:
+    left, right = st.columns(2, gap="medium")
+with between:
+    size, kind = factors.pick_average(part)
 with left:
-    with st.container(horizontal=True, vertical_alignment="center", height=HEADER, border=False):
-        st.header("This row", anchor=False)
+    st.header("This row", anchor=False)
     draw(
         figures.part_map(own.parts, own.interactions, own.names, on, chosen.colours, unit),
         f"{markdown_text(part.names[row])}: what each rank (counted from 1) makes of each interaction. Red raises the "
@@ -53,9 +55,7 @@ with left:
         on_select=lambda: factors.clicked("row-map", off),
     )
 with right:
-    with st.container(horizontal=True, vertical_alignment="center", height=HEADER, border=False):
-        st.header("All rows", anchor=False)
-        size, kind = factors.pick_average(part)
+    st.header("All rows", anchor=False)
     average = of_set(found, kind)
     values = average.size if size else average.mean
     draw(
