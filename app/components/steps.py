@@ -19,14 +19,14 @@ def wrong_fusion(chosen: Selection) -> None:
         for name, run in cache.runs(chosen.dataset).items()
         if run.fusion == "profusion" and int(run.config.get("steps", 2)) > 1
     }
-    base = chosen.run is not None and cache.run(chosen.run).fusion == "profusion"
+    if chosen.run is None:
+        why = "No trained run fits this data."
+    elif cache.run(chosen.run).fusion == "profusion":
+        why = "The chosen run was trained with R = 1: it is the base model and brings nothing back."
+    else:
+        why = "The chosen run reads its modalities once."
     st.info(
-        "This page shows what each step of a ProFusion model knows and changes. "
-        + (
-            "The chosen run was trained with R = 1: it is the base model and brings nothing back."
-            if base
-            else "The chosen run reads its modalities once."
-        )
+        f"This page shows what each step of a ProFusion model knows and changes. {why}"
         + (" This one runs again:" if fitting else "")
     )
     if fitting:
