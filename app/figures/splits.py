@@ -20,6 +20,7 @@ SYMBOLS = ("circle", "square", "triangle-up", "pentagon", "star", "hexagram")  #
 PALETTE = (
     "#4477AA", "#EE6677", "#228833", "#CCBB44", "#66CCEE", "#AA3377", "#999933", "#DD8452", "#44AA99", "#8C8C8C",
 )  # fmt: skip
+MOST_DRAWN = 2_400
 # classes have no meaning of their own, so they get colours that nothing else has
 
 
@@ -37,6 +38,13 @@ def class_colours(part: Part, colours: Colours) -> list[str]:
     if part.task.kind == "units":
         return [colours.normal, colours.anomaly]
     return [PALETTE[i % len(PALETTE)] for i in range(len(part.classes))]
+
+
+def drawn_points(cloud: Cloud) -> Int[np.ndarray, " k"]:
+    """Which points of each group are drawn: evenly spread, at most 2,400 in all, since browsers draw them one by one."""
+    groups = len(cloud.kinds) * len(cloud.modalities)
+    each = len(cloud.row) // groups
+    return np.unique(np.linspace(0, each - 1, min(each, MOST_DRAWN // groups)).round().astype(np.int64))
 
 
 def steps(palette: Sequence[str]) -> list[list[Any]]:
@@ -62,17 +70,18 @@ def parts_map(
 ) -> go.Figure:
     """Every part as a point; colour by "modality", "class" or "score", the symbol is the modality's, open if specific.
 
-    Trace number t holds the points of group t of the cloud in order, with the data's row as customdata; the points of
-    the `chosen` row wear an orange ring, drawn last and never clicked.
+    Trace number t holds the `drawn_points` of group t of the cloud, with the data's row as customdata; the points of the
+    `chosen` row wear an orange ring, drawn last, always and never clicked.
     """
     figure = go.Figure()
     by_class = colour_by == "class" and part.target is not None and bool(part.classes)
     target = part.target.numpy() if by_class and part.target is not None else None
     palette = class_colours(part, colours)
     values, what = scores
+    drawn = drawn_points(cloud)
     for k, kind in enumerate(cloud.kinds):
         for m, name in enumerate(cloud.modalities):
-            mine = (cloud.kind == k) & (cloud.modality == m)
+            mine = np.flatnonzero((cloud.kind == k) & (cloud.modality == m))[drawn]
             row = cloud.row[mine]
             marker: dict[str, Any] = {
                 "symbol": SYMBOLS[m % len(SYMBOLS)] + ("" if kind == INVARIANT else "-open"),
@@ -168,8 +177,8 @@ def clicked_row(cloud: Cloud, curve: int, point: int) -> int | None:
     (9, None)
     """
     groups = len(cloud.kinds) * len(cloud.modalities)
-    each = len(cloud.row) // groups
-    return int(cloud.row[curve * each + point]) if 0 <= curve < groups and 0 <= point < each else None
+    each, drawn = len(cloud.row) // groups, drawn_points(cloud)
+    return int(cloud.row[curve * each + drawn[point]]) if 0 <= curve < groups and 0 <= point < len(drawn) else None
 
 
 # ---------------------------------------------------------------------------- probes

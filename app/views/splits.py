@@ -24,9 +24,9 @@ with left:
     scores = figures.row_scores(cache.outputs(chosen.run, chosen.dataset), part)
     show.figure(
         figures.parts_map(places, cloud, part, colour, scores, row, made_by, chosen.colours),
-        f"Every {'part' if kinds == 'both' else f'{kinds} part'} of every modality, {len(cloud.row):,} points; the "
-        "symbol says whose it is, open ones are specific. Click a point to choose its row; all its parts wear orange."
-        + (f" {len(set(cloud.row)):,} of {cloud.of:,} rows are drawn." if cloud.of > len(set(cloud.row)) else ""),
+        f"Every {'part' if kinds == 'both' else f'{kinds} part'} of every modality; the symbol says whose it is, open "
+        "ones are specific. Click a point to choose its row; all its parts wear orange. "
+        f"{len(figures.drawn_points(cloud)):,} of {cloud.of:,} rows are drawn.",
         f"{made_by} of {len(cloud.row)} parts of {len(cloud.modalities)} modalities, coloured by {colour}; "
         f"the chosen row is number {row}",
         "split-map",

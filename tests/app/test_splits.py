@@ -253,6 +253,23 @@ def test_a_class_has_one_colour_and_anomalies_are_purple(parts: Parts, part: Par
             assert (trace.marker.cmin, trace.marker.cmax) == (0, 1)
 
 
+def test_a_large_map_draws_some_rows_and_always_the_chosen_one(
+    parts: Parts, part: Part, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(figures, "MOST_DRAWN", 40)
+    cloud = splits.cloud(parts)
+    places = project.pca(cloud.rows)
+    scores = figures.row_scores(np.zeros((30, 3), np.float32), part)
+    drawn = figures.parts_map(places, cloud, part, "modality", scores, 2, "PCA", LIGHT)
+    rows = drawn.data[3].customdata.tolist()
+    assert len(rows) == 10
+    assert (rows[0], rows[-1]) == (0, 29)
+    assert 2 not in rows
+    assert [figures.clicked_row(cloud, 3, point) for point in range(10)] == rows
+    assert figures.clicked_row(cloud, 3, 10) is None
+    np.testing.assert_allclose(drawn.data[-1].x, places[cloud.row == 2, 0])
+
+
 @pytest.mark.parametrize("count", [2, 3, 10])
 def test_a_scale_of_steps_names_each_number_its_colour(count: int) -> None:
     """As Plotly reads a scale: between two entries of one colour there is only that colour."""

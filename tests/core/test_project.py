@@ -40,10 +40,10 @@ def test_rows_of_one_column_lie_on_a_line() -> None:
 @pytest.mark.parametrize("block", [1, 700, 1 << 22])
 def test_neighbours_are_the_nearest_rows(monkeypatch: pytest.MonkeyPatch, block: int) -> None:
     monkeypatch.setattr(project, "BLOCK", block)
-    rows, _ = blobs(50)
-    index, distance = project.nearest(rows, 5)
+    rows, _ = blobs(300)
+    index, distance = project.nearest(rows, 15)
     apart = np.linalg.norm(rows[:, None].astype(np.float64) - rows[None], axis=-1)
-    order = apart.argsort(1)[:, :5]
+    order = apart.argsort(1)[:, :15]
     np.testing.assert_array_equal(index, order)
     np.testing.assert_allclose(distance, np.take_along_axis(apart, order, 1), atol=5e-3)
 
