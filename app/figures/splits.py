@@ -41,7 +41,7 @@ def class_colours(part: Part, colours: Colours) -> list[str]:
 
 
 def drawn_points(cloud: Cloud) -> Int[np.ndarray, " k"]:
-    """Which points of each group are drawn: evenly spread, at most 2,400 in all, since browsers draw them one by one."""
+    """Which points of each group are drawn: evenly spread, at most 2,400 in all, as browsers draw them one by one."""
     groups = len(cloud.kinds) * len(cloud.modalities)
     each = len(cloud.row) // groups
     return np.unique(np.linspace(0, each - 1, min(each, MOST_DRAWN // groups)).round().astype(np.int64))
@@ -70,7 +70,7 @@ def parts_map(
 ) -> go.Figure:
     """Every part as a point; colour by "modality", "class" or "score", the symbol is the modality's, open if specific.
 
-    Trace number t holds the `drawn_points` of group t of the cloud, with the data's row as customdata; the points of the
+    Trace number t holds the `drawn_points` of group t of the cloud, the data's row as customdata; the points of the
     `chosen` row wear an orange ring, drawn last, always and never clicked.
     """
     figure = go.Figure()
