@@ -13,7 +13,7 @@ from core.data.names import shown
 from core.sample import METRIC_WORDS, Part
 from core.steps import Answers, Cost, Paths, Probes, Turns
 
-FAINT = 300  # other rows whose paths are drawn; all of them have a point
+FAINT = 200  # other rows whose paths are drawn; all of them have a point
 
 
 def _marks(figure: go.Figure, trained: int, now: int, colours: Colours) -> None:
@@ -166,7 +166,7 @@ def path_map(found: Paths, part: Part, row: int, now: int, colours: Colours) -> 
 
     The customdata of every point is its row.
     """
-    places = found.places[:now]
+    places = found.places[:now].astype(np.float32)  # half of what is sent
     count = places.shape[1]
     figure = go.Figure()
     some = np.linspace(0, count - 1, min(FAINT, count)).astype(int)
