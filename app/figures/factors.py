@@ -413,7 +413,7 @@ def walk_outputs(
             },
         )
     figure.update_xaxes(title="from the chosen row (0) to the other (1)", range=[-0.02, 1.02])
-    return figure.update_layout(template=colours.template, height=260, yaxis_title=unit)
+    return figure.update_layout(template=colours.template, height=260, yaxis={"title": unit, "rangemode": "tozero"})
 
 
 def walk_pictures(
