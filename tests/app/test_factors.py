@@ -222,3 +222,24 @@ def test_a_click_switches_one_part_and_a_second_one_takes_it_back() -> None:
     assert Off().toggled((1, 2)).toggled((1, 2)) == Off()
     assert Off(ranks=(1,)).toggled((1, 2)) == Off()
     assert Off(interactions=(2,), cells=((0, 0),)).toggled((1, 2)) == Off(cells=((0, 0),))
+
+
+# ---------------------------------------------------------------------------- data that is not as usual
+
+
+@pytest.mark.parametrize("change", [world.unlabelled, world.normal], ids=["unlabelled", "normal"])
+@pytest.mark.parametrize("tab", TABS)
+def test_without_both_classes_the_parts_are_still_there(
+    visit: Opener, factored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change, tab: str
+) -> None:
+    root = world.build(tmp_path / "other", world.dataset(None, change=change), train_it=False)
+    (root / "runs").symlink_to(factored / "runs")
+    monkeypatch.setenv("FUSESCOPE_ASSETS", str(root))
+    folder = run_of(factored, "Tiny yard", "jwae-lmf")
+    monkeypatch.setenv("FUSESCOPE_WORKSPACE", str(tmp_path / "workspace"))
+    title = cache.run_titles("demo")[folder.name]
+    app = visit("factors", assets=root, run=title, below_factors=tab, off="r0")
+    assert not complaints(app)
+    assert card(app, "Unit AUC") == ("–", "")
+    assert card(app, "Truth")[0] == ("normal" if change is world.normal else "–")
+    assert card(app, "Logit")[1] != ""
