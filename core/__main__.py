@@ -388,8 +388,8 @@ def experiment(
 ) -> None:
     """A paper's experiment, run anew.
 
-    profusion-synthetic is B.1 of ProFusion: against a base of matched size on drawn data, and RobustAUC. About ten
-    minutes. profusion-steps is G: every base and join against the base of matched size, and what linear probes read off
+    profusion-synthetic is B.1 of ProFusion: against a base of matched size on drawn data, and RobustAUC. About four
+    minutes of one core. profusion-steps is G: every base and join against the base of matched size, and what linear probes read off
     every modality at every step, with its control.
     """
     from core import steps, synthetic
