@@ -389,8 +389,8 @@ def experiment(
     """A paper's experiment, run anew.
 
     profusion-synthetic is B.1 of ProFusion: against a base of matched size on drawn data, and RobustAUC. About four
-    minutes of one core. profusion-steps is G: every base and join against the base of matched size, and what linear probes read off
-    every modality at every step, with its control.
+    minutes of one core. profusion-steps is G: every base and join against the base of matched size, and what linear
+    probes read off every modality at every step, with its control.
     """
     from core import steps, synthetic
     from core.fusion.profusion import ProFusionConfig
