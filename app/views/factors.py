@@ -35,7 +35,7 @@ with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
     factors.numbers(found, row, output, everything, own, after, part)
 
 unit = "logit" if part.task.kind != "real" else "own units"
-draw = partial(show.figure, colours=chosen.colours, picture=chosen.picture, selection_mode="points")
+draw = partial(show.figure, colours=None, picture=chosen.picture, selection_mode="points")  # they wear them
 wide = len(found.names) > 1
 left, between = st.container(), st.container(horizontal=True, vertical_alignment="bottom")
 right = st.container()
@@ -79,7 +79,7 @@ with told:
         f"and the sums over ranks, base and the sums over interactions. As trained the gap is {own.gap:.0e}.",
         f"base {own.base[output]:+.4f} and parts {own.parts[on][:, output].sum():+.4f} make {after[output]:+.4f}",
         "sums",
-        chosen.colours,
+        None,
         chosen.picture,
         figures.sum_table(own.parts[..., output], own.interactions, on, float(own.base[output])),
     )  # fmt: skip
