@@ -195,11 +195,15 @@ def read_off(
 ) -> tuple[float, float, float, float]:
     """(value, low, high, accuracy) of one linear probe: logistic regression, for real targets ridge regression.
 
-    Activations are standardised by their training part; both penalties are 1, fixed, the same for every probe.
+    Activations are standardised by their training part; both penalties are 1, fixed, the same for every probe. NaN
+    where activations are not finite: a model asked for more steps than it was trained for may diverge.
     """
-    mean, spread = train_rows.mean(0), train_rows.std(0)
+    if not (np.isfinite(train_rows).all() and np.isfinite(test_rows).all()):
+        return np.nan, np.nan, np.nan, np.nan
+    a, b = train_rows.astype(np.float64), test_rows.astype(np.float64)
+    mean, spread = a.mean(0), a.std(0)
     spread = np.where(spread > 1e-6 * max(1e-12, float(spread.max())), spread, 1.0)
-    a, b = ((rows.astype(np.float64) - mean) / spread for rows in (train_rows, test_rows))
+    a, b = (a - mean) / spread, (b - mean) / spread
     if task.kind == "real":
         centre = train_target.mean(0)
         found = Ridge(alpha=1.0).fit(a, train_target - centre).predict(b).reshape(len(b), -1) + centre

@@ -125,10 +125,11 @@ def probe_sentence(found: Probes, now: int) -> str:
 def answer_line(found: Answers, now: int, colours: Colours) -> go.Figure:
     """The model's own metric when it stops after each step, with its 95 % interval; orange: R as chosen."""
     steps = np.arange(1, len(found.value) + 1)
+    known = np.isfinite(found.high) & np.isfinite(found.low)  # an outline with gaps would be filled as two shapes
     figure = go.Figure()
     figure.add_scatter(
-        x=np.concatenate([steps, steps[::-1]]),
-        y=np.concatenate([found.high, found.low[::-1]]),
+        x=np.concatenate([steps[known], steps[known][::-1]]),
+        y=np.concatenate([found.high[known], found.low[known][::-1]]),
         fill="toself",
         fillcolor=colours.faded(colours.edge, 0.12),
         line={"width": 0},

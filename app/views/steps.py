@@ -1,5 +1,6 @@
 """What a ProFusion model knows after each of its steps, what the steps change, and what they cost."""
 
+import numpy as np
 import streamlit as st
 
 from app import cache, selection
@@ -30,7 +31,10 @@ with right:
     show.figure(
         figures.answer_line(found, now, chosen.colours),
         "The model stopped after each step, with the 95 % interval. It was trained to answer at the dotted line; "
-        "elsewhere it was never asked.",
+        "elsewhere it was never asked."
+        + (
+            " Where the line ends, the model diverges." if np.isnan(found.value[-1]) and part.target is not None else ""
+        ),
         "; ".join(f"R = {step}: {value:.3g}" for step, value in enumerate(found.value, start=1)),
         "step-answers",
         chosen.colours,

@@ -344,3 +344,15 @@ def test_the_command_runs_the_experiment_on_a_folder(tmp_path: Path) -> None:
     assert len(rows[0]["control"]["blind"]) == 4
     refused = CliRunner().invoke(app, ["experiment", "profusion-step"])
     assert "profusion-steps DATASET" in str(refused.exception)
+
+
+def test_a_probe_of_activations_that_diverged_is_undefined_and_stops_nothing():
+    random = np.random.default_rng(0)
+    rows, target = random.normal(size=(40, 3)).astype(np.float32), np.arange(40) % 2
+    fine = steps.read_off(rows, target, rows, target, Task("class", ("a", "b")))
+    assert np.isfinite(fine).all()
+    wild = rows.copy()
+    wild[3, 1] = np.inf
+    for train_rows, test_rows in ((wild, rows), (rows, wild)):
+        assert np.isnan(steps.read_off(train_rows, target, test_rows, target, Task("class", ("a", "b")))).all()
+    assert np.isfinite(steps.read_off(1e30 * rows, target, 1e30 * rows, target, Task("class", ("a", "b")))).all()
