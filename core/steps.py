@@ -18,6 +18,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from scipy.special import expit
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression, Ridge
 from torch import Tensor
@@ -299,7 +300,7 @@ def answers(model: Fusion, part: Part, most: int = MOST) -> Answers:
         values.append(np.nan if found is None else float(found))
     kind = opened.task.kind
     if kind == "units":
-        scores = 1 / (1 + np.exp(-outputs[..., 0].astype(np.float64)))
+        scores = expit(outputs[..., 0].astype(np.float64))
     elif kind == "class":
         exps = np.exp(outputs - outputs.max(-1, keepdims=True))
         scores = (exps / exps.sum(-1, keepdims=True)).max(-1)

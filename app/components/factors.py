@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 import streamlit as st
+from scipy.special import expit
 
 from app import cache, selection
 from app.components import show
@@ -185,7 +186,7 @@ def answer_words(values: np.ndarray, part: Part, output: int) -> str:
         best = int(chance.argmax())
         return f"{shown(part.task.names[best], 24)} · {chance[best]:.0%}"
     if part.task.kind == "units":
-        return f"{1 / (1 + np.exp(-values[0])):.3f}"
+        return f"{expit(values[0]):.3f}"
     return f"{values[output]:.4g}"
 
 
@@ -470,7 +471,7 @@ def _walk(chosen: Selection, model: Jwae, part: Part, row: int) -> None:
         if part.task.kind == "class":
             values, unit = probabilities(found.outputs), "probability"
         elif part.task.kind == "units":
-            values, unit = 1 / (1 + np.exp(-found.outputs)), "score"
+            values, unit = expit(found.outputs), "score"
         show.figure(
             figures.walk_outputs(found.steps, values, part.task.names, chosen.colours, unit),
             "What the model answers on the way, from each modality's own latent.",

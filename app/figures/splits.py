@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from jaxtyping import Float, Int
+from scipy.special import expit
 
 from app.figures.samples import probabilities
 from app.figures.style import SCORES, Colours, plotly_text
@@ -27,7 +28,7 @@ MOST_DRAWN = 2_400
 def row_scores(outputs: Float[np.ndarray, "n outputs"], part: Part) -> tuple[Float[np.ndarray, " n"], str]:
     """One number a row and what it is: the unit's score, the highest class probability, or the first real target."""
     if part.task.kind == "units":
-        return 1 / (1 + np.exp(-outputs[:, 0])), "score"
+        return expit(outputs[:, 0]), "score"
     if part.task.kind == "class":
         return probabilities(outputs).max(1), "highest class probability"
     return outputs[:, 0], shown(part.task.names[0], 40)
