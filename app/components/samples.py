@@ -13,9 +13,9 @@ from core.evaluate import ClassMetrics, RealMetrics
 from core.sample import Samples
 
 METHOD_PAGES = (
-    ("factors", ("lmf", "jwae-lmf", "g-lmf"), "Rank and interaction parts of each answer"),
-    ("splits", ("gmf", "g-mbt", "g-perceiver", "g-lmf"), "What modalities share and what is their own"),
-    ("steps", ("profusion",), "What each representation knows after each step"),
+    ("factors", ("lmf", "jwae-lmf", "g-lmf"), "Rank and interaction parts"),
+    ("splits", ("gmf", "g-mbt", "g-perceiver", "g-lmf"), "Invariant and specific parts"),
+    ("steps", ("profusion",), "What is known after each step"),
 )
 
 
@@ -34,7 +34,7 @@ def no_graphs(chosen: Selection, about: str) -> None:
         "there is nothing to relate. What can be seen of this run instead:"
     )
     method_links(chosen.run)
-    st.page_link("views/clips.py", label="Every sample and what the model says of it", icon=":material/arrow_forward:")
+    st.page_link("views/clips.py", label="Every sample and its answer", icon=":material/arrow_forward:")
 
 
 def pick_class(data: Samples) -> int:

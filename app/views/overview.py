@@ -34,7 +34,11 @@ with left:
         name = str(table.columns[3])
         show.figure(
             drawn,
-            says=(f"The best {figures.BARS} of {len(table)} methods. " if len(table) > figures.BARS else "")
+            says=(
+                f"Of {len(table)} methods the best, the chosen one and the last are drawn. "
+                if len(table) > figures.BARS
+                else ""
+            )
             + f"The {name} on the test part: mean over seeds, whiskers one standard deviation, last epoch; "
             "green is the chosen run's method" + (", 50 is guessing." if name == "unit AUC" else "."),
             alt=f"{name}: " + ", ".join(f"{m} {a:.3g}" for m, a in zip(table["method"], table[name], strict=True)),
@@ -51,16 +55,16 @@ with right:
     st.header("Where to start", anchor=False)
     if samples is None:
         for view, words in (
-            ("clips", "See the highest alarms in their videos"),
-            ("graphs", "See what fusion did to the relations between units"),
-            ("thresholds", "Put the alarm where misses and false alarms balance"),
-            ("operator", "See what the fusion operator A learned"),
+            ("clips", "The highest alarms in their videos"),
+            ("graphs", "What fusion did to the relations"),
+            ("thresholds", "Where to put the alarm"),
+            ("operator", "What the operator A learned"),
         ):
             st.page_link(f"views/{view}.py", label=words, icon=":material/arrow_forward:")
     else:
-        st.page_link("views/clips.py", label="See what the model says of each sample", icon=":material/arrow_forward:")
+        st.page_link("views/clips.py", label="Every sample and its answer", icon=":material/arrow_forward:")
     method_links(None)
-    st.page_link("views/library.py", label="Bring your own clips or features", icon=":material/arrow_forward:")
+    st.page_link("views/library.py", label="Bring your own data", icon=":material/arrow_forward:")
     st.dataframe(figures.dataset_table(data), hide_index=True, alt="modalities, their widths and what made them")
     with st.expander("Licence and notes", icon=":material/info:"):
         st.text(shown(data.licence or "no licence named", 400))
