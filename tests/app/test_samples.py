@@ -151,6 +151,17 @@ def test_one_class_against_the_rest_is_its_probability() -> None:
         figures.one_against_rest(Part(part.features, None, part.task, part.names, part.places), outputs, 1)
 
 
+def test_only_runs_of_the_same_task_are_offered(visit: Opener, tmp_path: Path) -> None:
+    for kind, task in TASKS.items():
+        native.write(made(task), tmp_path / kind)
+        done = train(read(tmp_path / kind), "concat", {}, TrainConfig(epochs=1))
+        runs.save(done.run, done.model.state_dict(), done.history, tmp_path / "runs")
+    (tmp_path / "digits").symlink_to(tmp_path / "class")
+    app = visit("overview", assets=tmp_path)
+    assert len(runs.listing(tmp_path / "runs")) == 2
+    assert len(app.sidebar.selectbox(key="run").options) == 1
+
+
 def test_a_world_without_samples_is_as_before(visit: Opener) -> None:
     app = visit("overview")
     assert "Clip" in [each.label for each in app.sidebar.selectbox]

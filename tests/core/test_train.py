@@ -1,14 +1,27 @@
 """Training: what a step sees, that it is repeatable, and that planted signals are found."""
 
+import numpy as np
 import pytest
 import torch
 
 from core.clip import Clip
 from core.data.dataset import Dataset
+from core.fusion.base import Fused
 from core.infer import outputs
 from core.runs import build
 from core.sample import Samples, Task
-from core.train import Prepared, TrainConfig, batches, clip_score, prepare, resample, resample_labels, step_loss, train
+from core.train import (
+    Prepared,
+    TrainConfig,
+    batches,
+    clip_score,
+    prepare,
+    resample,
+    resample_labels,
+    sample_loss,
+    step_loss,
+    train,
+)
 from tests.core.made import WIDTHS, clip, dataset
 
 SHORT = TrainConfig(epochs=3, batch=8)
@@ -200,3 +213,12 @@ def test_outputs_in_small_batches_are_the_same():
         outputs(model, {"a": torch.zeros(2, 3)})
     with pytest.raises(ValueError, match="none of the modalities"):
         outputs(model, {"c": torch.zeros(2, 3)})
+
+
+def test_real_targets_count_alike_whatever_their_units():
+    outputs, target = torch.tensor([[1.0, 10.0], [3.0, 30.0]]), torch.tensor([[0.0, 0.0], [0.0, 0.0]])
+    fused = Fused(torch.zeros(2), None, outputs)
+    expected = ((1 / 2) ** 2 + (10 / 20) ** 2 + (3 / 2) ** 2 + (30 / 20) ** 2) / 4
+    assert float(sample_loss(fused, target, torch.tensor([2.0, 20.0]))) == pytest.approx(expected)
+    chance = sample_loss(Fused(torch.zeros(2), None, torch.zeros(2, 4)), torch.tensor([0, 3]), None)
+    assert float(chance) == pytest.approx(np.log(4))
