@@ -8,7 +8,7 @@ are taken as METHODS has them. X_1 can only be undone by one who knows sin(W_2 Z
 predictor is linear reads each modality by itself.
 
 The paper names no sizes. Those below were chosen on other draws (seeds from 5000) than the reported ones, and they
-matter: with 1,000 samples and 32 hidden units, where both models overfit, ProFusion was worse in nearly every draw tried.
+matter: with 1,000 samples and 32 hidden units, where both models overfit, ProFusion lost nearly every draw tried.
 """
 
 from collections.abc import Callable, Iterator, Sequence
