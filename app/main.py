@@ -27,8 +27,16 @@ GROUPS = {
         ("factors", "Low-rank factors", "grid_view"),
         ("splits", "Invariant & specific", "call_split"),
         ("steps", "ProFusion steps", "replay"),
+        ("weights", "Kernel & tensor weights", "balance"),
     ],
-    "Workspace": [("library", "Data & models", "folder_open")],
+    "Trust": [
+        ("robustness", "Robustness", "shield"),
+        ("compare", "Compare runs", "compare_arrows"),
+    ],
+    "Workspace": [
+        ("library", "Data & models", "folder_open"),
+        ("train", "Train & sweep", "model_training"),
+    ],
 }
 
 st.set_page_config(page_title="FuseScope", page_icon=str(HERE / "logo.svg"), layout="wide")

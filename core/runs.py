@@ -46,6 +46,8 @@ WORDS = {
     "jwae": "jWAE",
     "jwae-lmf": "jWAE-LMF",
     "profusion": "ProFusion",
+    "mkl": "MKL",
+    "intense": "InTense",
 }
 WITH_PROJECTION = ("lego", "single", "concat", "sum", "product")  # projected unless they say otherwise
 
