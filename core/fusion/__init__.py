@@ -3,6 +3,7 @@
 from core.fusion.base import Fusion
 from core.fusion.baseline import Concat, Product, Single, Sum
 from core.fusion.gmf import GLmf, GMbt, Gmf, GPerceiver
+from core.fusion.intense import Intense
 from core.fusion.jwae import Jwae, JwaeLmf
 from core.fusion.lego import Lego
 from core.fusion.lmf import Lmf
@@ -30,4 +31,5 @@ FUSIONS: dict[str, type[Fusion]] = {
     "perceiver": Perceiver,
     "misa": Misa,
     "profusion": ProFusion,
+    "intense": Intense,
 }
