@@ -166,6 +166,17 @@ def losses(
     return nn.functional.binary_cross_entropy(found.clamp(1e-7, 1 - 1e-7), wanted), model.penalty(fused, anomalous)
 
 
+def widths_of(dataset: Dataset | Samples, modalities: Sequence[str] | None) -> dict[str, int]:
+    """Modality -> width of those asked for, in that order; all unless some are named."""
+    chosen = tuple(modalities or dataset.modalities)
+    unknown = [name for name in chosen if name not in dataset.widths]
+    if unknown:
+        raise ValueError(
+            f"dataset {dataset.name!r} has no modality {unknown[0]!r}; it has {', '.join(dataset.modalities)}"
+        )
+    return {name: dataset.widths[name] for name in chosen}
+
+
 def train(
     dataset: Dataset | Samples,
     fusion: str = "lego",
@@ -182,23 +193,35 @@ def train(
     On clips the unit scores are trained (`supervision`), on samples the class or the real targets.
     """
     training = training or TrainConfig()
-    chosen = tuple(modalities or dataset.modalities)
-    unknown = [name for name in chosen if name not in dataset.widths]
-    if unknown:
-        raise ValueError(
-            f"dataset {dataset.name!r} has no modality {unknown[0]!r}; it has {', '.join(dataset.modalities)}"
-        )
+    widths = widths_of(dataset, modalities)
     protocol = protocol or next(iter(dataset.splits), "all")
     named = None if protocol == "all" else protocol
     random = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = build(fusion, {name: dataset.widths[name] for name in chosen}, config or {}, task_of(dataset))
+        model = build(fusion, widths, config or {}, task_of(dataset))
         model.to(device)
         if isinstance(dataset, Samples):
             history, metrics, seconds = _on_samples(model, dataset, training, named, random, progress)
         else:
             history, metrics, seconds = _on_clips(model, dataset, training, named, random, progress)
+    return record(model, dataset, fusion, training, protocol, seed, (history, metrics, seconds))
+
+
+Outcome = tuple[list[dict[str, float]], dict[str, Any], float]  # history, metrics, seconds
+
+
+def record(
+    model: Fusion,
+    dataset: Dataset | Samples,
+    fusion: str,
+    training: TrainConfig,
+    protocol: str,
+    seed: int,
+    outcome: Outcome,
+) -> Trained:
+    """The run of a training that is done."""
+    history, metrics, seconds = outcome
     run = Run(
         fusion=fusion,
         config=asdict(model.config),
@@ -211,9 +234,6 @@ def train(
         task=plain(model.task),
     )
     return Trained(run, model.cpu().eval(), history)
-
-
-Outcome = tuple[list[dict[str, float]], dict[str, Any], float]  # history, metrics, seconds
 
 
 def _on_clips(
@@ -230,10 +250,15 @@ def _on_clips(
     began = time.perf_counter()
     history = fit(model, data, training, random, progress, lambda: measure(score(model, test), test).auc)
     seconds = time.perf_counter() - began
+    return history, judged(model, test, training, history), seconds
+
+
+def judged(model: Fusion, test: Sequence[Clip], training: TrainConfig, history: History) -> dict[str, Any]:
+    """A trained model's numbers on the test clips."""
     metrics = jsonable(measure(score(model, test), test))
     if training.track:
         metrics["auc_best_epoch_on_test"] = max(row["auc_test"] for row in history)
-    return history, metrics | alone(model, test), seconds
+    return metrics | alone(model, test)
 
 
 def _on_samples(
