@@ -379,10 +379,10 @@ def retrieve(
 
 @app.command()
 def experiment(
-    name: Annotated[str, typer.Argument(help="profusion-synthetic, or profusion-steps with a dataset.")],
+    name: Annotated[str, typer.Argument(help="profusion-synthetic, intense, or profusion-steps with a dataset.")],
     dataset: Annotated[Path | None, typer.Argument(help="profusion-steps: what to train on.")] = None,
     trials: Annotated[int, typer.Option(help="profusion-synthetic: draws of every setting.", min=2)] = 30,
-    seeds: Annotated[int, typer.Option(help="profusion-steps: seeds of every model.", min=1)] = 5,
+    seeds: Annotated[int, typer.Option(help="profusion-steps, intense: seeds of every model.", min=1)] = 5,
     set_: Set = None,
     json_: Json = False,
 ) -> None:
@@ -390,7 +390,8 @@ def experiment(
 
     profusion-synthetic is B.1 of ProFusion: against a base of matched size on drawn data, and RobustAUC. About four
     minutes of one core. profusion-steps is G: every base and join against the base of matched size, and what linear
-    probes read off every modality at every step, with its control.
+    probes read off every modality at every step, with its control. intense is what its relevances must show: planted
+    strengths in their order, and XOR that no linear model can learn. About ten seconds.
     """
     from core import steps, synthetic
     from core.fusion.profusion import ProFusionConfig
@@ -402,8 +403,37 @@ def experiment(
         data = opened(dataset)
         rows = list(steps.experiment(data, ProFusionConfig(**options), training, seeds, tell))
         put(*steps.report(data.name, rows), json_)
+    elif name == "intense":
+        from core import weights
+
+        put(*weights.report(list(weights.experiment(seeds, tell))), json_)
     else:
-        raise ValueError(f"there is profusion-synthetic, and profusion-steps DATASET; got {name!r}")
+        raise ValueError(f"there is profusion-synthetic, intense, and profusion-steps DATASET; got {name!r}")
+
+
+@app.command()
+def compare(
+    dataset: Path,
+    stored: Annotated[Path, typer.Option("--runs", help="Folder of runs; those trained on these very data count.")],
+    fusions: Annotated[
+        str | None, typer.Option(help="Comma-separated: a fusion (all its configurations), a title or a group's id.")
+    ] = None,
+    baseline: Annotated[str | None, typer.Option(help="What the others are tested against; the best unless given.")] = (
+        None
+    ),
+    form: Annotated[str, typer.Option("--format", help="text, md, latex or csv.")] = "text",
+    memory: Annotated[
+        bool, typer.Option("--memory", help="Also the peak memory of a scoring, in processes of their own.")
+    ] = False,
+    json_: Json = False,
+) -> None:
+    """Stored runs side by side: intervals, a paired test against a baseline on the same clips, parts, cost."""
+    from core import compare as side
+
+    data = opened(dataset)
+    base, lines = side.compare(data, stored, names(fusions), baseline, dataset if memory else None)
+    result = {"dataset": data.name, "baseline": base, "rows": side.records(lines, base)}
+    put(result, side.report(data, base, lines, form).rstrip("\n"), json_)
 
 
 def main() -> int:
