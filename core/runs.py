@@ -235,6 +235,7 @@ def model(folder: Path) -> Fusion:
     run = load(folder)
     fusion = build(run.fusion, run.source.widths, run.config, run.asked)
     found = load_tensors(checked(folder, "model.safetensors"))
+    fusion.make_room(found)
     wanted = fusion.state_dict()
     wrong = [n for n in wanted if n not in found] + [n for n in found if n not in wanted]
     wrong += [n for n in wanted if n in found and wanted[n].shape != found[n].shape]

@@ -14,13 +14,13 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from core.clip import Clip
 from core.data.dataset import Dataset
 from core.evaluate import jsonable, measure, measure_part
-from core.fusion.base import Features, Fused, Fusion, count_weights, spreads
+from core.fusion.base import Features, Fused, Fusion, Solved, count_weights, spreads
 from core.fusion.lego import Lego
 from core.infer import outputs, score
 from core.runs import History, Run, Source, build
@@ -202,10 +202,10 @@ def train(
         model = build(fusion, widths, config or {}, task_of(dataset))
         model.to(device)
         if isinstance(dataset, Samples):
-            history, metrics, seconds = _on_samples(model, dataset, training, named, random, progress)
+            outcome, note = _on_samples(model, dataset, training, named, random, progress)
         else:
-            history, metrics, seconds = _on_clips(model, dataset, training, named, random, progress)
-    return record(model, dataset, fusion, training, protocol, seed, (history, metrics, seconds))
+            outcome, note = _on_clips(model, dataset, training, named, random, progress)
+    return record(model, dataset, fusion, training, protocol, seed, outcome, note)
 
 
 Outcome = tuple[list[dict[str, float]], dict[str, Any], float]  # history, metrics, seconds
@@ -219,6 +219,7 @@ def record(
     protocol: str,
     seed: int,
     outcome: Outcome,
+    note: str = "",
 ) -> Trained:
     """The run of a training that is done."""
     history, metrics, seconds = outcome
@@ -231,6 +232,7 @@ def record(
         metrics=metrics,
         seconds=round(seconds, 3),
         weights=count_weights(model),
+        note=note,
         task=plain(model.task),
     )
     return Trained(run, model.cpu().eval(), history)
@@ -243,20 +245,23 @@ def _on_clips(
     protocol: str | None,
     random: torch.Generator,
     progress: Callable[[Progress], None] | None,
-) -> Outcome:
+) -> tuple[Outcome, str]:
     data = prepare(dataset.part("train", protocol), tuple(model.widths), training.units)
     test = dataset.part("test", protocol)
     model.learn({name: rows.flatten(0, 1) for name, rows in data.features.items()})
     began = time.perf_counter()
-    history = fit(model, data, training, random, progress, lambda: measure(score(model, test), test).auc)
+    if model.solved:
+        done = solve_clips(model, data, training, progress)
+    else:
+        done = Solved(fit(model, data, training, random, progress, lambda: measure(score(model, test), test).auc))
     seconds = time.perf_counter() - began
-    return history, judged(model, test, training, history), seconds
+    return (done.history, judged(model, test, training, done.history), seconds), done.note
 
 
 def judged(model: Fusion, test: Sequence[Clip], training: TrainConfig, history: History) -> dict[str, Any]:
     """A trained model's numbers on the test clips."""
     metrics = jsonable(measure(score(model, test), test))
-    if training.track:
+    if training.track and not model.solved:
         metrics["auc_best_epoch_on_test"] = max(row["auc_test"] for row in history)
     return metrics | alone(model, test)
 
@@ -268,18 +273,52 @@ def _on_samples(
     protocol: str | None,
     random: torch.Generator,
     progress: Callable[[Progress], None] | None,
-) -> Outcome:
+) -> tuple[Outcome, str]:
     data, test = dataset.part("train", protocol), dataset.part("test", protocol)
     if not len(data):
         raise ValueError(f"sample set {dataset.name!r}: the training part holds no samples")
     model.learn({name: data.features[name] for name in model.widths}, data.target)
     began = time.perf_counter()
-    history = fit_samples(model, data, training, random, progress, test)
+    if model.solved:
+        assert data.target is not None
+        features = {name: data.features[name] for name in model.widths}
+        done = model.solve(features, data.target, torch.arange(len(data)), 1, teller(progress))
+    else:
+        done = Solved(fit_samples(model, data, training, random, progress, test))
     seconds = time.perf_counter() - began
     metrics = jsonable(measure_part(outputs(model, test.features), test))
-    if training.track:
-        metrics[f"{model.task.metric}_best_epoch_on_test"] = max(row[f"{model.task.metric}_test"] for row in history)
-    return history, metrics | alone(model, test), seconds
+    if training.track and not model.solved:
+        best = max(row[f"{model.task.metric}_test"] for row in done.history)
+        metrics[f"{model.task.metric}_best_epoch_on_test"] = best
+    return (done.history, metrics | alone(model, test), seconds), done.note
+
+
+def teller(progress: Callable[[Progress], None] | None) -> Callable[[int, int, float], None]:
+    """A solver's rounds as epochs of a bar."""
+    return lambda number, most, loss: None if progress is None else progress(Progress(number, most, loss))
+
+
+def unit_rows(
+    data: Prepared, supervision: Literal["clip", "unit"]
+) -> tuple[dict[str, Float[Tensor, "rows _"]], Int[Tensor, " rows"], Int[Tensor, " rows"]]:
+    """(features, target, clip) of every unit of every crop; from clip labels a unit carries that of its clip."""
+    clips, crops, units = next(iter(data.features.values())).shape[:3]
+    labels = data.anomalous[:, None].expand(-1, units)
+    if supervision == "unit":
+        if data.labels is None:
+            raise ValueError('supervision="unit" needs unit labels for every training clip')
+        labels = data.labels
+    target = labels[:, None, :].expand(-1, crops, -1).flatten().long()
+    place = torch.arange(clips)[:, None, None].expand(-1, crops, units).flatten()
+    return {name: rows.flatten(0, 2) for name, rows in data.features.items()}, target, place
+
+
+def solve_clips(
+    model: Fusion, data: Prepared, training: TrainConfig, progress: Callable[[Progress], None] | None = None
+) -> Solved:
+    """A fusion that is solved, from the units of clips."""
+    features, target, place = unit_rows(data, training.supervision)
+    return model.solve(features, target, place, training.top, teller(progress))
 
 
 def alone(model: Fusion, test: Sequence[Clip] | Part) -> dict[str, Any]:

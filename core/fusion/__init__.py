@@ -9,6 +9,7 @@ from core.fusion.lego import Lego
 from core.fusion.lmf import Lmf
 from core.fusion.mbt import Mbt
 from core.fusion.misa import Misa
+from core.fusion.mkl import Mkl
 from core.fusion.mtn import Mtn
 from core.fusion.perceiver import Perceiver
 from core.fusion.profusion import ProFusion
@@ -31,5 +32,6 @@ FUSIONS: dict[str, type[Fusion]] = {
     "perceiver": Perceiver,
     "misa": Misa,
     "profusion": ProFusion,
+    "mkl": Mkl,
     "intense": Intense,
 }

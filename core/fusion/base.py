@@ -1,17 +1,18 @@
 """What every fusion is: features in, scores or outputs and a trace of the way out."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from core.sample import UNITS, Target, Task
 
 Features = Mapping[str, Float[Tensor, "*batch units _"]]
 Trace = TypeVar("Trace")
+Teller = Callable[[int, int, float], None]  # round, rounds at most, objective a row
 
 
 @dataclass(frozen=True)
@@ -28,17 +29,27 @@ class Fused(Generic[Trace]):
     outputs: Float[Tensor, "*batch units outputs"] | None = None
 
 
+@dataclass(frozen=True)
+class Solved:
+    """What a solver did: a row of numbers a round (`epoch` counts them), and what a reader of the run should know."""
+
+    history: list[dict[str, float]]
+    note: str = ""
+
+
 class Fusion(nn.Module):
     """Base of all fusions: a subclass names its config, builds its weights and writes `forward`.
 
     Config      frozen dataclass of the options `--set` may change; every field has a default
     tasks       what it can be asked for; who takes more than units takes a third argument, the task
     window      units that `forward` needs at once, or None when any number will do
+    solved      True for a fusion that is not trained by gradient: then `solve` takes the place of the training loop
     """
 
     Config: ClassVar[type]
     tasks: ClassVar[tuple[str, ...]] = ("units",)
     window: int | None = None
+    solved: ClassVar[bool] = False
 
     def __init__(self, widths: Mapping[str, int], config: Any, task: Task = UNITS) -> None:
         super().__init__()
@@ -53,6 +64,18 @@ class Fusion(nn.Module):
 
     def learn(self, features: Features, target: Target | None = None) -> None:
         """Take from the training data what is no weight (means, spreads), once, before the first step."""
+
+    def solve(self, features: Features, target: Target, groups: Int[Tensor, " rows"], top: int, tell: Teller) -> Solved:
+        """Find all weights from the training rows at once, after `learn`; only for fusions with `solved`.
+
+        target  class or real values as in `Part`; of clips' units 0 / 1, from clip labels the same for a whole clip
+        groups  which clip a row is of; rows of one group are told apart from no other by chance
+        top     from clip labels: how many units of an anomalous clip are anomalous at least
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not say how it is solved")
+
+    def make_room(self, found: Mapping[str, Tensor]) -> None:
+        """Before stored weights are loaded: take their sizes where these follow from the training data."""
 
     def fusion_part(self) -> nn.Module:
         """The module whose weights `count` counts: all of it, or without the classifier where the paper does so."""
