@@ -1,0 +1,686 @@
+r"""Many small trainings at once: LEGO models whose options differ are one stack of weights, stepped together.
+
+    G_m = sum over p, q  A_m[p, q] * R_a^p * R_b^q        one matrix product: (members, terms) @ (terms, entries)
+    score_m = sigmoid(w_m . relu(W_m G_m + b_m))          one batched product over members
+    A_m[p, q] = 0 for p > P_m or q > Q_m                  so that members of any P and Q share the terms
+
+A member is the training `core.train.train` gives alone: the same draws, the same batches, the same steps of Adam. Only
+the rows that the loss reads (the `top` units of a clip) are differentiated through the head, by its own formulas; from
+G back to the weights before it `torch.func.vjp` goes where relations are learned, one product where they are fixed.
+
+Ding et al., "Learnable Expansion of Graph Operators for Multi-Modal Feature Fusion", ICLR 2025: figures 4 and 5 are
+sweeps over alpha, k, lambda and over P and Q.
+"""
+
+import math
+import time
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from core.data.dataset import Dataset
+from core.evaluate import measure
+from core.fusion import graph as g
+from core.fusion.lego import Lego, LegoConfig
+from core.infer import score
+from core.runs import build
+from core.sample import Samples
+from core.train import (
+    Prepared,
+    Progress,
+    TrainConfig,
+    Trained,
+    batches,
+    fixed_graphs,
+    judged,
+    prepare,
+    record,
+    train,
+    widths_of,
+)
+
+VARIES = ("P", "Q", "rest", "alpha", "k", "lam")  # of LegoConfig; lr and weight_decay of TrainConfig vary too
+RESCALES = ("graph", "standard", "none")  # not by the batch's maximum: then neighbours decide, as they do alone
+BLOCK = 8  # members whose graphs go through the head together: they stay in the processor's cache
+BETAS, EPS = (0.9, 0.999), 1e-8  # Adam's, as torch has them
+
+Tell = Callable[[int, int, float], None]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One training to be done: what `core.train.train` would be given."""
+
+    fusion: str
+    config: Mapping[str, Any]
+    training: TrainConfig
+    seed: int
+
+
+def likeness(asked: Asked) -> Hashable | None:
+    """Equal for trainings that can be stepped together; None for one that can only be trained alone."""
+    if asked.fusion != "lego" or set(asked.config) - {f.name for f in fields(LegoConfig)}:
+        return None
+    config = LegoConfig(**asked.config)
+    if (
+        config.expansion != "elementwise"
+        or config.operator != "matrix"
+        or config.pairing != "full"
+        or config.rescale not in RESCALES
+        or config.nodes != asked.training.units
+        or min(config.P, config.Q, config.rest) < 0
+    ):
+        return None
+    kept = {name: value for name, value in asdict(config).items() if name not in VARIES}
+    return (*kept.values(), replace(asked.training, lr=0.0, weight_decay=0.0))
+
+
+def together(asked: Sequence[Asked]) -> list[list[int]]:
+    """Indices of trainings that are one ensemble, largest options last; those that cannot be are alone."""
+    groups: dict[Hashable, list[int]] = {}
+    for index, each in enumerate(asked):
+        key = likeness(each)
+        groups.setdefault(("alone", index) if key is None else key, []).append(index)
+    return list(groups.values())
+
+
+def train_many(
+    dataset: Dataset | Samples,
+    asked: Sequence[Asked],
+    protocol: str | None = None,
+    modalities: Sequence[str] | None = None,
+    progress: Tell | None = None,
+    device: torch.device | str = "cpu",
+    chunk: int = 50,
+) -> Iterator[tuple[int, Trained]]:
+    """(index into `asked`, its training) as they are done; `chunk` of those that fit together are stepped at once.
+
+    progress    called after every epoch with (epochs done of all trainings, epochs of all trainings, mean loss)
+    """
+    total, done = sum(each.training.epochs for each in asked), 0
+
+    def tell(count: int, loss: float) -> None:
+        nonlocal done
+        done += count
+        if progress is not None:
+            progress(done, total, loss)
+
+    for group in together(asked):
+        if len(group) == 1 or isinstance(dataset, Samples):
+            for index in group:
+                yield index, _alone(dataset, asked[index], protocol, modalities, tell, device)
+            continue
+        for members in chunks(asked, group, chunk):
+            chosen = [asked[index] for index in members]
+            yield from zip(members, _ensemble(dataset, chosen, protocol, modalities, tell, device), strict=True)
+
+
+def chunks(asked: Sequence[Asked], group: Sequence[int], size: int) -> Iterator[list[int]]:
+    """A group in pieces of at most `size`: seeds apart, since one seed's batches are shared, then by powers."""
+
+    def order(index: int) -> tuple[int, int, int, int]:
+        config = LegoConfig(**asked[index].config)
+        return asked[index].seed, max(config.P, config.Q), config.P, config.Q
+
+    ordered = sorted(group, key=order)
+    size = -(-len(ordered) // -(-len(ordered) // size))  # pieces of equal length
+    for start in range(0, len(ordered), size):
+        yield ordered[start : start + size]
+
+
+def _alone(
+    dataset: Dataset | Samples,
+    asked: Asked,
+    protocol: str | None,
+    modalities: Sequence[str] | None,
+    tell: Callable[[int, float], None],
+    device: torch.device | str,
+) -> Trained:
+    def step(now: Progress) -> None:
+        tell(1, now.loss)
+
+    return train(
+        dataset, asked.fusion, asked.config, asked.training, asked.seed, protocol, modalities, step, device=device
+    )
+
+
+# ---------------------------------------------------------------------------- the stack of weights
+
+
+class Stack:
+    """Weights of like models side by side: `flat` is `(members, weights)`, the rest are views into it.
+
+    Entries of A beyond a member's own powers are zero and stay so: `inside` takes them out after the gate.
+    """
+
+    def __init__(self, models: Sequence[Lego], device: torch.device | str) -> None:
+        self.models = models
+        self.powers = tuple(max(model.A.shape[axis] for model in models) for axis in range(models[0].A.ndim))
+        shapes = {name: tuple(weight.shape) for name, weight in models[0].named_parameters()} | {"A": self.powers}
+        self.flat = torch.zeros(len(models), sum(math.prod(shape) for shape in shapes.values()), device=device)
+        self.shapes = shapes
+        self.weights = self.views(self.flat)
+        self.inside = torch.zeros(len(models), *self.powers, device=device)
+        for member, model in enumerate(models):
+            for name, weight in model.named_parameters():
+                self.own(self.weights[name], member, name).copy_(weight.detach())
+            self.own(self.inside, member, "A").fill_(1.0)
+
+    def views(self, flat: Float[Tensor, "members weights"]) -> dict[str, Tensor]:
+        """Name -> `(members, *shape)` of a flat tensor, sharing its memory."""
+        found, at = {}, 0
+        for name, shape in self.shapes.items():
+            size = math.prod(shape)
+            found[name] = flat[:, at : at + size].unflatten(1, shape)
+            at += size
+        return found
+
+    def own(self, stacked: Tensor, member: int, name: str) -> Tensor:
+        """A member's own part of a stacked weight: A without what pads it."""
+        part = stacked[member]
+        return part[tuple(slice(0, size) for size in self.models[member].A.shape)] if name == "A" else part
+
+    def unstack(self, member: int) -> Lego:
+        """The member's model with the weights it has now, in evaluation mode."""
+        model = self.models[member]
+        with torch.no_grad():
+            for name, weight in model.named_parameters():
+                weight.copy_(self.own(self.weights[name], member, name))
+        return model.eval()
+
+
+class Adam:
+    """Adam with an L2 pull (torch.optim.Adam's formulas), every member with its own step size and pull."""
+
+    def __init__(self, flat: Float[Tensor, "members weights"], lr: Tensor, decay: Tensor) -> None:
+        self.flat, self.lr, self.decay = flat, lr[:, None], decay[:, None]
+        self.first, self.second, self.steps = torch.zeros_like(flat), torch.zeros_like(flat), 0
+
+    def step(self, gradient: Float[Tensor, "members weights"]) -> None:
+        self.steps += 1
+        gradient.addcmul_(self.flat, self.decay)
+        self.first.lerp_(gradient, 1 - BETAS[0])
+        self.second.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
+        size = self.lr / (1 - BETAS[0] ** self.steps)
+        below = self.second.sqrt().div_(math.sqrt(1 - BETAS[1] ** self.steps)).add_(EPS)
+        self.flat.sub_(self.first.div(below).mul_(size))
+
+
+# ---------------------------------------------------------------------------- from G to the losses, and back
+
+
+@dataclass(frozen=True)
+class Options:
+    """What members share (config, training) and what each has of its own."""
+
+    config: LegoConfig
+    training: TrainConfig
+    alpha: Float[Tensor, " members"]
+    lam: Float[Tensor, " members"]
+    k: Int[Tensor, " members"]
+
+    def of(self, part: slice | Tensor) -> "Options":
+        return replace(self, alpha=self.alpha[part], lam=self.lam[part], k=self.k[part])
+
+
+def scaled(graph: Float[Tensor, "*batch n n"], rescale: g.Rescale) -> tuple[g.Graph, Callable[[Tensor], Tensor]]:
+    """`g.rescaled`, and its pull: from the gradient of the result (overwritten) to that of the graph."""
+    if rescale == "none":
+        return graph, lambda gradient: gradient
+    if rescale == "standard":
+        centred = graph - graph.mean((-2, -1), keepdim=True)
+        square = centred.square().mean((-2, -1), keepdim=True)
+        below = square.clamp_min(1e-12).sqrt()
+        result = centred / below
+
+        def pull_standard(gradient: Tensor) -> Tensor:
+            along = (gradient * result).mean((-2, -1), keepdim=True) * (square >= 1e-12)
+            gradient.sub_(result * along).div_(below)
+            return gradient.sub_(gradient.mean((-2, -1), keepdim=True))
+
+        return result, pull_standard
+    top, bottom = graph.amax((-2, -1), keepdim=True), graph.amin((-2, -1), keepdim=True)
+    positive = top > 1e-6
+    scale = torch.where(positive, top, (-bottom).clamp_min(1e-6))
+    result = graph / scale
+
+    def pull(gradient: Tensor) -> Tensor:
+        along = (gradient * result).sum((-2, -1), keepdim=True)
+        # the scale is one entry's own value (or several that are equal): its gradient goes there
+        extreme = torch.where(positive, top, bottom)
+        sign = torch.where(positive, -1.0, torch.where(bottom <= -1e-6, 1.0, 0.0))
+        ties = graph == extreme
+        gradient.addcmul_(ties, along * sign / ties.sum((-2, -1), keepdim=True).clamp_min(1))
+        return gradient.div_(scale)
+
+    return result, pull
+
+
+def falling(rows: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch n"]:
+    """Each row strongest first; values alone, which numpy sorts twice as fast as their order."""
+    if rows.device.type != "cpu":
+        return rows.sort(dim=-1, descending=True).values
+    negative = rows.neg()
+    negative.numpy().sort(axis=-1)
+    return negative.neg_()
+
+
+def falling_order(rows: Float[Tensor, "*batch n"]) -> Int[Tensor, "*batch n"]:
+    if rows.device.type != "cpu":
+        return rows.argsort(dim=-1, descending=True)
+    return torch.from_numpy(rows.neg().numpy().argsort(axis=-1))
+
+
+def relative_order(rows: Int[Tensor, "*batch"], n: int) -> Int[Tensor, "*batch n"]:
+    """Where the entries of these rows lie when they are read from their own unit on, wrapping round."""
+    return (rows[..., None] + torch.arange(n, device=rows.device)) % n
+
+
+def classified(
+    graph: Float[Tensor, "members batch n n"],
+    weights: Mapping[str, Tensor],
+    gradients: Mapping[str, Tensor],
+    options: Options,
+    wanted: Float[Tensor, "batch *units"],
+) -> tuple[Float[Tensor, " members"], Float[Tensor, "members batch n n"]]:
+    """(classification loss of every member, its gradient in the graph); the head's gradients are written down.
+
+    wanted   1 for anomalous: of the batch's clips, or of their units (supervision="unit")
+    """
+    members, batch, n, _ = graph.shape
+    order, training = options.config.head, options.training
+    W, b, w, c = (weights[f"head.{name}"] for name in ("fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias"))
+    if order == "sorted":
+        read = falling(graph)
+    elif order == "relative":
+        read = graph.gather(-1, relative_order(torch.arange(n, device=graph.device), n).expand_as(graph))
+    else:
+        read = graph
+    hidden = torch.baddbmm(b[:, None], read.view(members, batch * n, n), W.mT).relu_()
+    scores = torch.baddbmm(c[:, None], hidden, w.mT).view(members, batch, n).sigmoid_()
+
+    if training.supervision == "unit":
+        seen = torch.arange(n, device=graph.device).expand(members, batch, n)
+        found, share = scores, 1.0
+    else:
+        seen = scores.topk(min(training.top, n), dim=-1).indices
+        found, share = scores.gather(-1, seen).mean(-1), 1.0 / seen.shape[-1]
+    inside = found.clamp(1e-7, 1 - 1e-7)
+    loss = torch.where(wanted > 0, inside.log(), torch.log1p(-inside)).neg()
+    slope = (inside - wanted) / ((1 - inside) * inside) * (inside == found) / found[0].numel()
+    if training.supervision == "clip":
+        slope = slope[..., None]
+
+    # only the rows that were read for the loss: (members, rows, n)
+    at = scores.gather(-1, seen)
+    push = (slope * share * at * (1 - at)).view(members, -1, 1)
+    rows = seen[..., None].expand(-1, -1, -1, n)
+    there = hidden.view(graph.shape).gather(2, rows).reshape(members, -1, n)
+    values = read.gather(2, rows).reshape(members, -1, n)
+    gradients["head.fc2.weight"].copy_(push.mT @ there)
+    gradients["head.fc2.bias"].copy_(push.sum(1))
+    before = push * w * (there > 0)
+    gradients["head.fc1.bias"].copy_(before.sum(1))
+    gradients["head.fc1.weight"].copy_(before.mT @ values)
+    back = (before @ W).view(rows.shape)
+    if order == "sorted":
+        place = falling_order(graph.gather(2, rows))
+        back = torch.zeros_like(back).scatter_(-1, place, back)
+    elif order == "relative":
+        back = torch.zeros_like(back).scatter_(-1, relative_order(seen, n), back)
+    return loss.flatten(1).mean(1), torch.zeros_like(graph).scatter_(2, rows, back)
+
+
+def varied(
+    values: Float[Tensor, "members batch n"], counted: Bool[Tensor, "members 1 n"] | None = None
+) -> tuple[Float[Tensor, "members batch"], Float[Tensor, "members batch n"]]:
+    """Variance (n - 1 below) of the values that count, and its gradient."""
+    if counted is None:
+        count: Tensor | int = values.shape[-1]
+        off = values - values.mean(-1, keepdim=True)
+    else:
+        count = counted.sum(-1, keepdim=True)
+        off = (values - (values * counted).sum(-1, keepdim=True) / count) * counted
+    below = torch.as_tensor(count - 1, device=values.device).clamp_min(1)
+    return off.square().sum(-1) / below.view(-1, 1), off * (2.0 / below)
+
+
+def penalised(
+    graph: Float[Tensor, "members batch n n"], normal: int, options: Options
+) -> tuple[Float[Tensor, " members"], Float[Tensor, "members batch n n"]]:
+    """(lambda times eq. 7 of every member, its gradient); the first `normal` clips of the batch are normal."""
+    members, batch, n, _ = graph.shape
+    pairs = min(normal, batch - normal)
+    if pairs == 0 or n < 2:
+        return graph.new_zeros(members), torch.zeros_like(graph)
+    k = options.k.clamp(max=n)
+    gate = graph >= options.alpha[:, None, None, None]
+    edges = graph * gate
+    calm, calm_slope = varied(edges[:, :pairs].sum(-1))
+    odd = slice(normal, normal + pairs)
+    if options.config.regulariser == "equation":
+        degrees = edges[:, odd].sum(-1)
+        place = falling_order(degrees)
+        counted = torch.arange(n, device=graph.device) < k[:, None, None]
+        wild, slope = varied(degrees.gather(-1, place), counted)
+        wild_slope = torch.zeros_like(slope).scatter_(-1, place, slope)
+        enough = (k >= 2)[:, None]
+        calm, wild = calm * enough, wild * enough
+        open_ = gate[:, odd]
+    else:
+        place = falling_order(edges[:, odd])
+        strongest = (torch.arange(n, device=graph.device) < k[:, None, None, None]).expand(place.shape)
+        open_ = gate[:, odd] & torch.zeros_like(gate[:, odd]).scatter_(-1, place, strongest)
+        wild, wild_slope = varied((graph[:, odd] * open_).sum(-1))
+        enough = torch.ones_like(calm, dtype=torch.bool)
+    gap = calm - wild
+    if options.config.regulariser == "equation":
+        loss, push = gap.square().mean(1), 2 * gap
+    else:
+        loss, push = gap.abs().mean(1), gap.sign()
+    push = (push * enough * options.lam[:, None] / pairs)[..., None, None]
+    gradient = torch.zeros_like(graph)
+    torch.mul(gate[:, :pairs], push * calm_slope[..., None], out=gradient[:, :pairs])
+    torch.mul(open_, -push * wild_slope[..., None], out=gradient[:, odd])
+    return options.lam * loss, gradient
+
+
+def through_head(
+    graph: Float[Tensor, "members batch n n"],
+    weights: Mapping[str, Tensor],
+    gradients: Mapping[str, Tensor],
+    options: Options,
+    wanted: Float[Tensor, "batch *units"],
+    normal: int,
+) -> tuple[Float[Tensor, " members"], Float[Tensor, " members"], Float[Tensor, "members batch n n"]]:
+    """(classification loss, penalty, gradient in G before it is rescaled) of every member."""
+    fused, pull = scaled(graph, options.config.rescale)
+    loss, gradient = classified(fused, weights, gradients, options, wanted)
+    penalty = torch.zeros_like(loss)
+    held = options.lam.nonzero().flatten()
+    if len(held) == len(loss):
+        penalty, more = penalised(fused, normal, options)
+        gradient += more
+    elif len(held):
+        penalty[held], more = penalised(fused[held], normal, options.of(held))
+        gradient[held] += more
+    return loss, penalty, pull(gradient)
+
+
+# ---------------------------------------------------------------------------- from the weights to G, and back
+
+
+Pull = Callable[[Float[Tensor, "members batch n n"]], None]
+
+
+class Fixed:
+    """Relations that nothing learned comes before: every clip's terms R_a^p * R_b^q are made once.
+
+    terms   crop -> clip -> `(terms, n * n)`; power 0 is the identity
+    """
+
+    def __init__(self, graphs: Sequence[Float[Tensor, "clips crops n n"]], powers: Sequence[int]) -> None:
+        clips, crops, n, _ = graphs[0].shape
+        self.n = n
+        found = None
+        for graph, count in zip(graphs, powers, strict=True):
+            eye = torch.eye(n, device=graph.device).expand(clips, crops, n, n)
+            steps = torch.stack([eye, *g.powers(graph, count - 1)], dim=2)  # (clips, crops, p, n, n)
+            found = steps if found is None else (found[:, :, :, None] * steps[:, :, None]).flatten(2, 3)
+        assert found is not None
+        self.terms = found.flatten(3)
+
+    def fuse(self, A: Float[Tensor, "members terms"], index: Sequence[int], crop: int, out: Tensor) -> None:
+        """G of every member for these clips."""
+        for place, clip in enumerate(index):
+            torch.mm(A, self.terms[clip, crop], out=out[:, place].flatten(1))
+
+    def pull(self, gradient: Tensor, index: Sequence[int], crop: int, out: Float[Tensor, "members terms"]) -> None:
+        """The gradient of A, added up over the clips."""
+        out.zero_()
+        for place, clip in enumerate(index):
+            out.addmm_(gradient[:, place].flatten(1), self.terms[clip, crop].mT)
+
+
+class Learned:
+    """Relations of projected features: back to the projections by `torch.func.vjp`."""
+
+    def __init__(self, features: Mapping[str, Float[Tensor, "clips crops n _"]], config: LegoConfig) -> None:
+        self.features, self.config = features, config
+        self.steps = config.steps if config.relation == "soft-dtw" else 1
+
+    def graph(self, name: str, weights: Mapping[str, Tensor], index: Tensor, crop: int) -> g.Graph:
+        """The modality's relations in these clips, one per member: `(members, batch, n, n)`."""
+        W, b = weights[f"project.of_{name}.weight"], weights[f"project.of_{name}.bias"]
+        rows = self.features[name][index, crop].unflatten(-1, (self.steps, -1))  # (batch, n, steps, d / steps)
+        found = (rows.flatten(0, 2) @ W.flatten(0, 1).mT).view(*rows.shape[:3], *b.shape) + b
+        return g.relate(found.movedim(3, 0).flatten(-2), self.config.relation, self.config.sigma, self.config.steps)
+
+    def fuse(
+        self, weights: Mapping[str, Tensor], inside: Tensor, index: Tensor, crop: int
+    ) -> tuple[Float[Tensor, "members batch n n"], Callable[[Tensor], tuple[dict[str, Tensor]]]]:
+        """(G of every member, its pull)."""
+        powers = inside.shape[1:]
+        chosen = {name: weight for name, weight in weights.items() if not name.startswith("head.")}
+
+        def made(given: dict[str, Tensor]) -> Tensor:
+            A = gated(given["A"], self.config.gate) * inside
+            graphs = [self.graph(name, given, index, crop) for name in self.features]
+            stacks = [g.powers(graph, count - 1) for graph, count in zip(graphs, powers, strict=True)]
+            own = contract(g.diagonals(stacks), A)
+            inner = A[(slice(None), *(slice(1, None) for _ in powers))]
+            if inner.numel() == 0:
+                return torch.diag_embed(own)
+            dense = contract(stacks, inner)
+            return dense + torch.diag_embed(own - dense.diagonal(dim1=-2, dim2=-1))
+
+        graph, pull, *_ = torch.func.vjp(made, chosen)
+        return graph, pull
+
+
+def gated(A: Tensor, gate: str) -> Tensor:
+    return {"none": lambda x: x, "sigmoid": torch.sigmoid, "relu": torch.relu}[gate](A)
+
+
+def contract(
+    stacks: Sequence[Float[Tensor, "_ members *entries"]], A: Float[Tensor, "members ..."]
+) -> Float[Tensor, "members *entries"]:
+    """`g.contract` of every member with its own table."""
+    first, *rest = stacks
+    members, entries = first.shape[1], first.shape[2:]
+    parts = A.flatten(2).mT @ first.movedim(0, 1).flatten(2)
+    for stack in rest:
+        parts = parts.unflatten(1, (len(stack), -1))
+        powers = stack.flatten(2)
+        total = parts[:, 0] * powers[0][:, None]
+        for power in range(1, len(stack)):
+            total = total.addcmul(parts[:, power], powers[power][:, None])
+        parts = total
+    return parts.view(members, *entries)
+
+
+# ---------------------------------------------------------------------------- the loop
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Members `part` share a seed, and with it every batch and crop."""
+
+    part: slice
+    random: torch.Generator
+
+
+def draws(seeds: Sequence[int]) -> list[Draws]:
+    found, start = [], 0
+    for stop in range(1, len(seeds) + 1):
+        if stop == len(seeds) or seeds[stop] != seeds[start]:
+            found.append(Draws(slice(start, stop), torch.Generator().manual_seed(seeds[start])))
+            start = stop
+    return found
+
+
+def fit_many(
+    models: Sequence[Lego],
+    data: Prepared,
+    training: Sequence[TrainConfig],
+    seeds: Sequence[int],
+    device: torch.device | str = "cpu",
+    after: Callable[[int, Tensor, Stack], None] | None = None,
+) -> tuple[Stack, Float[np.ndarray, "epochs members 2"]]:
+    """`core.train.fit` for many models of one structure; (their weights, classification loss and penalty an epoch).
+
+    after   called with the epoch, the members' losses of it, and the stack
+    """
+    shared, config = training[0], models[0].config
+    if shared.supervision == "unit" and data.labels is None:
+        raise ValueError('supervision="unit" needs unit labels for every training clip')
+    stack = Stack(models, device)
+    options = Options(
+        config,
+        shared,
+        torch.tensor([model.config.alpha for model in models], device=device),
+        torch.tensor([model.config.lam for model in models], device=device),
+        torch.tensor([model.config.k for model in models], device=device),
+    )
+    adam = Adam(
+        stack.flat,
+        torch.tensor([each.lr for each in training], device=device),
+        torch.tensor([each.weight_decay for each in training], device=device),
+    )
+    first = models[0].to(device)
+    graphs = fixed_graphs(first, data)
+    features = {name: rows.to(device) for name, rows in data.features.items()} if graphs is None else {}
+    source = Learned(features, config) if graphs is None else Fixed(list(graphs.values()), stack.powers)
+    truth = (data.anomalous if data.labels is None or shared.supervision == "clip" else data.labels).float().to(device)
+    crops = next(iter(data.features.values())).shape[1]
+    gradient = torch.zeros_like(stack.flat)
+    gradients = stack.views(gradient)
+    groups = draws(seeds)
+    rows = np.full((shared.epochs, len(models), 2), np.nan)
+    for epoch in range(shared.epochs):
+        total, steps = torch.zeros(2, len(models), dtype=torch.float64, device=device), 0
+        drawn = [batches(data.anomalous, shared.batch, group.random) for group in groups]
+        for indices in zip(*drawn, strict=True):
+            for group, index in zip(groups, indices, strict=True):
+                crop = int(torch.randint(crops, (), generator=group.random)) if crops > 1 else 0
+                normal = int((~data.anomalous[index]).sum())
+                total[:, group.part] += _gradient(
+                    stack, source, options, gradients, group.part, index, crop, truth[index.to(device)], normal
+                )
+            adam.step(gradient)
+            steps += 1
+        losses = total / steps
+        rows[epoch] = losses.mT.cpu().numpy()
+        if after is not None:
+            after(epoch, losses.sum(0), stack)
+    return stack, rows
+
+
+def _gradient(
+    stack: Stack,
+    source: Fixed | Learned,
+    options: Options,
+    gradients: Mapping[str, Tensor],
+    part: slice,
+    index: Int[Tensor, " batch"],
+    crop: int,
+    wanted: Tensor,
+    normal: int,
+) -> Float[Tensor, "2 members"]:
+    """Losses of the members that share this batch; their gradients are written into `gradients`."""
+    losses = torch.empty(2, part.stop - part.start, dtype=torch.float64, device=wanted.device)
+    weights = {name: weight[part] for name, weight in stack.weights.items()}
+    slopes = {name: weight[part] for name, weight in gradients.items()}
+    inside, options = stack.inside[part], options.of(part)
+    n, clips = options.config.nodes, index.tolist()
+    blocks = [slice(at, min(at + BLOCK, losses.shape[1])) for at in range(0, losses.shape[1], BLOCK)]
+    if isinstance(source, Fixed):
+        A = (gated(weights["A"], options.config.gate) * inside).flatten(1)
+        graph = torch.empty(len(A), len(clips), n, n, device=A.device)
+        source.fuse(A, clips, crop, graph)
+        for block in blocks:
+            loss, penalty, graph[block] = through_head(
+                graph[block],
+                {name: weight[block] for name, weight in weights.items()},
+                {name: slope[block] for name, slope in slopes.items()},
+                options.of(block),
+                wanted,
+                normal,
+            )
+            losses[0, block], losses[1, block] = loss, penalty
+        source.pull(graph, clips, crop, A)
+        back = A.view(inside.shape) * inside
+        if options.config.gate == "sigmoid":
+            gate = weights["A"].sigmoid()
+            back = back * gate * (1 - gate)
+        elif options.config.gate == "relu":
+            back = back * (weights["A"] > 0)
+        slopes["A"].copy_(back)
+        return losses
+    for block in blocks:
+        mine = {name: weight[block] for name, weight in weights.items()}
+        graph, pull = source.fuse(mine, inside[block], index, crop)
+        given = {name: slope[block] for name, slope in slopes.items()}
+        losses[0, block], losses[1, block], back = through_head(graph, mine, given, options.of(block), wanted, normal)
+        for name, slope in pull(back)[0].items():
+            given[name].copy_(slope)
+    return losses
+
+
+def _drawn(widths: Mapping[str, int], asked: Asked) -> Lego:
+    """The model with the weights that its seed draws."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(asked.seed)
+        model = build(asked.fusion, widths, asked.config)
+    assert isinstance(model, Lego)
+    return model
+
+
+def _ensemble(
+    dataset: Dataset,
+    asked: Sequence[Asked],
+    protocol: str | None,
+    modalities: Sequence[str] | None,
+    tell: Callable[[int, float], None],
+    device: torch.device | str,
+) -> list[Trained]:
+    """Trainings of one structure, together."""
+    widths = widths_of(dataset, modalities)
+    protocol = protocol or next(iter(dataset.splits), "all")
+    named = None if protocol == "all" else protocol
+    shared = asked[0].training
+    models = [_drawn(widths, each) for each in asked]
+    data = prepare(dataset.part("train", named), tuple(widths), shared.units)
+    test = dataset.part("test", named)
+    tracked: list[list[float]] = [[] for _ in asked]
+
+    def after(epoch: int, losses: Tensor, stack: Stack) -> None:
+        if shared.track:
+            for member, found in enumerate(tracked):
+                found.append(measure(score(stack.unstack(member), test), test).auc)
+        tell(len(asked), float(losses.nanmean()))
+
+    began = time.perf_counter()
+    stack, losses = fit_many(
+        models, data, [each.training for each in asked], [each.seed for each in asked], device, after
+    )
+    seconds = (time.perf_counter() - began) / len(asked)
+    done = []
+    for member, each in enumerate(asked):
+        history = [
+            {"epoch": epoch + 1.0, "loss": float(a + b), "classification": float(a), "penalty": float(b)}
+            for epoch, (a, b) in enumerate(losses[:, member])
+        ]
+        for row, auc in zip(history, tracked[member], strict=False):
+            row["auc_test"] = auc
+        model = stack.unstack(member)
+        metrics = judged(model, test, each.training, history)
+        done.append(
+            record(model, dataset, each.fusion, each.training, protocol, each.seed, (history, metrics, seconds))
+        )
+    return done
