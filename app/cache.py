@@ -30,7 +30,7 @@ from app.figures.network import Layout, positions
 from app.figures.samples import sample_facts
 from app.figures.scores import Moment, dataset_facts, group_table, method_bars, top_moments
 from app.figures.style import colours
-from core import attribute, compare, factors, infer, latents, project, splits, steps
+from core import attribute, compare, factors, infer, latents, project, splits, steps, weights
 from core import runs as run_folders
 from core.clip import Clip
 from core.data import read
@@ -685,6 +685,12 @@ COMPUTED: dict[str, Callable[..., Any]] = {
     "step probes": lambda model, data: steps.probes(model, part_of(data, "train"), _looked_at_part(data)),
     "step paths": lambda model, data: steps.paths(model, _looked_at_part(data)),
     "step cost": lambda model, data: steps.cost(model, _looked_at_part(data)),
+    "weights": lambda model, data: weights.weights(model),
+    "weight parts": lambda model, data: weights.opened(model, _looked_at_part(data)),
+    "weight losses": lambda model, data: weights.without_parts(
+        weights.opened(model, _looked_at_part(data)), _looked_at_part(data)
+    ),
+    "modality losses": lambda model, data: weights.without_modalities(model, _looked_at_part(data)),
     "missing": lambda model, data: compare.missing(model, _looked_at_test(data)),
     "flops": lambda model, data: flops(model),
     "scoring time": lambda model, data: compare.scoring_time(model, _looked_at_test(data)),
@@ -784,6 +790,21 @@ def disagreement(key: str, a: compare.Group, b: compare.Group) -> compare.Disagr
     """Where two groups say most different things of the rows that are looked at."""
     sides = tuple(a.runs.values()), tuple(b.runs.values())
     return _disagreement(_all_runs_stamp(), _stamp(datasets()[key] / "dataset.json"), key, *sides)
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _unit_labels(data_stamp: str, key: str) -> np.ndarray | None:
+    labels = [found.labels for found in clips(key)]
+    if any(each is None for each in labels):
+        return None
+    made = np.concatenate([each.numpy() for each in labels if each is not None])
+    made.setflags(write=False)
+    return made
+
+
+def unit_labels(key: str) -> np.ndarray | None:
+    """Labels of every unit of `clips(key)`, one after another; None as soon as a clip has none."""
+    return _unit_labels(_stamp(datasets()[key] / "dataset.json"), key)
 
 
 @st.cache_data(max_entries=256, show_spinner="Scoring in processes of their own")

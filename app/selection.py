@@ -8,7 +8,7 @@ Bounds of the sliders never change, because a slider whose bounds change loses i
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qs, urlencode
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import RerunData, RerunException, get_script_run_ctx
@@ -206,12 +206,13 @@ def open_page(view: str, **values: Any) -> None:
     wanted = str(Path(__file__).resolve().parent / "views" / f"{view}.py")
     pages = context.pages_manager.get_pages()
     found = next(key for key, page in pages.items() if str(Path(page["script_path"]).resolve()) == wanted)
-    link = {**dict(parse_qsl(context.query_string)), **values}
-    link = {name: str(value) for name, value in link.items() if value is not None}
+    link = parse_qs(context.query_string)  # a control that holds several choices is there several times
+    link |= {name: [] if value is None else [str(value)] for name, value in values.items()}
+    link = {name: each for name, each in link.items() if each}
     st.session_state["resend"] = link
     raise RerunException(
         RerunData(
-            query_string=urlencode(link),
+            query_string=urlencode(link, doseq=True),
             page_script_hash=found,
             cached_message_hashes=context.cached_message_hashes,
             context_info=context.context_info,
@@ -219,13 +220,13 @@ def open_page(view: str, **values: Any) -> None:
     )
 
 
-def _resend(link: dict[str, str]) -> None:
+def _resend(link: dict[str, list[str]]) -> None:
     """Tell the browser the link anew."""
     context = get_script_run_ctx()
     assert context is not None
     with context.session_state.query_params() as held:
-        for name, value in link.items():
-            held.set_with_no_forward_msg(name, value)
+        for name, values in link.items():
+            held.set_with_no_forward_msg(name, values if len(values) > 1 else values[0])
         held._send_query_param_msg()
 
 
