@@ -17,7 +17,7 @@ install: .venv/app
 	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-.venv/dev: requirements-dev.txt requirements-pretrained.txt requirements.txt .venv/app
+.venv/dev: requirements-dev.txt requirements-pretrained.txt requirements-ray.txt requirements.txt .venv/app
 	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 

@@ -1,0 +1,152 @@
+"""Tasks handed to others: every result once, whoever dies on the way."""
+
+import os
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from core.pool import spread
+
+
+def double(task: int) -> int:
+    return 2 * task
+
+
+def added(task: int, to: int) -> int:
+    return task + to
+
+
+def refuse(task: int) -> int:
+    if task == 2:
+        raise ValueError("two is too many")
+    return task
+
+
+def once_killed(task: int, folder: str) -> int:
+    """Says when it begins and when it is done; the first to begin task 3 dies in the middle of it."""
+    begun = Path(folder) / f"begun-{task}"
+    first = not begun.exists()
+    begun.touch()
+    if task == 3 and first:
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(0.02)
+    with (Path(folder) / "done").open("a") as done:
+        done.write(f"{task}\n")
+    return 10 * task
+
+
+def always_killed(task: int) -> int:
+    if task == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return task
+
+
+def process(task: int) -> int:
+    time.sleep(0.05)
+    return os.getpid()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_every_task_gives_its_result_once(workers):
+    assert sorted(spread(double, range(7), workers=workers)) == [(i, 2 * i) for i in range(7)]
+
+
+def test_nothing_to_do_is_no_error():
+    assert list(spread(double, [], workers=2)) == []
+
+
+def test_what_is_shared_reaches_every_worker():
+    assert sorted(spread(added, range(4), workers=2, shared=(100,))) == [(i, 100 + i) for i in range(4)]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_error_says_which_task_it_was(workers):
+    with pytest.raises(ValueError, match="two is too many") as caught:
+        list(spread(refuse, range(4), workers=workers))
+    assert "in task 3 of 4" in caught.value.__notes__
+
+
+def test_results_before_an_error_are_handed_out():
+    given = []
+    with pytest.raises(ValueError, match="too many"):
+        for index, _ in spread(refuse, range(4)):
+            given.append(index)
+    assert given == [0, 1]
+
+
+def test_a_killed_process_loses_nothing(tmp_path):
+    found = list(spread(once_killed, range(8), workers=2, shared=(str(tmp_path),)))
+    assert sorted(found) == [(i, 10 * i) for i in range(8)]
+
+
+def test_a_task_that_kills_every_worker_is_named_and_the_rest_is_kept():
+    given = []
+    with pytest.raises(ValueError, match="task 2 of 3: 3 workers died"):
+        for index, _ in spread(always_killed, range(3), workers=2):
+            given.append(index)
+    assert 1 not in given
+
+
+# ---------------------------------------------------------------------------- Ray
+
+
+def test_an_address_where_nobody_answers_is_a_sentence():
+    pytest.importorskip("ray", reason="the cluster tests need requirements-ray.txt")
+    with pytest.raises(ValueError, match="no Ray cluster answers at '127.0.0.1:1'"):
+        list(spread(double, [1], "127.0.0.1:1"))
+    with pytest.raises(ValueError, match="'nowhere' is no address"):
+        list(spread(double, [1], "nowhere"))
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A head without a processor of its own and two workers, on this machine."""
+    ray = pytest.importorskip("ray", reason="the cluster tests need requirements-ray.txt")
+    from ray.cluster_utils import Cluster
+
+    made = Cluster(
+        initialize_head=True,
+        head_node_args={"num_cpus": 0, "include_dashboard": False, "object_store_memory": 100 << 20},
+    )
+    for _ in range(2):
+        made.add_node(num_cpus=1, object_store_memory=100 << 20)
+    yield made
+    ray.shutdown()
+    made.shutdown()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_cluster_gives_what_this_process_gives(cluster):
+    shared = (5,)
+    assert sorted(spread(added, range(6), cluster.address, shared=shared)) == list(
+        spread(added, range(6), shared=shared)
+    )
+    used = Counter(pid for _, pid in spread(process, range(20), cluster.address))
+    assert len(used) == 2
+    assert os.getpid() not in used
+    with pytest.raises(ValueError, match="two is too many"):
+        list(spread(refuse, range(4), cluster.address))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_worker_killed_midway_loses_nothing_and_nothing_is_done_twice(cluster, tmp_path):
+    found = list(spread(once_killed, range(12), cluster.address, shared=(str(tmp_path),)))
+    assert sorted(found) == [(i, 10 * i) for i in range(12)]
+    done = Counter((tmp_path / "done").read_text().split())
+    assert done == Counter(str(i) for i in range(12))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_machine_lost_midway_loses_nothing(cluster):
+    import ray
+
+    found = []
+    for index, _ in spread(process, range(24), cluster.address):
+        found.append(index)
+        if len(found) == 4:  # not the one that this process speaks through
+            ours = ray.get_runtime_context().get_node_id()
+            cluster.remove_node(next(n for n in cluster.worker_nodes if n.node_id != ours), allow_graceful=False)
+    assert sorted(found) == list(range(24))
