@@ -33,7 +33,8 @@ class TrainConfig:
 
     epochs        passes over the training clips; metrics are always the last epoch's
     batch         clips in a step, half normal, half anomalous
-    lr            Adam's step size; weight_decay its L2 pull
+    lr            Adam's step size
+    weight_decay  Adam's L2 pull on every weight
     supervision   clip: only clip labels are seen; unit: every unit's label is
     top           clip supervision: the clip's score is the mean of its `top` highest unit scores
     units         N: training resamples every clip to this many units

@@ -28,7 +28,10 @@ class BaselineConfig:
     level     combine features or relationship graphs
     modality  which one alone (`single` only); empty means the first
     project   width of the learned projection; sum and product on features need it (or equal widths)
-    hidden    hidden units of the feature-level head; the graph-level head is LEGO's, with `nodes`
+    relation  graph level: what an edge means
+    head      graph level: order in which LEGO's head reads a row of the graph
+    nodes     graph level: N, units in a window
+    hidden    feature level: hidden units of the head
     """
 
     level: Level = "feature"

@@ -180,7 +180,15 @@ class FrontEnd(Gmf):
 
 @dataclass(frozen=True)
 class GMbtConfig(GmfConfig):
-    """Options of G-MBT: GMF's, and MBT's as in `MbtConfig`."""
+    """Options of G-MBT: GMF's, and MBT's.
+
+    dim          width of a token
+    tokens       tokens a modality's row becomes
+    bottlenecks  shared tokens
+    layers       transformer layers
+    alone        how many of them run before the first exchange
+    heads        attention heads
+    """
 
     dim: int = 32
     tokens: int = 4
@@ -204,7 +212,14 @@ class GMbt(FrontEnd):
 
 @dataclass(frozen=True)
 class GPerceiverConfig(GmfConfig):
-    """Options of G-Perceiver: GMF's, and Perceiver's as in `PerceiverConfig`."""
+    """Options of G-Perceiver: GMF's, and Perceiver's.
+
+    dim      width of a token and of a latent
+    tokens   tokens a modality's row becomes
+    latents  how many latents ask
+    layers   how often they ask, each time followed by a layer among themselves
+    heads    attention heads
+    """
 
     dim: int = 32
     tokens: int = 4
@@ -227,7 +242,11 @@ class GPerceiver(FrontEnd):
 
 @dataclass(frozen=True)
 class GLmfConfig(GmfConfig):
-    """Options of G-LMF: GMF's, with a linear classifier unless asked otherwise, and LMF's rank and width."""
+    """Options of G-LMF: GMF's, with a linear classifier unless asked otherwise, and LMF's.
+
+    rank  rank-1 terms r of the low-rank product
+    out   width h of the fused vector
+    """
 
     hidden: int = 0
     rank: int = 4

@@ -233,7 +233,11 @@ class Jwae(VectorFusion):
 
 @dataclass(frozen=True)
 class JwaeLmfConfig(JwaeConfig):
-    """Options of jWAE-LMF: jWAE's, and LMF's rank and width h."""
+    """Options of jWAE-LMF: jWAE's, and LMF's.
+
+    rank  rank-1 terms r of the low-rank product
+    out   width h of the fused vector
+    """
 
     rank: int = 4
     out: int = 16

@@ -29,8 +29,11 @@ class LegoConfig:
 
     P, Q, rest   highest power of the first, the second and every further modality
     project      width of the learned projection before the graph; None uses the features as they are
-    relation     what an edge means; sigma for rbf (None: median distance), steps for soft-dtw
-    expansion    elementwise powers (released code) or walks (eq. 3), normalised before
+    relation     what an edge means
+    sigma        width of the rbf relation; None: the median distance
+    steps        frames in a row, for the soft-dtw relation
+    expansion    elementwise powers (released code) or walks (eq. 3)
+    normalise    what a graph is divided by before walks
     operator     matrix: free A (eq. 5); outer: A = a outer b (eq. 4)
     gate         on A before use: none (paper), sigmoid (released code), relu. With none, half of all seeds begin with
                  a mostly negative G, which divided by its maximum tells nothing; so sigmoid is the default
@@ -38,7 +41,10 @@ class LegoConfig:
     head         order in which the head reads a row of G
     nodes        N, units in a window
     pairing      more than two modalities: full multilinear A, or a random pair a step (the paper)
-    regulariser  eq. 7 as printed or as released; alpha cuts edges, k highest degrees, weight lam
+    regulariser  eq. 7 as printed or as released
+    alpha        edges of the fused graph below it do not count in eq. 7
+    k            how many of an anomalous clip's highest degrees enter eq. 7
+    lam          weight of eq. 7 in the loss
     """
 
     P: int = 3

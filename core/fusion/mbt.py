@@ -112,7 +112,8 @@ class MbtConfig:
     dim          width of a token
     tokens       tokens a modality's row becomes
     bottlenecks  shared tokens
-    layers       transformer layers; alone: how many of them run before the first exchange
+    layers       transformer layers
+    alone        how many of them run before the first exchange
     heads        attention heads
     project      width of a learned projection before it all; None: none
     """

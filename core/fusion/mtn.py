@@ -20,7 +20,10 @@ from core.fusion.base import Features, Fused, Fusion
 
 @dataclass(frozen=True)
 class MtnConfig:
-    """dropout: chance that a feature is dropped, in the temporal blocks and the head."""
+    """Options of MTN.
+
+    dropout  chance that a feature is dropped, in the temporal blocks and the head
+    """
 
     dropout: float = 0.7
 
