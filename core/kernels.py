@@ -25,9 +25,6 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from scipy.linalg import eigh
-from scipy.optimize import minimize, minimize_scalar
-from sklearn.svm import SVC, SVR
 from torch import Tensor
 
 Kind = Literal["linear", "rbf", "poly"]
@@ -156,7 +153,7 @@ class Solution:
 def norm(values: Float[np.ndarray, " m"], p: float) -> float:
     """‖values‖_p of non-negative values, p up to ∞.
 
-    >>> norm(np.array([3.0, 4.0]), 2), norm(np.array([3.0, 4.0]), math.inf)
+    >>> norm(np.array([3.0, 4.0]), 2.0), norm(np.array([3.0, 4.0]), math.inf)
     (5.0, 4.0)
     """
     top = float(values.max(initial=0.0))
@@ -346,8 +343,8 @@ def centred(K: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "n n"]:
 def kernel_pca(K: Float[np.ndarray, "n n"]) -> Seen:
     """Schölkopf et al., 1998: eigenvectors of the centred kernel, times the square roots of their eigenvalues.
 
-    >>> kernel_pca(np.outer([0.0, 1.0, 2.0], [0.0, 1.0, 2.0])).places[:, 0].round(6).tolist()
-    [-1.0, 0.0, 1.0]
+    >>> kernel_pca(np.outer([0.0, 1.0, 5.0], [0.0, 1.0, 5.0])).places[:, 0].round(6).tolist()
+    [-2.0, -1.0, 3.0]
     """
     middle, count = centred(K), len(K)
     top = min(2, count)
@@ -367,7 +364,7 @@ def separation(K: Float[np.ndarray, "n n"], target: Int[np.ndarray, " n"]) -> fl
     All of the space counts, not the two directions that are drawn. Rows alike within classes and not between: 1.
     Classes that mean nothing: (classes - 1) / (rows - 1) on average.
 
-    >>> separation(np.array([[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]), np.array([0, 0, 1]))
+    >>> round(separation(np.array([[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]), np.array([0, 0, 1])), 6)
     1.0
     """
     classes = np.unique(target)

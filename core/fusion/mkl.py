@@ -88,6 +88,8 @@ class MklConfig:
                 raise ValueError(f"{name} is one of {', '.join(known)}, not {getattr(self, name)!r}")
         if not self.norm >= 1:
             raise ValueError(f"p is 1 or more, or inf, got {self.p}")
+        for name in ("C", "sigma", "epsilon", "tolerance"):
+            object.__setattr__(self, name, float(getattr(self, name)))
         for name in ("C", "sigma", "tolerance"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} is a number above 0, got {getattr(self, name)}")
@@ -105,7 +107,8 @@ class MklConfig:
 
 @dataclass(frozen=True)
 class MklTrace:
-    """terms[..., m, o]: what kernel m adds to output o; they and `bias` sum to the output, in its own units.
+    """terms[..., m, o]: what kernel m adds to output o; they and `bias` sum to the output (real targets: before it
+    gets its own units).
 
     beta    `(kernels, outputs)`, or `(kernels, 1)` where all outputs share one set
     """
@@ -192,10 +195,7 @@ class Mkl(VectorFusion):
         ]
         terms = torch.cat(parts).reshape(*shape, len(self.kernels), self.task.outputs)
         bias = self.slope * self.b + self.offset
-        fused = terms.sum(-2) + bias
-        if self.task.kind == "real":  # the trace in the targets' own units, as the outputs
-            terms, bias = terms * self.standard.get_buffer("target_spread"), self.standard.real(bias)
-        return self.answered(fused, MklTrace(terms, bias, self.beta))
+        return self.answered(terms.sum(-2) + bias, MklTrace(terms, bias, self.beta))
 
     def terms(self, seen: Mapping[str, Float[Tensor, "n _"]]) -> Float[Tensor, "n kernels outputs"]:
         support = self.supports()

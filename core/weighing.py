@@ -1,0 +1,342 @@
+r"""What the kernels of an MKL model see, what β would be at another p, and the experiment on six views of digits.
+
+    at_norm     β, the duality gap and the metric, solved again with the run's options at any p on its training rows
+    panels      kernel PCA of each kernel and of K_β on the same rows, with two numbers from all of each kernel's space:
+                separation (variance between the classes' means over all variance) and alignment with the targets
+    views       METHODS section 4: the average kernel against ℓp-norm MKL, draws of 400 training rows
+
+The maths is in `core.kernels`.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+
+from core import kernels
+from core.data.dataset import Dataset
+from core.data.samples.digits import stratified
+from core.fusion.base import Fusion
+from core.fusion.mkl import Mkl, MklConfig
+from core.infer import outputs
+from core.sample import Part, Samples
+from core.train import prepare, unit_rows
+from core.weights import metric, weights
+
+MOST_SOLVED = 500  # training rows that a page solves on again
+MOST_POINTS, MOST_ROWS, MOST_PANELS = 3_000, 700, 9  # of the pictures of all kernels; K_β is the last of the panels
+NORMS = (1.0, 1.1, 4 / 3, 2.0, 4.0, 16.0, 64.0, math.inf)
+
+
+def mkl(model: Fusion) -> Mkl:
+    """The model itself; a `ValueError` for another fusion."""
+    if not isinstance(model, Mkl):
+        raise ValueError(f"{type(model).__name__} has no kernels: only MKL does")
+    return model
+
+
+def norms(p: float) -> tuple[float, ...]:
+    """The p to solve at again: the usual ones and the run's own.
+
+    >>> norms(2.0) == NORMS, norms(3.0)[4]
+    (True, 3.0)
+    """
+    return tuple(sorted({*NORMS, p}))
+
+
+# ---------------------------------------------------------------------------- β at another p
+
+
+@dataclass(frozen=True)
+class AtNorm:
+    """The solution at one p; arrays are read-only.
+
+    beta    `(kernels, sets)`: one set of weights, or one for each output
+    value   the task's metric on the rows that were asked; NaN where it is undefined
+    gap     relative duality gap at the end, the worst of the sets; rounds, the most of them
+    rows    training rows it was solved on, of how many
+    """
+
+    p: float
+    beta: np.ndarray
+    value: float
+    gap: float
+    rounds: int
+    rows: int
+    of: int
+
+    @property
+    def share(self) -> Float[np.ndarray, " kernels"]:
+        """β over its sum, the mean over sets: at every p of the same size."""
+        return np.asarray((self.beta / self.beta.sum(0)).mean(1))
+
+
+def training_rows(
+    model: Mkl, data: Dataset | Samples, supervision: Literal["clip", "unit"], units: int, protocol: str | None
+) -> tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor]:
+    """(features, target, group) as `core.train` hands them to the solver."""
+    named = protocol if protocol in data.splits else None
+    if isinstance(data, Samples):
+        part = data.part("train", named)
+        assert part.target is not None
+        return {name: part.features[name] for name in model.widths}, part.target, torch.arange(len(part))
+    return unit_rows(prepare(data.part("train", named), tuple(model.widths), units), supervision)
+
+
+def at_norm(
+    model: Fusion,
+    data: Dataset | Samples,
+    asked: Part,
+    p: float,
+    supervision: Literal["clip", "unit"] = "clip",
+    units: int = 32,
+    protocol: str | None = None,
+    most: int = MOST_SOLVED,
+) -> AtNorm:
+    """Solve again with the run's options at another p, on at most `most` of the training rows, drawn by seed 0.
+
+    Errors: `ValueError` where the data have no training part with labels.
+    """
+    known = mkl(model)
+    features, target, groups = training_rows(known, data, supervision, units, protocol)
+    config = replace(known.config, p="inf" if math.isinf(p) else p, most=min(most, known.config.most))
+    other = Mkl(known.widths, config, known.task)
+    other.standard.load_state_dict(known.standard.state_dict())
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        history = other.solve(features, target, groups, 1, lambda number, rounds, loss: None).history
+    value = math.nan if asked.target is None else metric(outputs(other.eval(), asked.features), asked)
+    beta = other.beta.detach().double().numpy().copy()
+    beta.setflags(write=False)
+    return AtNorm(p, beta, value, history[-1]["gap"], len(history), min(len(target), config.most), len(target))
+
+
+# ---------------------------------------------------------------------------- what each kernel sees
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One kernel: its kernel PCA, and numbers from all of its space (NaN where they are undefined)."""
+
+    name: str
+    places: np.ndarray
+    shares: np.ndarray
+    separation: float
+    alignment: float
+
+
+@dataclass(frozen=True)
+class Panels:
+    """Every kernel on the same rows, in the model's order, then K_β.
+
+    rows    their numbers in the part
+    chance  what the separation of classes that mean nothing is on average
+    """
+
+    rows: np.ndarray
+    panels: tuple[Panel, ...]
+    chance: float
+
+
+def drawn_rows(count: int, kernel_count: int) -> Int[np.ndarray, " k"]:
+    """Evenly spread rows, few enough for pictures of so many kernels."""
+    most = min(MOST_ROWS, MOST_POINTS // (min(kernel_count, MOST_PANELS - 1) + 1))
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
+
+
+def panels(model: Fusion, part: Part) -> Panels:
+    """Kernel PCA, separation and alignment of every kernel and of K_β (the mean of the sets where there are several).
+
+    Separation needs classes (of units normal and anomalous), alignment any target.
+    """
+    known = mkl(model)
+    rows = drawn_rows(len(part), len(known.kernels))
+    seen = part.take(torch.from_numpy(rows))
+    K = known.kernels_of(seen.features)
+    beta = known.beta.detach().double().numpy().mean(1)
+    target = None if seen.target is None else seen.target.numpy()
+    classes = target if target is not None and part.classes else None
+    wanted = None if target is None else target.astype(float)
+    if classes is not None:
+        wanted = (classes[:, None] == np.unique(classes)).astype(float)
+    found = []
+    for name, one in zip([*weights(known).names, "all together"], [*K, kernels.combined(K, beta)], strict=True):
+        place = kernels.kernel_pca(one)
+        places, shares = place.places.astype(np.float32), place.shares.copy()
+        for each in (places, shares):
+            each.setflags(write=False)
+        found.append(
+            Panel(
+                name,
+                places,
+                shares,
+                math.nan if classes is None else kernels.separation(one, classes),
+                math.nan if wanted is None else kernels.alignment(one, wanted),
+            )
+        )
+    rows.setflags(write=False)
+    chance = math.nan if classes is None else (len(np.unique(classes)) - 1) / max(1, len(rows) - 1)
+    return Panels(rows, tuple(found), chance)
+
+
+# ---------------------------------------------------------------------------- the experiment
+
+
+@dataclass(frozen=True)
+class Views:
+    """One draw of training rows.
+
+    single      view -> accuracy of its kernel alone; average: of all with the same weight (p = ∞)
+    accuracy    p -> accuracy; beta, gap, stationarity, rounds likewise
+    noise       β / sum β of a kernel of pure noise, put beside the others, by p
+    order       largest change of any weight when the kernels come in the other order, at p = 1
+    recall      at the p that was asked for: class -> accuracy of its own rows
+    """
+
+    seed: int
+    single: dict[str, float]
+    average: float
+    accuracy: dict[float, float]
+    beta: dict[float, dict[str, float]]
+    gap: dict[float, float]
+    stationarity: dict[float, float]
+    rounds: dict[float, int]
+    noise: dict[float, float]
+    order: float
+    recall: dict[str, float]
+
+
+ASKED = (1.0, 4 / 3, 2.0, 64.0)
+
+
+def solved(data: Samples, config: MklConfig) -> tuple[Mkl, list[dict[str, float]]]:
+    """The model of the training part and its rounds."""
+    part = data.part("train")
+    model = Mkl(data.widths, config, data.task).eval()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        assert part.target is not None
+        model.learn(part.features, part.target)
+        history = model.solve(part.features, part.target, torch.arange(len(part)), 1, lambda *_: None).history
+    return model, history
+
+
+def accuracy(model: Mkl, part: Part) -> float:
+    return metric(outputs(model, part.features), part)
+
+
+def draw(data: Samples, seed: int, train: int) -> Samples:
+    """The same samples with another training part: so many, the classes as even as they are."""
+    kept, held = stratified(data.target.numpy(), 1 - train / len(data), np.random.default_rng(seed))
+    parts = {"train": torch.from_numpy(kept), "test": torch.from_numpy(held)}
+    return Samples(data.name, data.features, data.target, data.task, {f"draw {seed}": parts})
+
+
+def views(data: Samples, config: MklConfig, seed: int, train: int = 400) -> Views:
+    """Everything METHODS asks of ℓp-norm MKL, on one draw. Errors: `ValueError` unless the samples have classes."""
+    if data.task.kind != "class":
+        raise ValueError(f"sample set {data.name!r} has no classes to tell apart")
+    now = draw(data, seed, train)
+    test = now.part("test")
+    single = {}
+    for name in now.modalities:
+        alone = Samples(now.name, {name: now.features[name]}, now.target, now.task, now.splits)
+        single[name] = accuracy(solved(alone, replace(config, kernel="rbf"))[0], test)
+    random = torch.Generator().manual_seed(seed)
+    noisy = {**now.features, "noise": torch.randn(len(now), 20, generator=random)}
+    beside = Samples(now.name, noisy, now.target, now.task, now.splits)
+    right, beta, gap, still, rounds, noise = {}, {}, {}, {}, {}, {}
+    recall: dict[str, float] = {}
+    for p in dict.fromkeys((*ASKED, config.norm)):
+        asked = replace(config, p="inf" if math.isinf(p) else p)
+        model, told = solved(now, asked)
+        said = outputs(model, test.features)
+        right[p] = metric(said, test)
+        beta[p] = dict(zip(weights(model).names, weights(model).values.tolist(), strict=True))
+        gap[p], still[p], rounds[p] = told[-1]["gap"], told[-1]["stationarity"], len(told)
+        other = solved(beside, asked)[0]
+        mine = [name == "noise" for name, _ in other.kernels]
+        noise[p] = float((other.beta[mine].sum() / other.beta.sum()).detach())
+        if p == config.norm:
+            assert test.target is not None
+            hit = said.argmax(1) == test.target.numpy()
+            recall = {name: 100 * float(hit[test.target.numpy() == k].mean()) for k, name in enumerate(data.task.names)}
+    turned = Samples(now.name, dict(list(now.features.items())[::-1]), now.target, now.task, now.splits)
+    back = weights(solved(turned, replace(config, p=1.0))[0])
+    again = dict(zip(back.names, back.values.tolist(), strict=True))
+    order = max(abs(beta[1.0][name] - again[name]) for name in again)
+    average = accuracy(solved(now, replace(config, p="inf"))[0], test)
+    return Views(seed, single, average, right, beta, gap, still, rounds, noise, order, recall)
+
+
+def experiment(
+    data: Samples, config: MklConfig, draws: int = 5, train: int = 400, tell: Callable[[str], None] = lambda line: None
+) -> Iterator[Views]:
+    """`draws` draws of `train` rows."""
+    for seed in range(draws):
+        found = views(data, config, seed, train)
+        tell(f"draw {seed}: average kernel {found.average:.2f}, MKL {found.accuracy[config.norm]:.2f}")
+        yield found
+
+
+def report(name: str, config: MklConfig, found: Sequence[Views]) -> tuple[dict[str, Any], str]:
+    """The experiment as JSON and as lines."""
+
+    def spread(values: Sequence[float], digits: int = 2) -> str:
+        sd = f" ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else ""
+        return f"{np.mean(values):.{digits}f}{sd}"
+
+    average = [each.average for each in found]
+    singles = {view: [each.single[view] for each in found] for view in found[0].single}
+    best = max(singles, key=lambda view: float(np.mean(singles[view])))
+    lines = [
+        f"{name}: {len(found)} draws, kernel={config.kernel}, C={config.C:g}; accuracy in percent, mean ± sd",
+        "single views: " + ", ".join(f"{view} {spread(values)}" for view, values in singles.items()),
+        f"average kernel: {spread(average)}; best single view: {best} {spread(singles[best])}",
+        f"{'p':>6} {'accuracy':>14} {'gap':>9} {'unequal':>9} {'rounds':>7} {'noise':>7}  β / sum β",
+    ]
+    rows = []
+    for p in found[0].accuracy:
+        right = [each.accuracy[p] for each in found]
+        sums = [sum(each.beta[p].values()) for each in found]
+        share = {
+            kernel: float(np.mean([each.beta[p][kernel] / total for each, total in zip(found, sums, strict=True)]))
+            for kernel in found[0].beta[p]
+        }
+        row = {
+            "p": "inf" if math.isinf(p) else p,
+            "accuracy_mean": float(np.mean(right)),
+            "accuracy_sd": float(np.std(right, ddof=1)) if len(right) > 1 else None,
+            "gap": max(each.gap[p] for each in found),
+            "stationarity": max(each.stationarity[p] for each in found),
+            "rounds": max(each.rounds[p] for each in found),
+            "noise": max(each.noise[p] for each in found),
+            "share": share,
+        }
+        rows.append(row)
+        lines.append(
+            f"{p:6.3g} {spread(right):>14} {row['gap']:9.1e} {row['stationarity']:9.1e} {row['rounds']:7d} "
+            f"{row['noise']:7.3f}  " + ", ".join(f"{kernel} {value:.3f}" for kernel, value in share.items())
+        )
+    order = max(each.order for each in found)
+    recall = {name: float(np.mean([each.recall[name] for each in found])) for name in found[0].recall}
+    lines += [
+        "gap, unequal (largest over smallest ‖w‖²/β^(p+1) of active kernels, less 1), rounds, noise: the worst draw",
+        f"kernels in the other order, p = 1: a weight moves by {order:.1e} at most",
+        f"by class at p = {config.norm:g}: " + ", ".join(f"{label} {value:.1f}" for label, value in recall.items()),
+    ]
+    result = {
+        "dataset": name,
+        "config": asdict(config),
+        "draws": len(found),
+        "average": float(np.mean(average)),
+        "single": {view: float(np.mean(values)) for view, values in singles.items()},
+        "rows": rows,
+        "order": order,
+        "recall": recall,
+    }
+    return result, "\n".join(lines)
