@@ -1,6 +1,7 @@
 """The demo inside: simulated clips, their features, and trained runs, rebuilt by one command.
 
     python -m core.demo build [--only videos|features|runs]     (`make assets`)
+    python -m core.demo judge                                   score every stored run again, write what it is worth
     python -m core.demo kinds                                   unit AUC per kind of anomaly, as in assets/README.md
 
 simulate -> extract -> assets/demo (a native dataset) -> train -> assets/runs -> assets/README.md. The work lies in
@@ -27,12 +28,12 @@ import typer
 from core import runs
 from core.data import native, read, simulate
 from core.data.dataset import Dataset
-from core.evaluate import by_kind
+from core.evaluate import by_kind, jsonable, measure, measure_part
 from core.extract import Progress, extract
-from core.infer import score
+from core.infer import outputs, score
 from core.sample import METRIC_WORDS, Samples
 from core.table import show
-from core.train import TrainConfig, train
+from core.train import TrainConfig, alone, train
 
 ROOT = Path(__file__).resolve().parents[1]
 ASSETS = ROOT / "assets"
@@ -377,6 +378,28 @@ def build(
         text, path = readme(dataset, digits, assets), assets / "README.md"
         if not path.exists() or path.read_text() != text:
             path.write_text(text)
+
+
+@app.command()
+def judge(assets: Annotated[Path, typer.Option(help="Where the demo lies.")] = ASSETS) -> None:
+    """Measure every run again by today's way of measuring; weights stay, numbers in run.json and README may change."""
+    dataset, digits = native.read(assets / "demo"), read(assets / "digits")
+    assert isinstance(digits, Samples)
+    moved = []
+    for name, run in runs.listing(assets / "runs").items():
+        fusion, now = runs.model(assets / "runs" / name), dict(run.metrics)
+        if run.source.digest == digits.digest():
+            part = digits.part("test")
+            now |= jsonable(measure_part(outputs(fusion, part.features), part)) | alone(fusion, part)
+        else:
+            clips = dataset.part("test")
+            now |= jsonable(measure(score(fusion, clips), clips)) | alone(fusion, clips)
+        if now != run.metrics:
+            moved.append(abs(now[run.metric] - run.metrics[run.metric]))
+            record = json.loads((assets / "runs" / name / "run.json").read_text()) | {"metrics": now}
+            (assets / "runs" / name / "run.json").write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
+    (assets / "README.md").write_text(readme(dataset, digits, assets))
+    typer.echo(f"{len(moved)} runs are worth something else, by up to {max(moved, default=0):.3f}")
 
 
 @app.command()

@@ -4,9 +4,9 @@
     spread(work, tasks, workers=2)                  in processes of this machine
     spread(work, tasks, address="host:6379")        on a Ray cluster ("local": one of its own on this machine)
 
-`work(task, *shared)` is a function of a module, so that others can import it, and may be begun twice: a task whose worker
-dies is given to another one. Each task's result is handed out once. What one process holds (weights, data) goes into
-`shared`, which every worker gets once. Ray (requirements-ray.txt) schedules and moves objects; nothing here does.
+`work(task, *shared)` is a function of a module, so that others can import it, and may be begun twice: a task whose
+worker dies is given to another one. Each task's result is handed out once. What one process holds (weights, data) goes
+into `shared`, which every worker gets once. Ray (requirements-ray.txt) schedules and moves objects; nothing here does.
 """
 
 import contextlib
