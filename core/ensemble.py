@@ -49,6 +49,8 @@ RESCALES = ("graph", "standard", "none")  # not by the batch's maximum: then nei
 BLOCK = 8  # members whose graphs go through the head together: they stay in the processor's cache
 BETAS, EPS = (0.9, 0.999), 1e-8  # Adam's, as torch has them
 
+WILD = "its weights or its loss are not finite: a smaller step size (lr) may help"
+
 Tell = Callable[[int, int, float], None]
 
 
@@ -67,6 +69,8 @@ def likeness(asked: Asked) -> Hashable | None:
     if asked.fusion != "lego" or set(asked.config) - {f.name for f in fields(LegoConfig)}:
         return None
     config = LegoConfig(**asked.config)
+    if any(isinstance(getattr(config, name), (str, type(None))) for name in VARIES):
+        return None
     if (
         config.expansion != "elementwise"
         or config.operator != "matrix"
@@ -81,7 +85,7 @@ def likeness(asked: Asked) -> Hashable | None:
 
 
 def together(asked: Sequence[Asked]) -> list[list[int]]:
-    """Indices of trainings that are one ensemble, largest options last; those that cannot be are alone."""
+    """Indices of trainings that can be one ensemble, in order; one that cannot be is alone in its list."""
     groups: dict[Hashable, list[int]] = {}
     for index, each in enumerate(asked):
         key = likeness(each)
@@ -97,10 +101,13 @@ def train_many(
     progress: Tell | None = None,
     device: torch.device | str = "cpu",
     chunk: int = 50,
+    failed: Callable[[int, str], None] | None = None,
 ) -> Iterator[tuple[int, Trained]]:
     """(index into `asked`, its training) as they are done; `chunk` of those that fit together are stepped at once.
 
     progress    called after every epoch with (epochs done of all trainings, epochs of all trainings, mean loss)
+    failed      called, once the others are done, with (index, why) of each training that came to nothing: options
+                that do not go with the data, or a loss that is not finite. Without it they are a `ValueError` then
     """
     total, done = sum(each.training.epochs for each in asked), 0
 
@@ -110,14 +117,25 @@ def train_many(
         if progress is not None:
             progress(done, total, loss)
 
+    undone: list[tuple[int, str]] = []
     for group in together(asked):
-        if len(group) == 1 or isinstance(dataset, Samples):
-            for index in group:
-                yield index, _alone(dataset, asked[index], protocol, modalities, tell, device)
-            continue
-        for members in chunks(asked, group, chunk):
+        size = 1 if isinstance(dataset, Samples) else chunk
+        for members in chunks(asked, group, size) if len(group) > 1 else [group]:
             chosen = [asked[index] for index in members]
-            yield from zip(members, _ensemble(dataset, chosen, protocol, modalities, tell, device), strict=True)
+            if len(chosen) == 1 or isinstance(dataset, Samples):
+                made = [_alone(dataset, chosen[0], protocol, modalities, tell, device)]
+            else:
+                made = _ensemble(dataset, chosen, protocol, modalities, tell, device)
+            for index, each in zip(members, made, strict=True):
+                if isinstance(each, str):
+                    undone.append((index, each))
+                else:
+                    yield index, each
+    for index, why in undone:
+        if failed is None:
+            first = f"the first ({asked[index].fusion}, seed {asked[index].seed}) because {why}"
+            raise ValueError(f"{len(undone)} of {len(asked)} trainings came to nothing, {first}")
+        failed(index, why)
 
 
 def chunks(asked: Sequence[Asked], group: Sequence[int], size: int) -> Iterator[list[int]]:
@@ -140,13 +158,22 @@ def _alone(
     modalities: Sequence[str] | None,
     tell: Callable[[int, float], None],
     device: torch.device | str,
-) -> Trained:
+) -> Trained | str:
+    """One training by itself, or why it came to nothing."""
+
     def step(now: Progress) -> None:
         tell(1, now.loss)
 
-    return train(
-        dataset, asked.fusion, asked.config, asked.training, asked.seed, protocol, modalities, step, device=device
-    )
+    try:
+        return train(
+            dataset, asked.fusion, asked.config, asked.training, asked.seed, protocol, modalities, step, device=device
+        )
+    except ValueError as error:
+        return str(error)
+    except RuntimeError as error:
+        if "between 0 and 1" not in str(error):  # what torch says of a loss of NaN
+            raise
+        return WILD
 
 
 # ---------------------------------------------------------------------------- the stack of weights
@@ -648,8 +675,8 @@ def _ensemble(
     modalities: Sequence[str] | None,
     tell: Callable[[int, float], None],
     device: torch.device | str,
-) -> list[Trained]:
-    """Trainings of one structure, together."""
+) -> list[Trained | str]:
+    """Trainings of one structure, together; of one that came to nothing, why."""
     widths = widths_of(dataset, modalities)
     protocol = protocol or next(iter(dataset.splits), "all")
     named = None if protocol == "all" else protocol
@@ -662,7 +689,8 @@ def _ensemble(
     def after(epoch: int, losses: Tensor, stack: Stack) -> None:
         if shared.track:
             for member, found in enumerate(tracked):
-                found.append(measure(score(stack.unstack(member), test), test).auc)
+                fine = bool(stack.flat[member].isfinite().all())
+                found.append(measure(score(stack.unstack(member), test), test).auc if fine else float("nan"))
         tell(len(asked), float(losses.nanmean()))
 
     began = time.perf_counter()
@@ -670,8 +698,11 @@ def _ensemble(
         models, data, [each.training for each in asked], [each.seed for each in asked], device, after
     )
     seconds = (time.perf_counter() - began) / len(asked)
-    done = []
+    done: list[Trained | str] = []
     for member, each in enumerate(asked):
+        if not (np.isfinite(losses[:, member]).all() and bool(stack.flat[member].isfinite().all())):
+            done.append(WILD)
+            continue
         history = [
             {"epoch": epoch + 1.0, "loss": float(a + b), "classification": float(a), "penalty": float(b)}
             for epoch, (a, b) in enumerate(losses[:, member])

@@ -247,6 +247,11 @@ def _on_clips(
     random: torch.Generator,
     progress: Callable[[Progress], None] | None,
 ) -> tuple[Outcome, str]:
+    if model.window not in (None, training.units):
+        raise ValueError(
+            f"the model reads {model.window} units at once and training resamples every clip to {training.units}: "
+            "set nodes and units alike"
+        )
     data = prepare(dataset.part("train", protocol), tuple(model.widths), training.units)
     test = dataset.part("test", protocol)
     model.learn({name: rows.flatten(0, 1) for name, rows in data.features.items()})
