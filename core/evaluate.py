@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from sklearn.metrics import average_precision_score, precision_recall_curve, roc_curve
 
 from core.clip import Clip, frame_labels
 from core.sample import Part
@@ -17,13 +16,13 @@ NAN = float("nan")
 def auc(scores: Float[np.ndarray, " n"], labels: Bool[np.ndarray, " n"]) -> float:
     """Area under the ROC curve in percent: the chance that an anomaly outscores a normal unit, ties counting half.
 
-    Equal to scikit-learn's, 10-40 times faster; NaN when only one class is there.
+    Equal to scikit-learn's, 10-40 times faster; NaN when only one class is there or a score is NaN.
 
     >>> auc(np.array([0.1, 0.4, 0.35, 0.8]), np.array([False, False, True, True]))
     75.0
     """
     normal, anomalous = np.sort(scores[~labels]), scores[labels]
-    if not len(normal) or not len(anomalous):
+    if not len(normal) or not len(anomalous) or np.isnan(scores).any():
         return NAN
     below = np.searchsorted(normal, anomalous, "left").sum(dtype=np.int64)
     not_above = np.searchsorted(normal, anomalous, "right").sum(dtype=np.int64)
@@ -31,8 +30,19 @@ def auc(scores: Float[np.ndarray, " n"], labels: Bool[np.ndarray, " n"]) -> floa
 
 
 def average_precision(scores: Float[np.ndarray, " n"], labels: Bool[np.ndarray, " n"]) -> float:
-    """Area under the precision-recall curve in percent (scikit-learn's step-wise sum); NaN without anomalies."""
-    return 100.0 * float(average_precision_score(labels, scores)) if labels.any() and not labels.all() else NAN
+    """Area under the precision-recall curve in percent, step by step as scikit-learn sums it; NaN for one class.
+
+        sum over distinct scores, highest first, of  (recall - recall before) * precision
+
+    >>> average_precision(np.array([0.1, 0.4, 0.35, 0.8]), np.array([False, False, True, True])).__round__(3)
+    83.333
+    """
+    if not labels.any() or labels.all() or np.isnan(scores).any():
+        return NAN
+    order = np.argsort(-scores, kind="stable")
+    last = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)  # of each group of equal scores
+    found = np.cumsum(labels[order])[last]
+    return float(100.0 * (np.diff(found, prepend=0) * found / (last + 1)).sum() / found[-1])
 
 
 @dataclass(frozen=True)
@@ -92,6 +102,8 @@ def measure(scores: Mapping[str, np.ndarray], clips: Sequence[Clip]) -> Metrics:
         why = "no clip has unit labels"
     elif labels.all() or not labels.any():
         why = f"all {len(labels)} units are {'anomalous' if labels.all() else 'normal'}: AUC needs both kinds"
+    elif np.isnan(unit_scores).any():
+        why = f"{int(np.isnan(unit_scores).sum())} of {len(labels)} unit scores are not numbers: the model diverged"
     return Metrics(
         auc=auc(unit_scores, labels),
         ap=average_precision(unit_scores, labels),
@@ -317,6 +329,8 @@ def roc(scores: Float[np.ndarray, " n"], labels: Bool[np.ndarray, " n"]) -> Curv
     """False-alarm rate against recall; empty when only one class is there."""
     if labels.all() or not labels.any():
         return Curve(np.zeros(0), np.zeros(0), np.zeros(0))
+    from sklearn.metrics import roc_curve  # slow to import, and a training has no use for it
+
     x, y, thresholds = roc_curve(labels, scores)
     return Curve(x.astype(float), y.astype(float), thresholds.astype(float))
 
@@ -325,6 +339,8 @@ def precision_recall(scores: Float[np.ndarray, " n"], labels: Bool[np.ndarray, "
     """Recall against precision; empty when only one class is there."""
     if labels.all() or not labels.any():
         return Curve(np.zeros(0), np.zeros(0), np.zeros(0))
+    from sklearn.metrics import precision_recall_curve
+
     precision, recall, thresholds = precision_recall_curve(labels, scores)
     return Curve(recall.astype(float), precision.astype(float), np.append(thresholds.astype(float), np.inf))
 

@@ -100,6 +100,8 @@ def machines(
 
     A class that no row has gets no support and the bias -1.
     """
+    from sklearn.svm import SVC, SVR  # here and below: slow to import, and few trainings have a use for it
+
     a, b = np.zeros_like(target), np.zeros(target.shape[1])
     for o, wanted in enumerate(target.T):
         if epsilon is None:
@@ -269,6 +271,8 @@ def platt(f: Float[np.ndarray, " n"], positive: Sequence[bool] | np.ndarray) -> 
 
     The slope is at least 1e-3: which row is the likelier one stays the SVM's own answer.
     """
+    from scipy.optimize import minimize
+
     yes = np.asarray(positive, bool)
     wanted = np.where(yes, (yes.sum() + 1) / (yes.sum() + 2), 1 / ((~yes).sum() + 2))
 
@@ -283,6 +287,7 @@ def platt(f: Float[np.ndarray, " n"], positive: Sequence[bool] | np.ndarray) -> 
 
 def sharpness(f: Float[np.ndarray, "n classes"], target: Int[np.ndarray, " n"]) -> float:
     """The one factor that makes decision values the best logits of the classes, between 1/100 and 100."""
+    from scipy.optimize import minimize_scalar
 
     def lost(log: float) -> float:
         z = np.exp(log) * f
@@ -346,6 +351,8 @@ def kernel_pca(K: Float[np.ndarray, "n n"]) -> Seen:
     >>> kernel_pca(np.outer([0.0, 1.0, 5.0], [0.0, 1.0, 5.0])).places[:, 0].round(6).tolist()
     [-2.0, -1.0, 3.0]
     """
+    from scipy.linalg import eigh
+
     middle, count = centred(K), len(K)
     top = min(2, count)
     values, vectors = eigh(middle, subset_by_index=[count - top, count - 1])
