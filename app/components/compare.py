@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from app import cache, selection
-from app.components import show
+from app.components import pages, show
 from app.figures import compare as figures
 from app.figures.steps import clicked_row
 from app.figures.style import file_name, markdown_text
@@ -34,6 +34,7 @@ def pick(chosen: Selection) -> tuple[tuple[str, ...], str | None]:
             default=compare.suggested(every, values, mine),
             format_func=lambda id_: titles.get(id_, id_),
             max_selections=MOST,
+            wrap=True,
             key="groups",
             bind="query-params",
             help=f"At most {MOST}. All seeds of one configuration are compared together.",
@@ -113,13 +114,13 @@ def deltas(lines: Sequence[Line], baseline: str | None, what: str, chosen: Selec
         "compare-deltas",
         chosen.colours,
         chosen.picture,
+        figures.delta_table(lines),
         name="differences to the baseline",
     )
     st.dataframe(
         figures.verdict_table(lines, what),
         hide_index=True,
         column_config={
-            "difference": st.column_config.NumberColumn(format=f"%+.{compare.digits(next(iter(base.metrics)))}f"),
             "p": st.column_config.NumberColumn(format="%.4f"),
             "p (Holm)": st.column_config.NumberColumn(
                 format="%.4f", help=f"Corrected for {len(tested)} comparisons; the verdict is by this one."
@@ -194,23 +195,16 @@ def disagreements(chosen: Selection, lines: Sequence[Line]) -> None:
         )
     with right:
         table = figures.disagreement_table(found, clips, part, (a.title, b.title))
-        pages = -(-len(table) // PAGE)
-        at = 1
-        if pages > 1:
-            at = int(
-                st.number_input("Page", 1, figures.MOST_ROWS, 1, key="disagreement-page", width=110,
-                                help=f"of {pages}; {PAGE} rows each")
-            )  # fmt: skip
-        at = min(at, pages)
-        shown_rows = table.iloc[(at - 1) * PAGE : at * PAGE]
+        page = pages.turn(len(table), PAGE, "disagreement-page")
+        shown_rows = table.iloc[page]
         number = st.column_config.NumberColumn(format="%.1f" if part is None or part.task.kind == "class" else "%.3f")
         event = st.dataframe(
             shown_rows.drop(columns="row"),
-            key=f"disagreement-table-{at}",
+            key=f"disagreement-table-{page.start}",
             on_select="rerun",
             selection_mode="single-row",
             hide_index=True,
-            height=36 * (PAGE + 1) + 3 if len(shown_rows) == PAGE else "auto",
+            height=pages.height(max(1, len(shown_rows))),
             column_config={name: number for name in table.columns[3:6]},
             alt=f"the {len(table)} rows on which the two differ most",
         )
@@ -269,13 +263,11 @@ def go_to(chosen: Selection, found: compare.Disagreement, a: Group, b: Group, cl
             picture = cache.thumbnail(chosen.dataset, clip.name, unit)
             if picture is not None:
                 column.image(picture, width="stretch", alt=shown(words, 60))
-        told = (
-            f"{shown(words, 40)}{f', {shown(truth, 20)}' if truth else ''}: {found.a[row]:.0f} and {found.b[row]:.0f}"
-        )
-        if part is not None and part.task.kind == "real":
-            told = f"{shown(words, 40)}: {found.a[row]:.2f} and {found.b[row]:.2f}"
-        if column.button(markdown_text(told, 90), key=f"disagree-{row}", type="tertiary"):
+        n = 2 if part is not None and part.task.kind == "real" else 0
+        if column.button(markdown_text(words, 60), key=f"disagree-{row}", type="tertiary"):
             open_row(chosen, row, a, b, clips, part)
+        said = f"{found.a[row]:.{n}f} against {found.b[row]:.{n}f}"
+        column.caption(f"{markdown_text(truth, 20)}: {said}" if truth else said)
 
 
 def parts(chosen: Selection, lines: Sequence[Line]) -> None:
@@ -291,7 +283,7 @@ def parts(chosen: Selection, lines: Sequence[Line]) -> None:
         "accuracy": "Recall of each class in percent",
         "correlation": "Correlation of each target",
     }[first]
-    _map(chosen, lines, columns, found, f"{words}, mean over seeds; darker is higher in its column.", "compare-parts")
+    _map(chosen, lines, columns, found, f"{words}, mean over seeds; darker is higher.", "compare-parts")
 
 
 def missing(chosen: Selection, lines: Sequence[Line]) -> None:

@@ -24,8 +24,18 @@ def metric_names(lines: Sequence[Line]) -> dict[str, str]:
     return {m: words for m, words in found.items() if any(not np.isnan(line.metrics[m].mean) for line in lines)}
 
 
-def label(line: Line) -> str:
-    return plotly_text(line.group.title, NAME)
+def folded(title: str, width: int = 18) -> str:
+    """A method's name on an axis: long ones on two lines, as even as their words allow.
+
+    >>> folded("LEGO motion+appearance unprojected"), folded("GMF")
+    ('LEGO motion+appearance<br>unprojected', 'GMF')
+    """
+    words = shown(title, NAME + 6).split(" ")
+    sides = [(" ".join(words[:at]), " ".join(words[at:])) for at in range(1, len(words))]
+    if len(" ".join(words)) <= width or not sides:
+        return plotly_text(" ".join(words), 60)
+    best = min(sides, key=lambda pair: max(map(len, pair)))
+    return "<br>".join(plotly_text(each, 60) for each in best)
 
 
 def axis_of(metric: str, name: str) -> str:
@@ -38,7 +48,7 @@ def interval_rows(lines: Sequence[Line], metric: str, baseline: str | None, what
     what    what is drawn again: clips or samples
     """
     figure = go.Figure()
-    names, places = [label(line) for line in lines], np.arange(len(lines), dtype=float)
+    names, places = [folded(line.group.title) for line in lines], np.arange(len(lines), dtype=float)
     for kind, colour, width, shift in (("clips", colours.normal, 1.5, 0.17), ("seeds", colours.edge, 4.0, -0.17)):
         x: list[float | None] = []
         y: list[float | None] = []
@@ -96,6 +106,7 @@ def interval_rows(lines: Sequence[Line], metric: str, baseline: str | None, what
         yaxis={
             "tickvals": places.tolist(),
             "ticktext": names,
+            "showgrid": False,
             "range": [len(lines) - 0.5, -0.5],
             "tickfont": {"color": colours.ink, "size": 12},
         },
@@ -131,7 +142,7 @@ def delta_map(lines: Sequence[Line], colours: Colours) -> go.Figure:
         [
             "–"
             if np.isnan((d := line.deltas[m]).delta)
-            else f"<b>{d.delta:+.{digits(m)}f}</b><br>{d.low:+.{digits(m)}f} … {d.high:+.{digits(m)}f}"
+            else f"<b>{d.delta:+.{digits(m)}f}</b><br>{d.low:+.{digits(m)}f}<br>to {d.high:+.{digits(m)}f}"
             for m in names
         ]
         for line in shown_lines
@@ -139,10 +150,10 @@ def delta_map(lines: Sequence[Line], colours: Colours) -> go.Figure:
     figure = go.Figure(
         go.Heatmap(
             z=shares,
-            x=[axis_of(m, words).replace(" in anomalous", "<br>in anomalous") for m, words in names.items()],
+            x=[words.replace(" ", "<br>") for words in names.values()],
             y=list(range(len(shown_lines))),
-            zmin=-1.6,
-            zmax=1.6,  # the middle of the scale: dark ink stays readable on its lightest three fifths
+            zmin=-2,
+            zmax=2,  # the middle of the scale: dark ink stays readable on its lightest half
             zmid=0,
             colorscale=SIGNED,
             showscale=False,
@@ -156,19 +167,39 @@ def delta_map(lines: Sequence[Line], colours: Colours) -> go.Figure:
         )
     )
     return figure.update_layout(
-        height=80 + 48 * len(shown_lines),
+        height=110 + 56 * len(shown_lines),
         yaxis={
             "autorange": "reversed",
+            "showgrid": False,
             "tickvals": list(range(len(shown_lines))),
-            "ticktext": [label(line) for line in shown_lines],
+            "ticktext": [folded(line.group.title) for line in shown_lines],
             "tickfont": {"color": colours.ink, "size": 12},
         },
-        xaxis={"side": "top", "tickfont": {"color": colours.ink, "size": 12}},
+        xaxis={"side": "top", "showgrid": False, "tickangle": 0, "tickfont": {"color": colours.ink, "size": 12}},
     )
 
 
+def delta_table(lines: Sequence[Line]) -> pd.DataFrame:
+    """The numbers behind `delta_map`; p of each metric by itself, without correction."""
+    return pd.DataFrame(
+        [
+            {
+                "method": shown(line.group.title, 80),
+                "metric": words,
+                "difference": line.deltas[metric].delta,
+                "low": line.deltas[metric].low,
+                "high": line.deltas[metric].high,
+                "p": line.deltas[metric].p,
+            }
+            for line in lines
+            if line.deltas
+            for metric, words in metric_names(lines).items()
+        ]
+    ).round(4)
+
+
 def verdict_table(lines: Sequence[Line], what: str) -> pd.DataFrame:
-    """One row a group: the difference to the baseline with its interval, p, p after Holm, the verdict, the test."""
+    """One row a group: verdict, p after Holm and before, the interval of the difference, and which test it was."""
     rows = []
     for line in lines:
         d = line.difference
@@ -180,10 +211,9 @@ def verdict_table(lines: Sequence[Line], what: str) -> pd.DataFrame:
             {
                 "method": shown(line.group.title, 80),
                 "verdict": d.verdict,
-                "difference": round(d.delta, n),
-                "95 %": "–" if np.isnan(d.low) else f"{d.low:+.{n}f} … {d.high:+.{n}f}",
-                "p": d.p,
                 "p (Holm)": d.adjusted,
+                "p": d.p,
+                "difference, 95 %": "–" if np.isnan(d.low) else f"{d.delta:+.{n}f} ({d.low:+.{n}f} to {d.high:+.{n}f})",
                 "test": d.test.replace("clips", what),
                 "pairs": pairs,
             }
@@ -198,13 +228,10 @@ def number_map(
     places: int,
     colours: Colours,
 ) -> go.Figure:
-    """Numbers of groups (rows) in parts of the data (columns), printed; darker is higher, within each column."""
-    low, high = (
-        edge(values, axis=0, initial=start, where=~np.isnan(values))
-        for edge, start in ((np.nanmin, np.inf), (np.nanmax, -np.inf))
-    )
-    reach = np.where(np.isfinite(high - low) & (high > low), high - low, 1.0)
-    shares = (values - np.where(np.isfinite(low), low, 0.0)) / reach
+    """Numbers of groups (rows) in parts of the data (columns), printed; darker is higher."""
+    known = values[~np.isnan(values)]
+    low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
+    shares = (values - low) / (high - low if high > low else 1.0)
     wide = len(columns) <= 16
     figure = go.Figure(
         go.Heatmap(
@@ -224,20 +251,36 @@ def number_map(
         )
     )
     return figure.update_layout(
-        height=120 + 30 * len(names),
+        height=70 + 36 * len(names),
         xaxis={
             "tickvals": list(range(len(columns))),
             "ticktext": [plotly_text(column, 24) for column in columns],
             "side": "top",
+            "showgrid": False,
+            "zeroline": False,
             "tickfont": {"color": colours.ink},
         },
         yaxis={
             "autorange": "reversed",
             "tickvals": list(range(len(names))),
-            "ticktext": [plotly_text(name, NAME) for name in names],
+            "showgrid": False,
+            "zeroline": False,
+            "ticktext": [folded(name) for name in names],
             "tickfont": {"color": colours.ink, "size": 12},
         },
     )
+
+
+def ticks(spread: Sequence[float]) -> dict[str, list[float] | list[str]]:
+    """1, 2 and 5 times every power of ten of a logarithmic axis.
+
+    >>> ticks([3.9, 4.4])["ticktext"]
+    ['10,000', '20,000']
+    """
+    powers = range(int(np.floor(spread[0])), int(np.ceil(spread[1])) + 1)
+    step = (1, 2, 5) if spread[1] - spread[0] < 2 else (1,)
+    values = [s * 10.0**p for p in powers for s in step if spread[0] <= np.log10(s) + p <= spread[1]]
+    return {"tickvals": values, "ticktext": [f"{value:,.10g}" for value in values]}
 
 
 def cost_points(
@@ -252,8 +295,8 @@ def cost_points(
             x=[price],
             y=[each.mean],
             mode="markers+text",
-            text=[plotly_text(line.group.title, 26)],
-            textposition="top center",
+            text=[f"  {plotly_text(line.group.title, 26)}"],
+            textposition="middle right",
             textfont={"size": 11, "color": colours.ink},
             marker={
                 "symbol": "square" if base else "diamond",
@@ -274,10 +317,10 @@ def cost_points(
             showlegend=False,
         )
     prices = [float(price) for _, price in kept if price]
-    spread = [np.log10(min(prices)) - 0.3, np.log10(max(prices)) + 0.3] if prices else [0, 1]
+    spread = [np.log10(min(prices)) - 0.3, np.log10(max(prices)) + 0.6] if prices else [0, 1]
     return figure.update_layout(
         height=340,
-        xaxis={"type": "log", "title": {"text": axis}, "range": spread, "dtick": 1},
+        xaxis={"type": "log", "title": {"text": axis}, "range": spread, **ticks(spread)},
         yaxis={"title": {"text": axis_of(metric, metrics_of(next(iter(lines[0].metrics)))[metric])}},
     )
 
@@ -374,16 +417,16 @@ def disagreement_table(
     """The rows that differ most, the largest difference first: at most `MOST_ROWS`."""
     rows = found.order[:MOST_ROWS]
     words = [row_words(int(row), clips, part) for row in rows]
-    first, second = (shown(title, 40) for title in titles)
+    first, second = (shown(title, 24) for title in titles)
     if first == second:
         second += " (second)"
     table = {
         "row": rows,
         "what": [shown(name, 80) for name, _ in words],
         "truth": [shown(truth, 30) for _, truth in words],
+        "difference": found.a[rows] - found.b[rows],
         first: found.a[rows],
         second: found.b[rows],
-        "difference": found.a[rows] - found.b[rows],
     }
     if found.closer is not None:
         closer = {1: first, -1: second, 0: "both alike"}
