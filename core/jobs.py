@@ -395,12 +395,20 @@ def _import_checkpoint(given: Mapping[str, Any], report: Report) -> str:
     return shelf.adopt_released(Path(given["file"]), (visual, text), Path(given["runs"]))
 
 
+def _sweep(given: Mapping[str, Any], report: Report) -> str:
+    """One method at many options; stopped or killed, it goes on where it was when it is started again."""
+    from core.sweep import work
+
+    return work(given, report)
+
+
 HANDLERS: dict[str, Callable[[Mapping[str, Any], Report], str]] = {
     "clip": _extract_clip,
     "footage": _extract,
     "features": _import_features,
     "files": _import_files,
     "checkpoint": _import_checkpoint,
+    "sweep": _sweep,
 }
 
 
