@@ -1,73 +1,96 @@
-r"""How much each modality and interaction counts, beside what the model loses without it.
+r"""How much each modality, kernel and interaction counts, beside what the model loses without it.
 
-    relevance   s_S of InTense's branches (core.fusion.intense), sum of s^p = 1
-    share       of a modality: sum of s_S^p over the branches it takes part in, in [0, 1]
+    weight      InTense's relevance s_S of every branch, MKL's β_m of every kernel; sum of weight^p = 1
+    share       of a modality: sum of weight^p over the branches (kernels) it takes part in, in [0, 1]
+    part        what a branch (kernel) adds to the outputs of a row; base + the sum of the parts = outputs
     cost        metric of the whole model - metric without something, on the same rows; above 0: it helps
 
-A modality is removed as everywhere: its rows are the training mean. A branch is removed by taking its part off the
-outputs, which for a branch of mean 0 is the same idea. A weight says what the training relied on, a cost what these
-rows need; where they disagree is the finding. Intervals are paired: whole clips (samples: rows) are drawn again, the
-same for the model with and without.
+A modality is removed as everywhere: its rows are the training mean. A branch is removed by putting its part's mean over
+the rows in its place. A weight says what the training relied on, a cost what these rows need; where they disagree is
+the finding. Intervals are paired: whole clips (samples: rows) are drawn again, the same ones for the model with and
+without (core.compare).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import permutations
+from itertools import combinations
 from statistics import mean, stdev
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from scipy.special import expit
 from scipy.stats import rankdata, spearmanr
-from sklearn.linear_model import LogisticRegression
 
+from core.compare import auc_draws, drawn, real_draws
 from core.evaluate import jsonable, measure_part
 from core.fusion.base import Fusion
 from core.fusion.intense import Intense, IntenseConfig, IntenseTrace, Subset
+from core.fusion.mkl import Mkl, MklTrace
 from core.infer import array, outputs, to_device
 from core.runs import Run
 from core.sample import Part, Samples, Task
 from core.splits import group_numbers
 from core.train import TrainConfig, train
 
-DRAWS = 1_000  # of clips or rows, for an interval
-ENTRIES = 1 << 22  # of weights of rows held at once
+FUSIONS = ("mkl", "intense")
+ENTRIES = 1 << 22  # numbers of branches held at once
 
 
-def intense(model: Fusion) -> Intense:
-    """The model, once it has a relevance for every branch; a `ValueError` says why not."""
-    if not isinstance(model, Intense):
-        raise ValueError(f"{type(model).__name__} has no branches: only InTense says how much each of them counts")
-    return model
+# ---------------------------------------------------------------------------- weights
 
 
-def words(subset: Subset) -> str:
-    """What a branch is called.
+@dataclass(frozen=True)
+class Weights:
+    """What a model puts weight on: InTense's branches, MKL's kernels.
 
-    >>> words(("motion", "text"))
-    'motion × text'
+    names       modality names joined by " × "; of MKL with several kinds of kernels "motion, rbf"
+    subsets     the modalities each one reads
+    values      `(names,)`, at least 0, sum of values^p = 1; MKL with β of its own for every output: their mean
+    p           of the norm; infinity: all alike
+    what        "branch" or "kernel"
     """
-    return " × ".join(subset)
+
+    names: tuple[str, ...]
+    subsets: tuple[Subset, ...]
+    values: np.ndarray
+    p: float
+    what: str
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(name for subset in self.subsets for name in subset))
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Modality -> the sum of weight^p over what it takes part in; an interaction counts for all of its own."""
+        return {name: share(self.subsets, self.values, self.p, name) for name in self.modalities}
 
 
-# ---------------------------------------------------------------------------- relevance
+def share(subsets: Sequence[Subset], values: Float[np.ndarray, " names"], p: float, modality: str) -> float:
+    """The sum of value^p over the subsets with this modality, of the sum over all; p = infinity: of equal weights.
 
-
-def relevance(model: Fusion) -> Float[np.ndarray, " branches"]:
-    """s of every branch of InTense, in the order of its `subsets`."""
-    with torch.inference_mode():
-        return array(intense(model).relevance)
-
-
-def share(subsets: Sequence[Subset], s: Float[np.ndarray, "*runs branches"], p: float, name: str) -> np.ndarray:
-    """A modality's share: the sum of s^p over the branches it takes part in.
-
-    >>> share([("a",), ("b",), ("a", "b")], np.array([0.6, 0.0, 0.8]), 2.0, "a").round(6).item()
+    >>> round(share([("a",), ("b",), ("a", "b")], np.array([0.6, 0.0, 0.8]), 2.0, "a"), 6)
     1.0
     """
-    return (s[..., [name in subset for subset in subsets]] ** p).sum(-1)
+    powers = np.ones(len(values)) if np.isinf(p) else np.asarray(values, np.float64) ** p
+    mine = np.array([modality in subset for subset in subsets])
+    return float(powers[mine].sum() / powers.sum()) if powers.sum() > 0 else float("nan")
+
+
+@torch.inference_mode()
+def weights(model: Fusion) -> Weights:
+    """What the model puts weight on; a `ValueError` for fusions that have no such weights."""
+    if isinstance(model, Intense):
+        names = tuple(" × ".join(subset) for subset in model.subsets)
+        return Weights(names, model.subsets, array(model.relevance), model.config.p, "branch")
+    if isinstance(model, Mkl):
+        several = len(model.kernels) > len(model.widths)
+        names = tuple(f"{each.modality}, {each.kind}" if several else each.modality for each in model.kernels)
+        subsets = tuple((each.modality,) for each in model.kernels)
+        return Weights(names, subsets, array(model.beta.mean(1)), float(model.config.p), "kernel")
+    raise ValueError(f"{type(model).__name__} does not weigh its modalities: MKL and InTense do")
 
 
 def seeds_of(run: Run, runs: Mapping[str, Run]) -> list[str]:
@@ -94,15 +117,14 @@ def norms_of(run: Run, runs: Mapping[str, Run]) -> dict[float, list[str]]:
 
 @dataclass(frozen=True)
 class Opened:
-    """An InTense model on some rows; arrays are read-only.
+    """A model on some rows, part by part; arrays are read-only.
 
-    parts       `(rows, branches, outputs)`, in the outputs' own units
-    base        `(outputs,)` what is said before any branch: b (real targets: their training mean with it)
+    parts       `(rows, names, outputs)`, in the outputs' own units
+    base        `(outputs,)` what is said before any of them: the bias (real targets: their training mean with it)
     outputs     base + the sum of the parts, to float precision
     """
 
-    subsets: tuple[Subset, ...]
-    relevance: np.ndarray
+    weights: Weights
     parts: np.ndarray
     base: np.ndarray
     outputs: np.ndarray
@@ -110,21 +132,25 @@ class Opened:
 
 @torch.inference_mode()
 def opened(model: Fusion, part: Part, entries: int = ENTRIES) -> Opened:
-    """Every branch's part of every row."""
-    fusion = intense(model).eval()
-    size = max(1, entries // sum(fusion.sizes))
-    pieces, answers = [], []
+    """What every branch or kernel adds to every row."""
+    found = weights(model)
+    model.eval()
+    size = max(1, entries // sum(model.sizes if isinstance(model, Intense) else model.widths.values()))
+    pieces, answers, base = [], [], torch.zeros(model.task.outputs)
     for at in range(0, len(part), size):
-        features = {name: part.features[name][at : at + size] for name in fusion.widths if name in part.features}
-        fused = fusion(to_device(features, fusion))
-        trace: IntenseTrace = fused.trace
+        features = {name: part.features[name][at : at + size] for name in model.widths if name in part.features}
+        fused = model(to_device(features, model))
+        trace: IntenseTrace | MklTrace = fused.trace
         assert fused.outputs is not None
-        pieces.append(trace.parts.cpu())
-        answers.append(fused.outputs.cpu())
-    parts, base = torch.cat(pieces), fusion.predict.bias.cpu()
-    if fusion.task.kind == "real":
-        parts, base = parts * fusion.standard.get_buffer("target_spread").cpu(), fusion.standard.real(base).cpu()
-    return Opened(fusion.subsets, relevance(fusion), array(parts), array(base), array(torch.cat(answers)))
+        base = trace.bias
+        pieces.append(trace.parts if isinstance(trace, IntenseTrace) else trace.terms)
+        answers.append(fused.outputs)
+    parts = torch.cat(pieces)
+    if model.task.kind == "real":
+        standard = model.get_submodule("standard")
+        spread, centre = standard.get_buffer("target_spread"), standard.get_buffer("target_mean")
+        parts, base = parts * spread, centre + base * spread
+    return Opened(found, array(parts), array(base), array(torch.cat(answers)))
 
 
 # ---------------------------------------------------------------------------- what a removal costs
@@ -134,16 +160,18 @@ def opened(model: Fusion, part: Part, entries: int = ENTRIES) -> Opened:
 class Removals:
     """The metric without each of several things, one at a time; in percent (a correlation in itself).
 
-    names       what is removed: a modality, or a branch's modalities
+    names       what is removed
+    weights     `(names,)` a modality's share, or the weight of a branch or kernel; NaN where there is none
     whole       the metric of the whole model
     without     `(names,)`
     cost        whole - without; low, high: its paired 95 % interval
-    draws       `(names, draws)` costs on rows drawn again
-    groups      clips, or rows of samples, that were drawn
+    draws       `(names, draws)` costs on clips (rows of samples) drawn again
+    groups      how many are drawn from
     """
 
     metric: str
-    names: tuple[Subset, ...]
+    names: tuple[str, ...]
+    weights: np.ndarray
     whole: float
     without: np.ndarray
     cost: np.ndarray
@@ -151,60 +179,31 @@ class Removals:
     high: np.ndarray
     draws: np.ndarray
     groups: int
-    rows: int
 
 
-def drawn(part: Part, draws: int = DRAWS, seed: int = 0) -> tuple[Int[np.ndarray, "draws groups"], np.ndarray]:
-    """How often each clip (sample) is drawn, first once each, then at random; and the group of every row."""
-    groups = group_numbers(part)
-    count = int(groups.max()) + 1
-    random = np.random.default_rng(seed)
-    return np.concatenate([np.ones((1, count), int), random.multinomial(count, [1 / count] * count, draws)]), groups
+def metric(values: Float[np.ndarray, "rows outputs"], part: Part) -> float:
+    """The task's metric, as a run's record has it: of units the scores are judged; NaN where it is undefined."""
+    found = jsonable(measure_part(expit(values) if part.task.kind == "units" else values, part))[part.task.metric]
+    return float("nan") if found is None else float(found)
 
 
-def metric_draws(
-    values: Float[np.ndarray, "rows outputs"],
-    part: Part,
-    counts: Int[np.ndarray, "draws groups"],
-    groups: Int[np.ndarray, " rows"],
-) -> Float[np.ndarray, " draws"]:
-    """The task's metric with every row as often as its group was drawn; NaN where that is undefined."""
+def metric_draws(values: Float[np.ndarray, "rows outputs"], part: Part) -> Float[np.ndarray, " draws"]:
+    """The same on every draw of clips, or of rows where these are samples."""
     assert part.target is not None
-    target, size = part.target.numpy(), max(1, ENTRIES // len(groups))
-    found = []
+    target = part.target.numpy()
     if part.task.kind == "class":
-        right = np.bincount(groups, values.argmax(1) == target, counts.shape[1])
-        return 100 * (counts @ right) / (counts @ np.bincount(groups, minlength=counts.shape[1]))
-    if part.task.kind == "units":
-        scores = expit(values[:, 0])  # as a run's record has it: the largest may be equal where logits are not
-        order = np.argsort(scores, kind="stable")
-        ties = np.flatnonzero(np.diff(scores[order], prepend=-1.0))
-        anomalous = (target[order] > 0).astype(np.float64)
-        for at in range(0, len(counts), size):
-            weights = counts[at : at + size][:, groups[order]].astype(np.float64)
-            yes = np.add.reduceat(weights * anomalous, ties, axis=1)
-            no = np.add.reduceat(weights * (1 - anomalous), ties, axis=1)
-            pairs = yes.sum(1) * no.sum(1)
-            won = (yes * (no.cumsum(1) - no / 2)).sum(1)
-            found.append(np.where(pairs > 0, 100 * won / np.maximum(pairs, 1), np.nan))
-        return np.concatenate(found)
-    a, b = (each.astype(np.float64) - each.mean(0, dtype=np.float64) for each in (values, target))
-    for at in range(0, len(counts), size):
-        weights = counts[at : at + size][:, groups].astype(np.float64)
-        weights /= weights.sum(1, keepdims=True)
-        x, y = weights @ a, weights @ b
-        below = np.sqrt((weights @ (a * a) - x * x).clip(min=0) * (weights @ (b * b) - y * y).clip(min=0))
-        with np.errstate(invalid="ignore", divide="ignore"):
-            found.append(np.nanmean(np.where(below > 1e-12, (weights @ (a * b) - x * y) / below, np.nan), axis=1))
-    return np.concatenate(found)
+        return 100 * drawn((values.argmax(1) == target)[:, None].astype(np.float64))[:, 0] / len(part)
+    if part.task.kind == "real":
+        return real_draws(values.astype(np.float64), target.astype(np.float64))["correlation"]
+    groups, odd = group_numbers(part), (target > 0).astype(np.float64)
+    return auc_draws(expit(values[:, 0]).astype(np.float64), odd, 1 - odd, groups, int(groups.max()) + 1)
 
 
 def removals(
     whole: Float[np.ndarray, "rows outputs"],
-    rest: Mapping[Subset, Float[np.ndarray, "rows outputs"]],
+    rest: Mapping[str, Float[np.ndarray, "rows outputs"]],
+    known: Mapping[str, float],
     part: Part,
-    draws: int = DRAWS,
-    seed: int = 0,
 ) -> Removals:
     """Outputs of the whole model against outputs without each thing, judged on the same draws.
 
@@ -212,67 +211,60 @@ def removals(
     """
     if part.target is None:
         raise ValueError("these rows have no labels, so there is nothing to judge a removal by")
-    judged = measure_part(whole, part)
-    if jsonable(judged)[part.task.metric] is None:
-        raise ValueError(f"the metric is undefined on these rows: {judged.why}")
-    counts, groups = drawn(part, draws, seed)
-    base = metric_draws(whole, part, counts, groups)
-    each = np.stack([metric_draws(values, part, counts, groups) for values in rest.values()])
-    costs = base - each
-    low, high = np.nanquantile(costs[:, 1:], [0.025, 0.975], axis=1)
-    without, cost, again = each[:, 0], costs[:, 0], costs[:, 1:]
-    for table in (without, cost, low, high, again):
+    value = metric(whole, part)
+    if np.isnan(value):
+        raise ValueError(f"there is no {part.task.metric} to lose: {measure_part(whole, part).why}")
+    base = metric_draws(whole, part)
+    again = np.stack([base - metric_draws(values, part) for values in rest.values()])
+    without = np.array([metric(values, part) for values in rest.values()])
+    cost = value - without
+    low, high = np.nanquantile(again, [0.025, 0.975], axis=1)
+    heavy = np.array([known.get(name, np.nan) for name in rest])
+    for table in (heavy, without, cost, low, high, again):
         table.setflags(write=False)
-    return Removals(
-        metric=part.task.metric,
-        names=tuple(rest),
-        whole=float(base[0]),
-        without=without,
-        cost=cost,
-        low=low,
-        high=high,
-        draws=again,
-        groups=counts.shape[1],
-        rows=len(part),
-    )
+    groups = int(group_numbers(part).max()) + 1
+    return Removals(part.task.metric, tuple(rest), heavy, value, without, cost, low, high, again, groups)
 
 
-def without_modalities(model: Fusion, part: Part, draws: int = DRAWS) -> Removals:
+def without_modalities(model: Fusion, part: Part) -> Removals:
     """What each modality's absence costs, for any fusion that reads two or more."""
     used = [name for name in model.widths if name in part.features]
     if len(used) < 2:
         raise ValueError("the model reads one modality: without it nothing is left to judge")
-    rest = {(gone,): {name: part.features[name] for name in used if name != gone} for gone in used}
-    return removals(
-        outputs(model, part.features), {gone: outputs(model, features) for gone, features in rest.items()}, part, draws
-    )
+    rest = {gone: outputs(model, {name: part.features[name] for name in used if name != gone}) for gone in used}
+    known = weights(model).shares if isinstance(model, Intense | Mkl) else {}
+    return removals(outputs(model, part.features), rest, known, part)
 
 
-def without_branches(found: Opened, part: Part, draws: int = DRAWS) -> Removals:
-    """What InTense loses when a branch's part is taken off the outputs."""
-    rest = {subset: found.outputs - found.parts[:, at] for at, subset in enumerate(found.subsets)}
-    return removals(found.outputs, rest, part, draws)
+def without_parts(found: Opened, part: Part) -> Removals:
+    """What the model loses when a branch or kernel says the same of every row."""
+    flat = found.parts - found.parts.mean(0)
+    rest = {name: found.outputs - flat[:, at] for at, name in enumerate(found.weights.names)}
+    return removals(found.outputs, rest, dict(zip(found.weights.names, found.weights.values, strict=True)), part)
 
 
 @dataclass(frozen=True)
 class Disagreement:
     """`heavier` has the larger weight, yet removing `costlier` costs more, by `by` points (interval low ... high)."""
 
-    heavier: Subset
-    costlier: Subset
+    heavier: str
+    costlier: str
     by: float
     low: float
     high: float
 
 
-def disagreements(weights: Float[np.ndarray, " names"], found: Removals) -> tuple[Disagreement, ...]:
+def disagreements(found: Removals) -> tuple[Disagreement, ...]:
     """Pairs whose weights and costs are in opposite order, beyond chance; the largest difference first.
 
     The intervals are corrected for the number of pairs that were looked at (Bonferroni).
     """
-    pairs = [(a, b) for a, b in permutations(range(len(weights)), 2) if weights[a] > weights[b]]
+    pairs = list(combinations(range(len(found.names)), 2))
     listed = []
-    for a, b in pairs:
+    for one, two in pairs:
+        a, b = (one, two) if found.weights[one] > found.weights[two] else (two, one)
+        if not found.weights[a] > found.weights[b]:
+            continue
         tail = 0.025 / len(pairs)
         low, high = np.nanquantile(found.draws[b] - found.draws[a], [tail, 1 - tail])
         if low > 0:
@@ -281,11 +273,12 @@ def disagreements(weights: Float[np.ndarray, " names"], found: Removals) -> tupl
     return tuple(sorted(listed, key=lambda each: -each.by))
 
 
-def rank_agreement(weights: Float[np.ndarray, " names"], costs: Float[np.ndarray, " names"]) -> float:
+def rank_agreement(found: Removals) -> float:
     """Spearman's rank correlation of weights and costs; NaN below three names or where one side is constant."""
-    if len(weights) < 3 or len(set(rankdata(weights))) < 2 or len(set(rankdata(costs))) < 2:
+    sides = found.weights, found.cost
+    if len(found.names) < 3 or any(len(set(rankdata(side))) < 2 for side in sides):
         return float("nan")
-    return float(spearmanr(weights, costs).statistic)
+    return float(spearmanr(*sides).statistic)
 
 
 # ---------------------------------------------------------------------------- the experiment
@@ -335,6 +328,8 @@ def exclusive(seed: int = 0, count: int = 2000, width: int = 4, asked: int = 2) 
 
 def linear_accuracy(data: Samples) -> float:
     """Test accuracy of logistic regression on all modalities side by side, percent."""
+    from sklearn.linear_model import LogisticRegression  # slow to import, and pages have no use for it
+
     fit, judge = data.part("train"), data.part("test")
     assert fit.target is not None
     assert judge.target is not None
@@ -359,17 +354,18 @@ class Trial:
 def trial(seed: int) -> Trial:
     """Both data sets drawn and learned from one seed."""
     ten = train(planted(seed), "intense", asdict(TEN), TRAINING, seed).model
-    s = relevance(ten)
+    s = weights(ten).values
     data = exclusive(seed)
     two = train(data, "intense", asdict(PAIRS), TRAINING, seed)
     one = train(data, "intense", asdict(TEN), TRAINING, seed)
-    found = dict(zip(map(words, intense(two.model).subsets), relevance(two.model).tolist(), strict=True))
+    there = weights(two.model)
+    found = dict(zip(there.names, there.values.tolist(), strict=True))
     return Trial(
         seed,
         float(spearmanr(s, np.arange(len(s))).statistic),
         dict(zip(ten.widths, s.tolist(), strict=True)),
         float(two.run.metrics["accuracy"]),
-        found[words(("1", "2"))],
+        found["1 × 2"],
         float(one.run.metrics["accuracy"]),
         linear_accuracy(data),
         found,

@@ -16,6 +16,7 @@ METHOD_PAGES = (
     ("factors", ("lmf", "jwae-lmf", "g-lmf"), "Rank and interaction parts"),
     ("splits", ("gmf", "g-mbt", "g-perceiver", "g-lmf"), "Invariant and specific parts"),
     ("steps", ("profusion",), "What is known after each step"),
+    ("weights", ("mkl", "intense"), "How much each modality counts"),
 )
 
 

@@ -25,6 +25,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from string import ascii_lowercase
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
@@ -51,6 +52,13 @@ def branches(names: Iterable[str], order: int) -> tuple[Subset, ...]:
     """
     names = tuple(names)
     return tuple(subset for size in range(1, min(order, len(names)) + 1) for subset in combinations(names, size))
+
+
+def normal(
+    raw: Rows, mean: Float[Tensor, "modalities width"], variance: Float[Tensor, "modalities width"]
+) -> dict[str, Float[Tensor, "n width"]]:
+    """z_m: raw latents with the mean and the variance taken off."""
+    return {name: (rows - mean[at]) * (variance[at] + 1e-5).rsqrt() for at, (name, rows) in enumerate(raw.items())}
 
 
 def product(z: Rows, subset: Subset) -> Float[Tensor, "n ..."]:
@@ -87,6 +95,11 @@ def freed(z: Rows, known: Moments, subsets: Iterable[Subset]) -> dict[Subset, Fl
             rest = rest - torch.einsum(f"{axes[0]},z{axes[1]}->z{axes[2]}", known[gone], found[lower])
         found[whole] = rest
     return found
+
+
+def powers(found: Mapping[Subset, Float[Tensor, "n ..."]]) -> Float[Tensor, " branches"]:
+    """E ‖:z_S:‖² over the rows."""
+    return torch.stack([rows.square().flatten(1).sum(1).mean() for rows in found.values()])
 
 
 def power_norm(norms: Float[Tensor, " branches"], p: float) -> Float[Tensor, ""]:
@@ -127,6 +140,7 @@ class IntenseConfig:
     lam: float = 0.01
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "p", float(self.p))
         if not 1 <= self.p < float("inf"):
             raise ValueError(f"p is a number of at least 1, got {self.p}")
         if self.order < 1 or self.project < 1:
@@ -143,16 +157,17 @@ class IntenseTrace:
     relevance   s_S, sum of s^p = 1
     parts       what each branch adds to the outputs; they sum to the outputs minus b (real targets: before those get
                 their own units). A part is 0 on average over the training rows.
+    bias        b
     """
 
     subsets: tuple[Subset, ...]
     relevance: Float[Tensor, " branches"]
     parts: Float[Tensor, "*batch branches outputs"]
+    bias: Float[Tensor, " outputs"]
 
 
-@dataclass(frozen=True)
-class Statistics:
-    """What is taken from rows: mean and variance of raw latents, moments of z, and E ‖:z_S:‖² of each branch."""
+class Statistics(NamedTuple):
+    """What evaluation normalises by: mean and variance of raw latents, moments of z, and E ‖:z_S:‖² of each branch."""
 
     mean: Float[Tensor, "modalities width"]
     variance: Float[Tensor, "modalities width"]
@@ -218,31 +233,30 @@ class Intense(VectorFusion):
         held = {subset: self.get_buffer(f"moment_{at}") for at, subset in enumerate(self.subsets) if len(subset) > 1}
         return Statistics(self.get_buffer("mean"), self.get_buffer("variance"), held, self.get_buffer("powers"))
 
-    def normal(self, raw: Rows, taken: Statistics) -> dict[str, Float[Tensor, "n width"]]:
-        """z_m: raw latents with the mean and the variance taken off."""
-        return {
-            name: (rows - mean) * (variance + 1e-5).rsqrt()
-            for (name, rows), mean, variance in zip(raw.items(), taken.mean, taken.variance, strict=True)
-        }
-
-    def measured(self, raw: Rows) -> tuple[dict[Subset, Float[Tensor, "n ..."]], Statistics]:
-        """:z_S: of these rows by their own statistics, and those."""
+    def measured(self, raw: Rows) -> tuple[dict[Subset, Float[Tensor, "n ..."]], Float[Tensor, " branches"]]:
+        """:z_S: of these rows by their own statistics, and E ‖:z_S:‖²."""
         mean = torch.stack([rows.mean(0) for rows in raw.values()])
         variance = torch.stack([rows.var(0, correction=0) for rows in raw.values()])
-        z = self.normal(raw, Statistics(mean, variance, {}, self.get_buffer("powers")))
-        known = moments(z, self.subsets)
-        found = freed(z, known, self.subsets)
-        powers = torch.stack([rows.square().flatten(1).sum(1).mean() for rows in found.values()])
-        return found, Statistics(mean, variance, known, powers)
+        z = normal(raw, mean, variance)
+        found = freed(z, moments(z, self.subsets), self.subsets)
+        return found, powers(found)
 
     @torch.no_grad()
-    def keep(self, new: Statistics, share: float) -> None:
-        """Move the running statistics towards new ones."""
-        old = self.standing()
-        for held, seen in ((old.mean, new.mean), (old.variance, new.variance), (old.powers, new.powers)):
-            held.lerp_(seen, share)
-        for subset, moment in old.moments.items():
-            moment.lerp_(new.moments[subset], share)
+    def keep(self, raw: Rows, share: float) -> None:
+        """Move the running statistics towards these rows'.
+
+        Moments and powers are those of latents that the running means and variances have normalised, as evaluation
+        has them: a small batch that normalises itself has smaller interactions.
+        """
+        standing = self.standing()
+        count = len(next(iter(raw.values())))
+        standing.mean.lerp_(torch.stack([rows.mean(0) for rows in raw.values()]), share)
+        spread = torch.stack([rows.var(0, correction=int(count > 1)) for rows in raw.values()])
+        standing.variance.lerp_(spread, share)
+        z = normal(raw, standing.mean, standing.variance)
+        for subset, moment in moments(z, self.subsets).items():
+            standing.moments[subset].lerp_(moment, share)
+        standing.powers.lerp_(powers(freed(z, standing.moments, self.subsets)), share)
 
     def rows_of_branches(self, features: Features) -> dict[Subset, Float[Tensor, "*batch units _"]]:
         """u_S of every row, flat: by the batch's own statistics in training, by the running ones in evaluation.
@@ -253,12 +267,12 @@ class Intense(VectorFusion):
         shape = next(iter(raw.values())).shape[:-1]
         flat = {name: rows.reshape(-1, rows.shape[-1]) for name, rows in raw.items()}
         if self.training and shape.numel() > 1:
-            found, taken = self.measured(flat)
-            self.keep(taken, MOMENTUM)
+            found, squares = self.measured(flat)
+            self.keep(flat, MOMENTUM)
         else:
-            taken = self.standing()
-            found = freed(self.normal(flat, taken), taken.moments, self.subsets)
-        scale = torch.where(taken.powers > 1e-8, taken.powers, 1.0).rsqrt()  # a modality that never moves says nothing
+            known = self.standing()
+            found, squares = freed(normal(flat, known.mean, known.variance), known.moments, self.subsets), known.powers
+        scale = torch.where(squares > 1e-8, squares, 1.0).rsqrt()  # a modality that never moves says nothing
         return {subset: (scale[at] * rows).reshape(*shape, -1) for at, (subset, rows) in enumerate(found.items())}
 
     @torch.no_grad()
@@ -268,7 +282,7 @@ class Intense(VectorFusion):
         flat = {name: rows.flatten(0, -2) for name, rows in features.items() if name in self.widths}
         count = len(next(iter(flat.values())))
         chosen = torch.linspace(0, count - 1, min(count, CALIBRATED)).round().long()
-        self.keep(self.measured(self.latents({name: rows[chosen].to(device) for name, rows in flat.items()}))[1], 1.0)
+        self.keep(self.latents({name: rows[chosen].to(device) for name, rows in flat.items()}), 1.0)
 
     def learn(self, features: Features, target: Target | None = None) -> None:
         super().learn(features, target)
@@ -277,5 +291,5 @@ class Intense(VectorFusion):
     def forward(self, features: Features) -> Fused[IntenseTrace]:
         rows = self.rows_of_branches(features)
         parts = torch.stack([u @ W.T for u, W in zip(rows.values(), self.blocks, strict=True)], dim=-2)
-        trace = IntenseTrace(self.subsets, self.relevance, parts)
+        trace = IntenseTrace(self.subsets, self.relevance, parts, self.predict.bias)
         return self.answered(parts.sum(-2) + self.predict.bias, trace)
