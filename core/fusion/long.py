@@ -4,14 +4,16 @@ r"""Fused graphs of long windows, tile by tile: N x N is computed but never kept
 
 The same G as `core.fusion.graph.fuse` on `cosine` graphs, before it is rescaled. One dense graph of 20,000 units takes
 1.6 GB; a tile takes half a megabyte and stays in the processor's cache from the product of features to the sum.
-G is symmetric: only its upper half is computed.
+G is symmetric: `long_graph` and `between` compute only its upper half. `Rows` gives whole rows of G, some at a time, to
+those who must sort or score them: `reading`.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -20,6 +22,7 @@ from core.fusion import graph as g
 
 ROWS, COLUMNS = 256, 512  # a tile: as fast as larger ones for the product, and everything after it stays in cache
 BLOCK = 4096  # strongest edges are sought in blocks of this side: 64 MB
+BAND = 128  # rows of G that are sorted or scored together: 10 MB at 20,000 units
 GROUP = 16  # entries looked at together when the strongest are sought; BLOCK is a multiple
 
 
@@ -98,6 +101,11 @@ def nested(cosines: list[Tensor], weights: Float[Tensor, "..."]) -> Float[Tensor
     return total
 
 
+def directions(rows: Float[Tensor, "n d"]) -> g.Rows:
+    """Rows of length 1, as `graph.cosine` sees them: scaled by their largest entry first; a zero row stays zero."""
+    return g.unit_rows(rows / rows.abs().amax(-1, keepdim=True).clamp_min(torch.finfo(rows.dtype).tiny))
+
+
 def own_relations(rows: Sequence[g.Rows], A: Float[Tensor, "..."]) -> Float[Tensor, " n"]:
     """G's diagonal: the only place that power 0 touches."""
     stacks = []
@@ -121,8 +129,10 @@ def long_graph(
     alpha   edges of at least alpha count, in units of G before rescaling; None: all do
     k       strongest edges per unit to keep
     """
-    units = [g.unit_rows(row) for row in rows]
+    units = [directions(row) for row in rows]
     n, device = len(units[0]), units[0].device
+    if not n:
+        return LongGraph(torch.zeros(0), -math.inf, torch.zeros(0, k), torch.zeros(0, k, dtype=torch.long))
     tile, own = Tile(A), own_relations(units, A)
     cut = -math.inf if alpha is None else float(torch.tensor(alpha).nextafter(torch.tensor(-math.inf)))
     degrees, largest = torch.zeros(n, device=device), torch.tensor(-math.inf, device=device)
@@ -210,3 +220,178 @@ class Edges:
         found = values.topk(self.k, dim=1)
         self.values[start:stop] = found.values
         self.partners[start:stop] = partners.gather(1, found.indices)
+
+
+# ---------------------------------------------------------------------------- whole rows, some at a time
+
+
+class Rows:
+    """Rows of G before it is rescaled, `BAND` at a time: `count` x N numbers are held, never N x N."""
+
+    def __init__(self, rows: Sequence[Float[Tensor, "n _"]], A: Float[Tensor, "..."]) -> None:
+        self.units = [directions(row) for row in rows]
+        self.A, self.tile, self.own = A, Tile(A), own_relations(self.units, A)
+        self.n = len(self.units[0])
+
+    def part(self, members: Int[np.ndarray, " members"]) -> "Rows":
+        """The rows, and columns, of some units only."""
+        return Rows([unit[torch.from_numpy(members)] for unit in self.units], self.A)
+
+    def __call__(self, start: int, stop: int) -> Float[Tensor, "r n"]:
+        like = self.units[0]
+        band = like.new_empty(stop - start, self.n)
+        for left, right in spans(self.n, COLUMNS):
+            band[:, left:right] = self.tile([unit[start:stop] @ unit[left:right].mT for unit in self.units])
+        band[torch.arange(stop - start), torch.arange(start, stop)] = self.own[start:stop]
+        return band
+
+    def bands(self) -> Iterator[tuple[int, int, Float[Tensor, "r n"]]]:
+        """(start, stop, rows start .. stop of G)."""
+        for start, stop in spans(self.n, BAND):
+            yield start, stop, self(start, stop)
+
+
+@torch.inference_mode()
+def scale_of(rows: Rows, rescale: g.Rescale) -> tuple[float, float, float]:
+    """(shift, scale, largest entry): G as the head sees it is (G - shift) / scale, as `graph.rescaled` says.
+
+    Without a negative entry in A no relation exceeds the largest of a unit to itself, so no pass over G is needed.
+    """
+    if not rows.n:
+        return 0.0, 1.0, -math.inf
+    if rescale != "standard" and bool((rows.A >= 0).all()):
+        top = float(rows.own.amax())
+        return 0.0, 1.0 if rescale == "none" else max(top, 1e-6), top
+    top, bottom, total, squares = -math.inf, math.inf, 0.0, 0.0
+    for _, _, band in rows.bands():
+        top, bottom = max(top, float(band.amax())), min(bottom, float(band.amin()))
+        total, squares = total + float(band.double().sum()), squares + float(band.double().square().sum())
+    if rescale == "none":
+        return 0.0, 1.0, top
+    if rescale == "standard":
+        mean = total / rows.n**2
+        return mean, max(squares / rows.n**2 - mean**2, 1e-12) ** 0.5, top
+    return 0.0, top if top > 1e-6 else max(-bottom, 1e-6), top
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a pass over whole rows of G tells, all after rescaling; the relation of a unit to itself included.
+
+    degrees   `(N, alphas)` sum of every unit's relations of at least each alpha
+    reached   `(N, alphas)` how many they are
+    means     every unit's mean relation
+    scores    what the head says of every row; None without a head
+    values, partners   `(N, k)` as in `LongGraph`, of any strength; fewer units than k: -inf and -1
+    """
+
+    degrees: Float[np.ndarray, "n alphas"]
+    reached: Int[np.ndarray, "n alphas"]
+    means: Float[np.ndarray, " n"]
+    scores: Float[np.ndarray, " n"] | None
+    values: Float[np.ndarray, "n k"]
+    partners: Int[np.ndarray, "n k"]
+
+
+@torch.inference_mode()
+def reading(
+    rows: Rows,
+    alphas: Float[np.ndarray, " alphas"],
+    k: int = 0,
+    shift: float = 0.0,
+    scale: float = 1.0,
+    head: Callable[[Tensor, Tensor, int], Tensor] | None = None,
+    report: Callable[[float], None] = lambda done: None,
+) -> Reading:
+    """One pass over G: every row is sorted, so degrees at all `alphas` (rising) come with it, exactly.
+
+    head    (rows of G, the same rows strongest first, number of the first) -> their scores
+    """
+    n = rows.n
+    degrees, reached = np.zeros((n, len(alphas)), np.float32), np.zeros((n, len(alphas)), np.int32)
+    means, scores = np.zeros(n, np.float32), None if head is None else np.zeros(n, np.float32)
+    values, partners = np.full((n, k), -np.inf, np.float32), np.full((n, k), -1, np.int64)
+    kept = min(k, max(n - 1, 0))
+    for start, stop, band in rows.bands():
+        band = band.sub_(shift).div_(scale) if shift else band.div_(scale)
+        rising = np.sort(band.numpy(), axis=1)
+        at = torch.searchsorted(
+            torch.from_numpy(rising),
+            torch.from_numpy(alphas.astype(rising.dtype)).expand(stop - start, -1).contiguous(),
+        ).numpy()
+        reached[start:stop] = n - at
+        degrees[start:stop] = tails(rising, at)
+        means[start:stop] = rising.mean(axis=1, dtype=np.float64)
+        if scores is not None and head is not None:
+            falling = torch.from_numpy(rising[:, ::-1].copy())
+            scores[start:stop] = head(band, falling, start).numpy()
+        if kept:
+            band[torch.arange(stop - start), torch.arange(start, stop)] = -math.inf  # an edge joins two units
+            found = band.topk(kept, dim=1)
+            values[start:stop, :kept], partners[start:stop, :kept] = found.values.numpy(), found.indices.numpy()
+        report(stop / n)
+    return Reading(degrees, reached, means, scores, values, partners)
+
+
+def tails(rising: Float[np.ndarray, "r n"], at: Int[np.ndarray, "r cuts"]) -> Float[np.ndarray, "r cuts"]:
+    """Per row the sums of its entries from each of some rising places on, in float64; 0 from behind the last.
+
+    >>> tails(np.array([[1.0, 2.0, 4.0]]), np.array([[0, 1, 1, 3]])).tolist()
+    [[7.0, 6.0, 6.0, 0.0]]
+    """
+    r, n = rising.shape
+    cuts = at.shape[1]
+    if not cuts or not n:
+        return np.zeros((r, cuts))
+    padded = np.concatenate([rising, np.zeros((r, 1), rising.dtype)], axis=1)  # a place n for "behind the last"
+    places = (at + (n + 1) * np.arange(r)[:, None]).ravel()
+    parts = np.add.reduceat(padded.ravel(), places, dtype=np.float64).reshape(r, cuts)
+    following = np.concatenate([at[:, 1:], np.full((r, 1), n)], axis=1)
+    parts[following <= at] = 0.0  # reduceat gives one entry for an empty part
+    # the last part of a row runs on to the next row's first place: sum it by itself
+    last = [row[start:].sum(dtype=np.float64) for row, start in zip(rising, at[:, -1], strict=True)]
+    parts[:, -1] = last
+    return parts[:, ::-1].cumsum(axis=1)[:, ::-1]
+
+
+@torch.inference_mode()
+def between(
+    rows: Rows, groups: Int[np.ndarray, " n"], count: int, report: Callable[[float], None] = lambda done: None
+) -> Float[np.ndarray, "groups groups"]:
+    """C^T G C before rescaling, C the table of who is in which group: sums of relations, on the diagonal within.
+
+    Units are put in the order of their groups, so that a tile adds up by runs; only the upper half of G is computed.
+    """
+    total = np.zeros((count, count))
+    if not rows.n:
+        return total
+    order = torch.from_numpy(np.argsort(groups, kind="stable"))
+    units = [unit[order] for unit in rows.units]
+    own, where = rows.own[order], groups[order.numpy()]
+    for start, stop in spans(rows.n, ROWS):
+        mine, first = runs(where[start:stop])
+        for left, right in spans(rows.n - start, COLUMNS, start):
+            G = rows.tile([unit[start:stop] @ unit[left:right].mT for unit in units]).numpy()
+            low, high = left, min(right, stop)
+            inside = np.arange(low, max(low, high))
+            G[inside - start, inside - left] = own[inside].numpy()
+            theirs, second = runs(where[left:right])
+            sums = np.add.reduceat(np.add.reduceat(G, second, axis=1, dtype=np.float64), first, axis=0)
+            if right > stop:  # what lies beyond the square on the diagonal counts for its mirror image too
+                beyond = G[:, max(stop, left) - left :]
+                others, third = runs(where[max(stop, left) : right])
+                mirror = np.add.reduceat(np.add.reduceat(beyond, third, axis=1, dtype=np.float64), first, axis=0)
+                np.add.at(total, (others[:, None], mine[None]), mirror.T)
+            np.add.at(total, (mine[:, None], theirs[None]), sums)
+        report(1 - (1 - stop / rows.n) ** 2)
+    return total
+
+
+def runs(sorted_: Int[np.ndarray, " n"]) -> tuple[Int[np.ndarray, " runs"], Int[np.ndarray, " runs"]]:
+    """(value, first place) of every run of equal values.
+
+    >>> [part.tolist() for part in runs(np.array([2, 2, 5]))]
+    [[2, 5], [0, 2]]
+    """
+    first = np.flatnonzero(np.concatenate([[True], sorted_[1:] != sorted_[:-1]]))
+    return sorted_[first], first
