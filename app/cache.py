@@ -30,8 +30,9 @@ from app.figures.network import Layout, positions
 from app.figures.samples import sample_facts
 from app.figures.scores import Moment, dataset_facts, group_table, method_bars, top_moments
 from app.figures.style import colours
-from core import attribute, compare, factors, infer, latents, project, splits, steps, weights
+from core import attribute, calibration, compare, factors, infer, latents, project, robust, splits, steps, weights
 from core import runs as run_folders
+from core import sweep as sweep_folders
 from core.clip import Clip
 from core.data import read
 from core.data.check import Report, check
@@ -694,6 +695,12 @@ COMPUTED: dict[str, Callable[..., Any]] = {
     "missing": lambda model, data: compare.missing(model, _looked_at_test(data)),
     "flops": lambda model, data: flops(model),
     "scoring time": lambda model, data: compare.scoring_time(model, _looked_at_test(data)),
+    "stress": lambda model, data, kind, *modalities: robust.stressed(
+        model, _stage_of(data), kind, modalities, keep=tuple(getattr(data, "pictures", ()))
+    ),
+    "reliability": lambda model, data, bins, how: calibration.calibrated(model, _stage_of(data), bins, how),
+    "clean answers": lambda model, data: calibration.clean(robust.reader(model, _stage_of(data))),
+    "dropout": lambda model, data, threshold: calibration.by_dropout(model, _stage_of(data), threshold=threshold),
 }
 
 
@@ -707,6 +714,28 @@ def _looked_at_test(found: Data) -> tuple[Clip, ...] | Part:
 def _looked_at_part(found: Data) -> Part:
     """`part` of the data itself."""
     return part_of(found, looked_at(found))
+
+
+def _stage_of(found: Data) -> robust.Stage:
+    """What the robustness page corrupts: the rows that the pages look at."""
+    return robust.staged(found, looked_at(found))
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _stage(folder: str, stamp: str, key: str) -> robust.Stage:
+    return _stage_of(data(key))
+
+
+def stage(key: str) -> robust.Stage:
+    """The rows of `clips(key)` or `part(key)`, ready to be corrupted. Shared by all users: read, never change."""
+    return _stage(str(datasets()[key]), _stamp(datasets()[key] / "dataset.json"), key)
+
+
+def seeds_of(name: str, key: str) -> dict[int, str]:
+    """Seed -> folder name of every run that differs from this one in the seed alone."""
+    every = runs(key)
+    found = {other.seed: folder for folder, other in every.items() if other.group == every[name].group}
+    return dict(sorted(found.items()))
 
 
 def computed(what: str, name: str, key: str, *arguments: Hashable) -> Any:
@@ -816,6 +845,86 @@ def _peaks(runs_stamp: str, data_stamp: str, key: str, names: tuple[str, ...]) -
 def peak_memory(key: str, names: tuple[str, ...]) -> list[float | None]:
     """Megabytes that scoring the test part adds at most to a process, one a run; takes seconds."""
     return _peaks(_all_runs_stamp(), _stamp(datasets()[key] / "dataset.json"), key, names)
+
+
+# ---------------------------------------------------------------------------- sweeps
+
+
+def sweeps_root() -> Path:
+    """Where sweeps and their runs lie; these runs are in no list until a cell is opened."""
+    return workspace() / "sweeps"
+
+
+@functools.lru_cache(maxsize=256)
+def _sweep(folder: str, stamp: str) -> sweep_folders.Sweep | None:
+    try:
+        return sweep_folders.read(Path(folder))
+    except ValueError as error:
+        log.warning("sweep passed over: %s", error)
+        return None
+
+
+def sweeps(key: str) -> dict[str, sweep_folders.Sweep]:
+    """Folder name -> sweep on this dataset, newest first."""
+    place = datasets()[key].resolve()
+    found = {
+        path.name: _sweep(str(path), _stamp(path / "sweep.json")) for path in _folders(sweeps_root(), "sweep.json")
+    }
+    own = {name: one for name, one in found.items() if one is not None and Path(one.plan.dataset) == place}
+    return dict(sorted(own.items(), key=lambda item: -item[1].created))
+
+
+@functools.lru_cache(maxsize=20_000)
+def _swept(folder: str, stamp: str) -> Run | None:
+    try:
+        return run_folders.load(Path(folder))
+    except ValueError as error:
+        log.warning("run of a sweep passed over: %s", error)
+        return None
+
+
+def _swept_run(folder: Path) -> Run | None:
+    return _swept(str(folder), _stamp(folder / "run.json")) if (folder / "run.json").is_file() else None
+
+
+def _sweep_stamp(name: str) -> str:
+    """Changes with every training that is done."""
+    root = sweeps_root() / name
+    return " ".join(_stamp(path) for path in (root / "sweep.json", root / "runs") if path.exists())
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _sweep_results(stamp: str, name: str) -> tuple[sweep_folders.Results, sweep_folders.Importance | None]:
+    found = sweep_folders.results(sweeps_root() / name, _swept_run)
+    return found, sweep_folders.importance(found)
+
+
+def sweep_results(name: str) -> tuple[sweep_folders.Results, sweep_folders.Importance | None]:
+    """A sweep as it stands, and what each option matters so far. Shared by all users: read, never change."""
+    return _sweep_results(_sweep_stamp(name), name)
+
+
+def swept_runs(key: str) -> list[Run]:
+    """Every training of this dataset's sweeps: what the next ones will take is judged by them."""
+    return [
+        run
+        for name in sweeps(key)
+        for row in sweep_results(name)[0].rows
+        for run in (_swept_run(sweeps_root() / name / "runs" / one) for one in row.runs.values())
+        if run is not None
+    ]
+
+
+@functools.lru_cache(maxsize=20_000)
+def _swept_operator(folder: str, stamp: str) -> np.ndarray | None:
+    return sweep_folders.operator(Path(folder))
+
+
+def swept_operator(name: str, row: sweep_folders.Row) -> np.ndarray | None:
+    """The learned A of a cell, the mean over its seeds; None for a method without one."""
+    folders = [sweeps_root() / name / "runs" / one for one in row.runs.values()]
+    kept = [A for folder in folders if (A := _swept_operator(str(folder), _stamp(folder / "run.json"))) is not None]
+    return np.mean(kept, axis=0) if kept else None
 
 
 # ---------------------------------------------------------------------------- pictures

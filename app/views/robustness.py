@@ -1,0 +1,40 @@
+"""What noise, attacks, losses and shifts do to a run; whether its probabilities mean what they say."""
+
+import streamlit as st
+
+from app import selection
+from app.components import robustness
+
+chosen = selection.current()
+if chosen.run is None:
+    st.info("No trained run fits this data, so nothing can be put under stress. Train one: `python -m core train`.")
+    st.stop()
+asked = robustness.pick(chosen)
+if not asked.modalities:
+    st.info("Choose at least one modality to corrupt.")
+    st.stop()
+mine = robustness.stress(chosen.run, chosen, asked)
+other = None if asked.rival is None or mine is None else robustness.stress(asked.rival, chosen, asked)
+
+if mine is not None:
+    now = robustness.pick_strength(asked.kind)
+    robustness.cards(mine, other, now)
+    left, right = st.columns([1, 1], gap="medium")
+    with left:
+        st.header("How much it loses", anchor=False)
+        robustness.curves(chosen, mine, other, asked.rival, now)
+    with right:
+        st.header("What it does here", anchor=False)
+        robustness.row(chosen, mine, now)
+
+tabs = {
+    "Calibration": lambda: robustness.reliability(chosen, asked.rival),
+    "What it does not know": lambda: robustness.doubts(chosen),
+    "Missing modalities": lambda: robustness.missing(chosen, asked.rival),
+}
+for tab, draw in zip(
+    st.tabs(list(tabs), key="below_robustness", on_change="rerun", bind="query-params"), tabs.values(), strict=True
+):
+    with tab:
+        if tab.open:
+            draw()
