@@ -31,6 +31,9 @@ Protocol = Annotated[str | None, typer.Option(help="Which of the dataset's split
 Modalities = Annotated[
     str | None, typer.Option(help="Comma-separated modalities to use, in this order; all unless given.")
 ]
+Address = Annotated[
+    str | None, typer.Option(help="A Ray cluster (host:6379, ray://host:10001, or local) that does the work.")
+]
 Device = Annotated[str, typer.Option(help="cpu, cuda, or auto: the accelerator where there is one.")]
 
 
@@ -127,6 +130,7 @@ def extract(
     workers: Annotated[int, typer.Option(help="Clips worked on at once.")] = 2,
     fps: Annotated[float | None, typer.Option(help="Frames a second of a frame folder that does not say.")] = None,
     download: Annotated[bool, typer.Option("--download", help="Fetch pretrained models that are not here.")] = False,
+    address: Address = None,
     json_: Json = False,
 ) -> None:
     """Turn videos or frame folders into a dataset of features; run it again to go on where it stopped.
@@ -137,11 +141,35 @@ def extract(
     from core.extract import extract as run
 
     given: dict[str, Any] = {} if modalities is None else {"modalities": names(modalities)}
-    given |= {"workers": workers, "fps": fps, "download": download}
+    given |= {"workers": workers, "fps": fps, "download": download, "address": address}
     dataset = run(source, out, progress=lambda p: tell(f"  {p}"), **given)
     units = sum(clip.units for clip in dataset.clips.values())
     result = {"out": str(out), "clips": len(dataset.clips), "units": units, "widths": dataset.widths}
     put(result, f"{out}: {len(dataset.clips)} clips, {units} units, widths {dataset.widths}", json_)
+
+
+@app.command()
+def bulk(
+    run: Path,
+    source: Annotated[str, typer.Argument(help="A dataset folder of ours, here or at an address (s3://, https:// …).")],
+    out: Annotated[Path, typer.Argument(help="Folder of parquet parts; the same command again goes on.")],
+    workers: Annotated[int, typer.Option(help="Processes of this machine.", min=1)] = 1,
+    address: Address = None,
+    device: Device = "cpu",
+    json_: Json = False,
+) -> None:
+    """Score any number of clips, streamed, into parquet: one row a unit. Memory stays flat however many there are."""
+    from core.bulk import bulk as stream
+
+    done = stream(
+        run, source, out, cluster=address, workers=workers, device=device_of(device),
+        progress=lambda now: tell(f"  part {now.parts} of {now.of}: {now.clips:,} clips"),
+    )  # fmt: skip
+    put(
+        {"out": str(out), "parts": done.of, "clips": done.clips, "units_scored_now": done.units},
+        f"{out}: {done.clips:,} clips in {done.of} parts, {done.units:,} units scored by this call",
+        json_,
+    )
 
 
 @app.command()

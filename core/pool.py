@@ -164,7 +164,8 @@ def _on_ray(work: Work, tasks: Sequence[Any], address: str, shared: tuple[Any, .
     remote = ray.remote(num_cpus=1, max_retries=TRIES - 1, retry_exceptions=False)(work)
     held = [ray.put(one) for one in shared]
     slots = max(1, int(ray.cluster_resources().get("CPU", 1)))
-    waiting, flying = iter(range(len(tasks))), {}
+    waiting = iter(range(len(tasks)))
+    flying: dict[Any, int] = {}
     try:
         while True:
             while len(flying) < AHEAD * slots and (index := next(waiting, None)) is not None:

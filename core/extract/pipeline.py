@@ -29,6 +29,7 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 
+from core import pool
 from core.data import drafts, video
 from core.data.frames import Collection, Footage
 from core.extract import objects
@@ -184,12 +185,27 @@ def _start_worker(told: Any, limit: int = resource.RLIMIT_AS) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-class Crew:
-    """Runs a function on many clips: in `workers` processes, or right here when there are none."""
+def _on_cluster(task: tuple[Callable[..., Any], tuple]) -> Any:
+    """One clip's work on a machine of a cluster, under the caps of a worker of ours; files are shared by name."""
+    cv2.setNumThreads(1)
+    # what is filled, not what is mapped: Ray's own store is mapped into every worker
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, resource.getrlimit(resource.RLIMIT_DATA)[1]))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    work, job = task
+    return work(*job)
 
-    def __init__(self, workers: int, report: Report | None, accelerated: bool = False) -> None:
-        """`accelerated` processes may map, not fill, more than MEMORY: drivers reserve far more than they use."""
-        self.workers, self.report = workers, report
+
+class Crew:
+    """Runs a function on many clips: in `workers` processes, on a Ray cluster, or right here when there are neither."""
+
+    def __init__(
+        self, workers: int, report: Report | None, accelerated: bool = False, address: str | None = None
+    ) -> None:
+        """`accelerated` processes may map, not fill, more than MEMORY: drivers reserve far more than they use.
+
+        address     of a Ray cluster whose machines see the same files under the same names
+        """
+        self.workers, self.report, self.address = 0 if address else workers, report, address
         self.limit = resource.RLIMIT_DATA if accelerated else resource.RLIMIT_AS
         self.done: dict[tuple[str, str], int] = {}
         self.total = 1
@@ -209,6 +225,8 @@ class Crew:
 
     def run(self, work: Callable[..., Any], jobs: Mapping[str, tuple]) -> dict[str, Any]:
         """Clip name -> result. The first error ends the rest."""
+        if self.address is not None:
+            return self._far(work, jobs)
         if self.pool is None:
             return {name: self._here(work, job) for name, job in jobs.items()}
         futures: dict[str, Future] = {name: self.pool.submit(work, *job) for name, job in jobs.items()}
@@ -234,6 +252,15 @@ class Crew:
         self._hear()
         return results
 
+    def _far(self, work: Callable[..., Any], jobs: Mapping[str, tuple]) -> dict[str, Any]:
+        """On the cluster nothing is heard of a clip before it is done."""
+        names, results = list(jobs), {}
+        for index, result in pool.spread(_on_cluster, [(work, jobs[name]) for name in names], self.address):
+            results[names[index]] = result
+            if work in STAGES:
+                self._heard(STAGES[work], names[index], jobs[names[index]][0].frames)
+        return results
+
     def _here(self, work: Callable[..., Any], job: tuple) -> Any:
         global _told
         before, _told = _told, self._heard
@@ -250,6 +277,9 @@ class Crew:
         self.done[stage, clip] = done
         if self.report is not None:
             self.report(Progress(stage, clip, min(sum(self.done.values()), self.total), self.total))
+
+
+STAGES: dict[Callable[..., Any], str] = {survey_clip: "survey", find_objects: "objects", describe_clip: "describe"}
 
 
 # --- all clips -----------------------------------------------------------------------------------------------------

@@ -46,6 +46,7 @@ def extract(
     name: str | None = None,
     overwrite: bool = False,
     download: bool = False,
+    address: str | None = None,
 ) -> Dataset:
     """Extract everything below `source` into a native dataset at `out`; started again after a kill, it goes on.
 
@@ -58,6 +59,7 @@ def extract(
     videos      also write the copies that browsers play
     modalities  names in EXTRACTORS, or `name=video:<model>` and the like (pretrained.py)
     download    pretrained models that are not on this machine may be fetched from the Hugging Face hub
+    address     of a Ray cluster that works on the clips (`core.pool`) and sees `source` and `out` by these names
 
     Errors: `ValueError` naming clip or file. Nothing is at `out` until everything is.
     """
@@ -66,7 +68,7 @@ def extract(
     chosen = _reference(made, reference)
     return _run(
         made, out, modalities, workers, progress, fps, chosen, per_unit, videos, name or made.name, overwrite, (), (),
-        download,
+        download, address,
     )  # fmt: skip
 
 
@@ -151,6 +153,7 @@ def _run(
     known: Sequence[View],
     notes: tuple[str, ...],
     download: bool,
+    address: str | None = None,
 ) -> Dataset:
     distinct(modalities)
     models = [e for e in map(extractor, modalities) if isinstance(e, Pretrained)]  # what is wrong is told before work
@@ -163,7 +166,7 @@ def _run(
     out.parent.mkdir(parents=True, exist_ok=True)
     work = out.parent / f".draft-extract-{out.name}"
     pipeline.prepare_work(work, plan)
-    with Crew(workers, progress, accelerated=bool(models) and torch.cuda.is_available()) as crew:
+    with Crew(workers, progress, accelerated=bool(models) and torch.cuda.is_available(), address=address) as crew:
         if models:
             crew.run(pipeline.load_models, {"models": (tuple(modalities),)})
         clips = pipeline.survey(made, crew, work, fps, videos)

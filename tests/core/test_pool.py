@@ -3,7 +3,6 @@
 import os
 import signal
 import time
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -88,63 +87,9 @@ def test_a_task_that_kills_every_worker_is_named_and_the_rest_is_kept():
     assert 1 not in given
 
 
-# ---------------------------------------------------------------------------- Ray
-
-
 def test_an_address_where_nobody_answers_is_a_sentence():
     pytest.importorskip("ray", reason="the cluster tests need requirements-ray.txt")
     with pytest.raises(ValueError, match="no Ray cluster answers at '127.0.0.1:1'"):
         list(spread(double, [1], "127.0.0.1:1"))
     with pytest.raises(ValueError, match="'nowhere' is no address"):
         list(spread(double, [1], "nowhere"))
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    """A head without a processor of its own and two workers, on this machine."""
-    ray = pytest.importorskip("ray", reason="the cluster tests need requirements-ray.txt")
-    from ray.cluster_utils import Cluster
-
-    made = Cluster(
-        initialize_head=True,
-        head_node_args={"num_cpus": 0, "include_dashboard": False, "object_store_memory": 100 << 20},
-    )
-    for _ in range(2):
-        made.add_node(num_cpus=1, object_store_memory=100 << 20)
-    yield made
-    ray.shutdown()
-    made.shutdown()
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_a_cluster_gives_what_this_process_gives(cluster):
-    shared = (5,)
-    assert sorted(spread(added, range(6), cluster.address, shared=shared)) == list(
-        spread(added, range(6), shared=shared)
-    )
-    used = Counter(pid for _, pid in spread(process, range(20), cluster.address))
-    assert len(used) == 2
-    assert os.getpid() not in used
-    with pytest.raises(ValueError, match="two is too many"):
-        list(spread(refuse, range(4), cluster.address))
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_a_worker_killed_midway_loses_nothing_and_nothing_is_done_twice(cluster, tmp_path):
-    found = list(spread(once_killed, range(12), cluster.address, shared=(str(tmp_path),)))
-    assert sorted(found) == [(i, 10 * i) for i in range(12)]
-    done = Counter((tmp_path / "done").read_text().split())
-    assert done == Counter(str(i) for i in range(12))
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_a_machine_lost_midway_loses_nothing(cluster):
-    import ray
-
-    found = []
-    for index, _ in spread(process, range(24), cluster.address):
-        found.append(index)
-        if len(found) == 4:  # not the one that this process speaks through
-            ours = ray.get_runtime_context().get_node_id()
-            cluster.remove_node(next(n for n in cluster.worker_nodes if n.node_id != ours), allow_graceful=False)
-    assert sorted(found) == list(range(24))
