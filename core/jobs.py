@@ -3,12 +3,14 @@
     jobs/<id>/job.json    what was asked, state, progress, process, result; written whole or not at all
     jobs/<id>/log.txt     what the process printed
     jobs/<id>/cancel      someone asked for it to stop
+    jobs/<id>/…           what the work itself keeps there while it goes on (its handler is told the folder as "job")
     jobs/worker.lock      held by the one worker, which starts one job after another, oldest first
 
     python -m core.jobs work ROOT       the worker: started by `submit`, ends when nothing is waiting
     python -m core.jobs run ROOT ID     one job, in a process group that `cancel` can end
 
-A record never lies for long: who finds one "running" whose process is gone calls it failed.
+A record never lies for long: who finds one "running" whose process is gone calls it failed. A queue never stands still
+for long: the job that ends sees that a worker runs, and so does who looks at a queue that waits (`revive`).
 """
 
 import contextlib
@@ -35,7 +37,10 @@ from core.data.names import shown
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 ACTIVE = ("queued", "running")
 RECORD = 1 << 20
+MOST_WAITING = 50
+HALF_MADE = 60.0  # seconds after which a folder without a record is nobody's
 EVERY = 0.25  # seconds between two notes of progress
+NICE = 10
 COMMAND = (sys.executable, "-m", "core.jobs")  # how this module starts itself again
 log = logging.getLogger(__name__)
 
@@ -75,6 +80,8 @@ def submit(root: Path, kind: str, title: str, arguments: Mapping[str, Any]) -> J
     """Put a job at the end of the queue and see that a worker runs. Errors: `ValueError` for an unknown kind."""
     if kind not in HANDLERS:
         raise ValueError(f"there is no work called '{shown(kind, 40)}'; there is {', '.join(HANDLERS)}")
+    if sum(job.state == "queued" for job in listing(root)) >= MOST_WAITING:
+        raise ValueError(f"{MOST_WAITING} jobs wait already; stop some of them, or come back when they are done")
     now = time.time()
     # time first: names sort in the order of the queue
     job = Job(f"{time.time_ns():x}-{secrets.token_hex(4)}", kind, title, dict(arguments), created=now)
@@ -135,10 +142,8 @@ def forget(root: Path, id: str) -> None:
     job = find(root, id)
     if job is None or job.active:
         return
-    for name in ("job.json", "log.txt", "cancel"):
-        (root / id / name).unlink(missing_ok=True)
-    with contextlib.suppress(OSError):
-        (root / id).rmdir()
+    (root / id / "job.json").unlink(missing_ok=True)  # first: no one shall read a record whose files are going
+    shutil.rmtree(root / id, ignore_errors=True)
 
 
 def ensure(root: Path) -> None:
@@ -158,12 +163,30 @@ def ensure(root: Path) -> None:
     threading.Thread(target=worker.wait, daemon=True).start()  # or it would stay a zombie until this process ends
 
 
+def revive(root: Path) -> None:
+    """See that a worker runs where jobs wait and nothing else would start them: it was killed."""
+    found = listing(root)
+    if any(job.state == "queued" for job in found) and not any(job.state == "running" for job in found):
+        ensure(root)
+
+
+def tidy(root: Path) -> None:
+    """Remove what killed writers left: drafts of dead processes, and folders that never got their record."""
+    for folder in root.iterdir():
+        if folder.is_dir():
+            drafts.sweep(folder)
+            with contextlib.suppress(OSError):
+                if not (folder / "job.json").exists() and time.time() - folder.stat().st_mtime > HALF_MADE:
+                    shutil.rmtree(folder, ignore_errors=True)
+
+
 def work(root: Path) -> None:
     """Run waiting jobs, one at a time, until none is left; at once when another worker is at it."""
     while any(job.state == "queued" for job in listing(root)):
         with (root / "worker.lock").open("a") as lock:
             if not _lock(lock.fileno()):
                 return
+            tidy(root)
             while (job := _next(root)) is not None:
                 _start(root, job)
         # the lock is free again: a job that came in just now, and found it held, is seen by the loop
@@ -214,8 +237,10 @@ def run(root: Path, id: str) -> None:
         raise KeyboardInterrupt  # so that what was begun is cleaned up
 
     signal.signal(signal.SIGTERM, stop)
+    with contextlib.suppress(OSError):
+        os.nice(NICE)  # people who look at pages go first
     try:
-        result = HANDLERS[job.kind](job.arguments, report)
+        result = HANDLERS[job.kind]({**job.arguments, "job": str(root / id)}, report)
         job = replace(job, state="done", progress=1.0, message="", result=result)
     except KeyboardInterrupt:
         job = replace(job, state="cancelled", message="cancelled")
@@ -233,6 +258,7 @@ def run(root: Path, id: str) -> None:
         job = replace(job, state="failed", message=f"something went wrong on our side (error {number}, see the log)")
     drop_upload(Path(job.arguments.get("uploaded", "")))
     _write(root, replace(job, finished=time.time()))
+    revive(root)  # the worker that started this may have been killed
 
 
 def _own(root: Path, id: str) -> Job:
@@ -242,6 +268,8 @@ def _own(root: Path, id: str) -> Job:
         job = _read(root / id / "job.json")
         if job is not None and job.state == "running" and job.pid == os.getpid():
             return job
+        if job is not None and not job.active:
+            raise SystemExit(f"job {id} was {job.state} before it began")
         time.sleep(0.01)
     raise SystemExit(f"job {id} was never handed over")
 
@@ -402,12 +430,26 @@ def _sweep(given: Mapping[str, Any], report: Report) -> str:
     return work(given, report)
 
 
+def _train(given: Mapping[str, Any], report: Report) -> str:
+    """One fusion from one seed or several (`core.order`); the ids of their runs, one after another."""
+    report(0.0, "starting")
+    from core.data import read
+    from core.order import Order, carry_out
+
+    order = Order.read(given["order"])
+    report(0.0, "reading the data")
+    data = read(Path(given["dataset"]))
+    known = [Path(folder) for folder in given.get("known", ())]
+    return " ".join(carry_out(order, data, Path(given["runs"]), Path(given["job"]), report, known, EVERY))
+
+
 HANDLERS: dict[str, Callable[[Mapping[str, Any], Report], str]] = {
     "clip": _extract_clip,
     "footage": _extract,
     "features": _import_features,
     "files": _import_files,
     "checkpoint": _import_checkpoint,
+    "train": _train,
     "sweep": _sweep,
 }
 

@@ -151,7 +151,7 @@ def save(run: Run, weights: Mapping[str, Tensor], history: History, root: Path) 
     """Write a draft folder, then rename it: no one ever sees half a run, a second finisher keeps the first."""
     root.mkdir(parents=True, exist_ok=True)
     target = root / run.id
-    draft = Path(tempfile.mkdtemp(dir=root, prefix=".draft-"))
+    draft = Path(tempfile.mkdtemp(dir=root, prefix=f".draft-{os.getpid()}-"))
     try:
         contents = {
             "model.safetensors": save_tensors({name: tensor.contiguous() for name, tensor in weights.items()}),

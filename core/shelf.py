@@ -168,7 +168,7 @@ def trash(workspace: Path) -> list[tuple[str, str, str]]:
 
 def sweep(workspace: Path) -> None:
     """At start: drafts of dead writers, and what has lain about for a week: trash, uploads, stopped extractions."""
-    for folder in (workspace / "data", workspace / "jobs"):
+    for folder in (workspace / "data", workspace / "runs", workspace / "jobs", *_inside(workspace / "jobs")):
         drafts.sweep(folder)
     old = [*_inside(workspace / ".trash"), *_inside(workspace / "uploads")]
     old += [place for place in _inside(workspace / "data") if place.name.startswith(".draft-extract-")]

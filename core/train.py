@@ -53,11 +53,12 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a training stands, for a bar."""
+    """Where a training stands, for a bar. measure: when called, the test part's metric with the weights as they are."""
 
     epoch: int
     epochs: int
     loss: float
+    measure: Callable[[], float] | None = None
 
 
 @dataclass(frozen=True)
@@ -365,6 +366,12 @@ def fit_samples(
     spread = spreads(target) if target.is_floating_point() else None
     nobody = torch.zeros(0, dtype=torch.bool, device=device)
     rows = []
+
+    def judge() -> float:
+        assert test is not None
+        judged = jsonable(measure_part(outputs(model, test.features), test))[model.task.metric]
+        return float("nan") if judged is None else float(judged)
+
     for epoch in range(training.epochs):
         model.train()
         total, steps = torch.zeros(2, device=device), 0
@@ -380,11 +387,10 @@ def fit_samples(
         task, extra = (total / steps).tolist()
         row = {"epoch": epoch + 1.0, "loss": task + extra, "classification": task, "penalty": extra}
         if training.track and test is not None:
-            judged = jsonable(measure_part(outputs(model, test.features), test))[model.task.metric]
-            row[f"{model.task.metric}_test"] = float("nan") if judged is None else judged
+            row[f"{model.task.metric}_test"] = judge()
         rows.append(row)
         if progress is not None:
-            progress(Progress(epoch + 1, training.epochs, row["loss"]))
+            progress(Progress(epoch + 1, training.epochs, row["loss"], None if test is None else judge))
     return rows
 
 
@@ -438,5 +444,5 @@ def fit(
             row["auc_test"] = test_auc()
         rows.append(row)
         if progress is not None:
-            progress(Progress(epoch + 1, training.epochs, row["loss"]))
+            progress(Progress(epoch + 1, training.epochs, row["loss"], test_auc))
     return rows

@@ -1,0 +1,348 @@
+"""An order: a training as it is asked for on a page, refused before anything starts or carried out by a job.
+
+    order     what `core.train.train` is to be given, for one seed or several; plain, so that a job's record holds it
+    line      how one seed of it stands: its run, the loss of its epochs, and what the test part said on the way
+
+The live metric is read from the model between two epochs and changes nothing: the run is the one that the same order
+gives on the command line, bit for bit, and has the same id. So a seed whose run lies on disk is not trained again.
+"""
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from core import runs
+from core.data import drafts
+from core.data.dataset import Dataset
+from core.data.names import shown
+from core.fusion import FUSIONS
+from core.fusion.base import count_weights
+from core.options import checked, made, options
+from core.runs import Run, Source, build
+from core.sample import METRIC_WORDS, Samples, plain, task_of
+from core.train import Progress, TrainConfig, Trained, batches, prepare, sample_loss, step_loss, train, widths_of
+
+Data = Dataset | Samples
+MOST_SEEDS = 20
+POINTS = 400  # of a curve that is kept while it trains
+SHARE = 0.05  # of a training's time that the live metric may take
+LINES = "lines.json"
+
+
+@dataclass(frozen=True)
+class Order:
+    """fusion, options, training, seeds, protocol and modalities as `core.train.train` takes them.
+
+    device   cpu, cuda, or auto: the accelerator where there is one
+    """
+
+    fusion: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+    seeds: tuple[int, ...] = (0,)
+    protocol: str | None = None
+    modalities: tuple[str, ...] = ()
+    device: str = "cpu"
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        return {**asdict(self), "seeds": list(self.seeds), "modalities": list(self.modalities)}
+
+    @classmethod
+    def read(cls, told: Mapping[str, Any]) -> "Order":
+        """The order of a record or a link, every value looked at; a `ValueError` says what is wrong with it."""
+        unknown = sorted(set(told) - {each.name for each in fields(cls)})
+        if unknown:
+            raise ValueError(f"an order has no {shown(unknown[0], 40)!r}")
+        fusion, seeds = told.get("fusion"), told.get("seeds", [0])
+        if not isinstance(fusion, str) or fusion not in FUSIONS:
+            raise ValueError(f"unknown fusion {shown(fusion, 40)!r}; there are {', '.join(FUSIONS)}")
+        if not isinstance(seeds, Sequence) or not all(isinstance(s, int) and 0 <= s < 2**31 for s in seeds):
+            raise ValueError("seeds are whole numbers from 0 on")
+        if not 1 <= len(set(seeds)) == len(seeds) <= MOST_SEEDS:
+            raise ValueError(f"1 to {MOST_SEEDS} different seeds are trained at once, got {len(seeds)}")
+        protocol, modalities = told.get("protocol"), told.get("modalities", [])
+        if not isinstance(protocol, str | None):
+            raise ValueError("a split is given by its name")
+        if isinstance(modalities, str) or not all(isinstance(each, str) for each in modalities):
+            raise ValueError("modalities are given as a list of names")
+        if told.get("device", "cpu") not in ("cpu", "cuda", "auto"):
+            raise ValueError(f"a device is cpu, cuda or auto, not {shown(told['device'], 40)!r}")
+        return cls(
+            fusion,
+            checked(options(FUSIONS[fusion].Config), told.get("options", {})),
+            checked(options(TrainConfig), told.get("training", {})),
+            tuple(seeds),
+            protocol,
+            tuple(modalities),
+            str(told.get("device", "cpu")),
+        )
+
+
+def order_of(run: Run, seeds: Sequence[int] = (0,), **changes: Any) -> Order:
+    """The order that a run came from, with other `seeds`; `changes` replace options of fusion and training.
+
+    Options that the run does not know (it is older than they are) are the defaults; what is no option is left out.
+    """
+    known = {option.name for option in options(FUSIONS[run.fusion].Config)}
+    asked = {option.name for option in options(TrainConfig)}
+    own = {name: value for name, value in run.config.items() if name in known}
+    training = {name: value for name, value in run.training.items() if name in asked}
+    own |= {name: value for name, value in changes.items() if name in known}
+    training |= {name: value for name, value in changes.items() if name in asked - known}
+    return Order(run.fusion, own, training, tuple(seeds), run.source.protocol, tuple(run.source.widths))
+
+
+def planned(order: Order, data: Data) -> tuple[Run, ...]:
+    """The runs that will come out, one a seed, as far as they are known before: without metrics and seconds.
+
+    Errors: `ValueError` for modalities, splits or options that do not exist or do not go together.
+    """
+    widths, task = widths_of(data, order.modalities), task_of(data)
+    protocol = order.protocol or next(iter(data.splits), "all")
+    if protocol != "all" and protocol not in data.splits:
+        raise ValueError(f"{data.name!r} has no split {shown(protocol, 40)!r}; it has {', '.join(data.splits)}")
+    training = made(TrainConfig, order.training)
+    with torch.device("meta"):  # shapes alone: a billion weights cost nothing
+        model = build(order.fusion, widths, order.options, task)
+    source = Source(data.name, data.digest(), protocol, widths, data.simulated)
+    return tuple(
+        Run(
+            order.fusion,
+            asdict(model.config),
+            asdict(training),
+            source,
+            seed,
+            weights=count_weights(model),
+            task=plain(task),
+        )
+        for seed in order.seeds
+    )
+
+
+def refuse(order: Order, data: Data) -> None:
+    """Try one step on a few rows; a `ValueError` says what would fail, before a job is made of it."""
+    training = made(TrainConfig, order.training)
+    for name, least in {"epochs": 1, "batch": 1, "top": 1, "units": 1, "lr": 0.0, "weight_decay": 0.0}.items():
+        value = getattr(training, name)
+        if value < least:
+            raise ValueError(f"{name} is {least:g} or more, got {value:g}")
+    (first, *_) = planned(order, data)
+    protocol = None if first.source.protocol == "all" else first.source.protocol
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = build(order.fusion, first.source.widths, order.options, task_of(data))
+        try:
+            if isinstance(data, Samples):
+                _try_samples(model, data, protocol)
+            else:
+                _try_clips(model, data, training, protocol)
+        except (RuntimeError, IndexError) as error:
+            why = str(error).splitlines()[0]
+            raise ValueError(f"these options do not go together with this data: {shown(why, 200)}") from None
+
+
+def _try_samples(model: Any, data: Samples, protocol: str | None) -> None:
+    part = data.part("train", protocol)
+    if not len(part):
+        raise ValueError(f"sample set {data.name!r}: the training part holds no samples")
+    if not model.solved:
+        few = part.take(torch.arange(min(4, len(part))))
+        assert few.target is not None
+        model.train()
+        spread = torch.ones(len(few.task.names)) if few.target.is_floating_point() else None
+        sample_loss(model({name: few.features[name] for name in model.widths}), few.target, spread)
+
+
+def _try_clips(model: Any, data: Dataset, training: TrainConfig, protocol: str | None) -> None:
+    clips = data.part("train", protocol)
+    unlabelled = [clip.name for clip in clips if clip.anomalous is None]
+    if unlabelled:
+        raise ValueError(f"{len(unlabelled)} training clips have no label, first '{shown(unlabelled[0])}'")
+    if training.supervision == "unit" and any(clip.labels is None for clip in clips):
+        raise ValueError('supervision="unit" needs unit labels for every training clip')
+    sides = [[clip for clip in clips if bool(clip.anomalous) is wanted] for wanted in (False, True)]
+    few = prepare([clip for side in sides for clip in side[:1]], tuple(model.widths), training.units)
+    if model.solved:
+        return
+    index = next(batches(few.anomalous, 2, torch.Generator().manual_seed(0)))
+    model.train()
+    labels = None if few.labels is None else few.labels[index]
+    features = {name: rows[index, 0] for name, rows in few.features.items()}
+    step_loss(model, features, few.anomalous[index], labels, training)
+
+
+@dataclass(frozen=True)
+class Line:
+    """How one seed stands.
+
+    run       id of its folder, known before it exists
+    state     waiting, running, done, or there: it was trained before
+    metric    of the finished run, in the unit of `name`; None until then, or where it is undefined
+    epochs, loss    of a curve, thinned to `POINTS`
+    seen, test      epochs after which the test part was measured, and what it said
+    """
+
+    seed: int
+    run: str
+    state: str = "waiting"
+    metric: float | None = None
+    name: str = "auc"
+    seconds: float = 0.0
+    epochs: tuple[int, ...] = ()
+    loss: tuple[float | None, ...] = ()
+    seen: tuple[int, ...] = ()
+    test: tuple[float, ...] = ()
+
+
+def lines(folder: Path) -> list[Line]:
+    """How the seeds of a job stand, from its folder; empty before it has begun or when that cannot be read."""
+    try:
+        told = json.loads((folder / LINES).read_text(encoding="utf-8"))
+        known = {each.name for each in fields(Line)}
+        found = []
+        for row in told:
+            kept: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in row.items() if n in known}
+            found.append(Line(**kept))
+        return found
+    except (OSError, ValueError, TypeError, AttributeError):
+        return []
+
+
+def thinned(epochs: Sequence[int], values: Sequence[float], most: int = POINTS) -> tuple[list[int], list[float]]:
+    """At most `most` points of a curve, first and last among them.
+
+    >>> thinned(range(1, 8), [7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0], 3)
+    ([1, 4, 7], [7.0, 4.0, 1.0])
+    """
+    if len(epochs) <= most:
+        return list(epochs), list(values)
+    chosen = [round(i * (len(epochs) - 1) / (most - 1)) for i in range(most)]
+    return [epochs[i] for i in chosen], [values[i] for i in chosen]
+
+
+Tell = Callable[[float, str], None]
+
+
+class Book:
+    """The lines of an order while it is carried out, written into the job's folder at most every `every` seconds."""
+
+    def __init__(self, folder: Path, planned: Sequence[Run], every: float) -> None:
+        self.folder, self.every, self.last = folder, every, 0.0
+        self.lines = [Line(run.seed, run.id, name=run.metric) for run in planned]
+
+    def put(self, index: int, now: bool = False, **changes: Any) -> None:
+        self.lines[index] = replace(self.lines[index], **changes)
+        if now or time.monotonic() - self.last >= self.every:
+            self.last = time.monotonic()
+            rows = [{n: _finite(v) for n, v in asdict(line).items()} for line in self.lines]
+            drafts.write_file(self.folder / LINES, json.dumps(rows, allow_nan=False).encode())
+
+
+def _finite(value: Any) -> Any:
+    """JSON knows no NaN."""
+    if isinstance(value, (tuple, list)):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def carry_out(
+    order: Order, data: Data, root: Path, folder: Path, tell: Tell, others: Iterable[Path] = (), every: float = 0.25
+) -> list[str]:
+    """Train every seed whose run lies neither below `root` nor below `others`; the ids of all, in order.
+
+    folder   where the lines are written, `every` so many seconds at most
+    tell     gets the share that is done and where it stands; it may raise to stop everything, and nothing is left
+    """
+    plan = planned(order, data)
+    book = Book(folder, plan, every)
+    device = "cpu" if order.device == "cpu" else _device(order.device)
+    note = ""
+    for index, each in enumerate(plan):
+        before = f"seed {each.seed} ({index + 1} of {len(plan)})" if len(plan) > 1 else f"seed {each.seed}"
+        tell(index / len(plan), f"{before}: begins")
+        found = next((place for place in (root, *others) if (place / each.id / "run.json").is_file()), None)
+        if found is not None:
+            kept = runs.load(found / each.id)
+            book.put(index, True, state="there", metric=kept.metrics.get(kept.metric), seconds=kept.seconds)
+            continue
+        book.put(index, True, state="running")
+        live = Live(book, index, len(plan), before, tell)
+        try:
+            done = _trained(order, data, each.seed, live, device)
+        except torch.OutOfMemoryError:
+            if device == "cpu":
+                raise
+            device, note = "cpu", " (the accelerator's memory was full: on the CPU)"
+            live = Live(book, index, len(plan), f"{before}{note}", tell)
+            done = _trained(order, data, each.seed, live, device)
+        if done.run.id != each.id:
+            raise ValueError(f"run {done.run.id} was to be {each.id}: its data changed meanwhile; start it again")
+        runs.save(done.run, done.model.state_dict(), done.history, root)
+        live.ended(done)
+    tell(1.0, "done")
+    return [each.id for each in plan]
+
+
+def _trained(order: Order, data: Data, seed: int, live: "Live", device: str) -> Trained:
+    training = made(TrainConfig, order.training)
+    names = order.modalities or None
+    return train(data, order.fusion, order.options, training, seed, order.protocol, names, live, device)
+
+
+def _device(asked: str) -> str:
+    from core.infer import best_device
+
+    found = str(best_device())
+    return "cpu" if asked == "auto" and found == "cpu" else found if asked == "auto" else asked
+
+
+class Live:
+    """What the loop tells after every epoch, as a line: losses always, the test metric as often as `SHARE` allows."""
+
+    def __init__(self, book: Book, index: int, count: int, before: str, tell: Tell) -> None:
+        self.book, self.index, self.count, self.before, self.tell = book, index, count, before, tell
+        self.epochs: list[int] = []
+        self.loss: list[float] = []
+        self.seen: list[int] = []
+        self.test: list[float] = []
+        self.next = time.monotonic() + 0.3
+
+    def __call__(self, now: Progress) -> None:
+        self.epochs.append(now.epoch)
+        self.loss.append(now.loss)
+        if now.measure is not None and time.monotonic() >= self.next:
+            began = time.monotonic()
+            value = now.measure()
+            cost = time.monotonic() - began
+            self.next = time.monotonic() + max(0.3, cost / SHARE)
+            if math.isfinite(value):
+                self.seen.append(now.epoch)
+                self.test.append(value)
+        self.tell((self.index + now.epoch / max(now.epochs, now.epoch)) / self.count, self._words(now))
+        self._put()
+
+    def ended(self, done: Trained) -> None:
+        value = done.run.metrics.get(done.run.metric)
+        if value is not None and self.epochs:
+            self.seen.append(self.epochs[-1])
+            self.test.append(float(value))
+        self._put(True, state="done", metric=value, seconds=done.run.seconds)
+
+    def _put(self, now: bool = False, **changes: Any) -> None:
+        epochs, loss = thinned(self.epochs, self.loss)
+        seen, test = thinned(self.seen, self.test)
+        self.book.put(self.index, now, epochs=epochs, loss=loss, seen=seen, test=test, **changes)
+
+    def _words(self, now: Progress) -> str:
+        words = f"{self.before}: epoch {now.epoch} of {now.epochs}, loss {now.loss:.4g}"
+        if self.test:
+            name = METRIC_WORDS[self.book.lines[self.index].name]
+            words += f", {name} {self.test[-1]:.3g} after {self.seen[-1]}"
+        return words
