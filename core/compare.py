@@ -108,7 +108,7 @@ def summed(values: Rows, clip: Int[np.ndarray, " rows"], clips: int) -> Float[np
     return np.bincount(clip, values, clips).astype(np.float64)
 
 
-def halves_below(scores: Rows, weights: Rows, asked: Rows) -> Rows:
+def halves_below(scores: Rows, weights: Rows, asked: Float[np.ndarray, " asked"]) -> Float[np.ndarray, " asked"]:
     """Weight of the scores below each asked one, and half the weight of those equal to it.
 
     >>> halves_below(np.array([1.0, 2.0, 2.0]), np.array([1.0, 1.0, 1.0]), np.array([2.0, 3.0])).tolist()
@@ -137,13 +137,14 @@ def auc_draws(
         value = won.sum() / (P.sum() * Q.sum())
         slope = (won + lost_by) / (P.sum() * Q.sum()) - value * (P / P.sum() + Q / Q.sum())
         return 100 * (value + drawn(slope[:, None])[:, 0])
-    wins = np.stack(
-        [
-            summed(anomalous * halves_below(scores[clip == d], normal[clip == d], scores), clip, clips)
-            for d in range(clips)
-        ],
-        axis=1,
-    )
+    order, rows = np.argsort(scores, kind="stable"), np.arange(len(scores))
+    mass = np.zeros((len(scores) + 1, clips))
+    mass[1 + rows, clip[order]] = normal[order]
+    lower = mass.cumsum(0)  # of every clip, the weight of its normal rows among the lowest
+    left, right = (np.searchsorted(scores[order], scores, side) for side in ("left", "right"))  # type: ignore[call-overload]
+    odd = np.zeros((clips, len(scores)))
+    odd[clip, rows] = anomalous
+    wins = odd @ (0.5 * (lower[left] + lower[right]))
     counts = resamples(clips).astype(np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(100 * ((counts @ wins) * counts).sum(1) / ((counts @ P) * (counts @ Q)))
@@ -848,14 +849,14 @@ def compare(
 class Value:
     """A number in a table: mean, perhaps with its sd, or with an interval; None or NaN is told as a dash."""
 
-    mean: float | None
+    mean: float | int | None
     sd: float | None = None
     span: tuple[float, float] | None = None
     digits: int = 1
     signed: bool = False
 
     def told(self, plus_minus: str = "±", dash: str = "–", minus: str = "-") -> str:
-        def number(value: float, signed: bool = False) -> str:
+        def number(value: float | int, signed: bool = False) -> str:
             return f"{value:{'+' if signed else ''},.{self.digits}f}".replace("-", minus)
 
         if self.mean is None or np.isnan(self.mean):
