@@ -30,7 +30,20 @@ from app.figures.network import Layout, positions
 from app.figures.samples import sample_facts
 from app.figures.scores import Moment, dataset_facts, group_table, method_bars, top_moments
 from app.figures.style import colours
-from core import attribute, calibration, compare, factors, infer, latents, project, robust, splits, steps, weights
+from core import (
+    attribute,
+    calibration,
+    compare,
+    factors,
+    infer,
+    latents,
+    project,
+    robust,
+    splits,
+    steps,
+    weights,
+    whole,
+)
 from core import runs as run_folders
 from core import sweep as sweep_folders
 from core.clip import Clip
@@ -49,6 +62,7 @@ from core.fusion.lego import Lego
 from core.runs import Run
 from core.sample import Part, Samples, part_of, task_of
 from core.shelf import size_of, sweep
+from core.summary import LEAF, Summary, opened
 from core.table import flops
 from core.tune import Answer, Gate, GraphSet
 
@@ -663,6 +677,101 @@ def captions(key: str, clip_name: str, unit: int) -> dict[str, str]:
         for caption in all_of_it
         if caption.start <= frame < caption.stop
     }
+
+
+# ---------------------------------------------------------------------------- a clip as one window
+
+WHOLE_AT_ONCE = 2_000  # units that are computed while the visitor waits: a third of a second
+
+
+def changed_operator_of(name: str, key: str, changes: str) -> torch.Tensor | None:
+    """A with a line of changes in it; None for A as it was trained."""
+    return operator(tuned(name, key)[0], changes) if changes else None
+
+
+def whole_file(name: str, key: str, clip_name: str, changes: str) -> Path:
+    """Where the result for a long clip lies once a job has computed it."""
+    A = changed_operator_of(name, key, changes)
+    return workspace() / "whole" / whole.name_of(run(name).id, digest(key), clip_name, A)
+
+
+def whole_clip(name: str, key: str, clip_name: str, changes: str) -> whole.Whole | None:
+    """All of a clip in one window; None where that takes long and no job has done it. Shared: read, never change."""
+    file = whole_file(name, key, clip_name, changes)
+    stored = _stamp(file) if file.is_file() else ""
+    if not stored and clip(key, clip_name).units > WHOLE_AT_ONCE:
+        return None
+    try:
+        return _whole(*_stamps(name, key), name, key, clip_name, changes, stored)
+    except whole.UnreadableError as error:
+        log.warning("result passed over: %s", error)
+        with contextlib.suppress(OSError):
+            file.unlink()
+        return None
+
+
+@st.cache_resource(max_entries=12, show_spinner="Computing the clip as one window")
+def _whole(
+    run_stamp: str, data_stamp: str, name: str, key: str, clip_name: str, changes: str, stored: str
+) -> whole.Whole:
+    if stored:
+        return whole.load(whole_file(name, key, clip_name, changes))
+    return whole.whole(model(name), clip(key, clip_name), changed_operator_of(name, key, changes))
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _whole_seconds(run_stamp: str, data_stamp: str, name: str, key: str, clip_name: str) -> float:
+    return whole.expected_seconds(model(name), clip(key, clip_name))
+
+
+def whole_seconds(name: str, key: str, clip_name: str) -> float:
+    """How long a clip as one window will take here, from its first rows."""
+    return _whole_seconds(*_stamps(name, key), name, key, clip_name)
+
+
+@st.cache_resource(max_entries=64, show_spinner="Opening the community")
+def _opened(
+    run_stamp: str, data_stamp: str, name: str, key: str, clip_name: str, changes: str, path: tuple[int, ...]
+) -> tuple[Summary, np.ndarray, tuple[int, ...]]:
+    found = whole_clip(name, key, clip_name, changes)
+    if found is None:
+        raise ValueError(f"clip {clip_name!r} has not been computed as one window")
+    A = changed_operator_of(name, key, changes)
+    return opened(
+        found.summary,
+        path,
+        lambda members: whole.inside(model(name), clip(key, clip_name), found, members, A),
+    )
+
+
+def whole_part(
+    name: str, key: str, clip_name: str, changes: str, path: tuple[int, ...]
+) -> tuple[Summary, np.ndarray, tuple[int, ...]]:
+    """What a path of communities leads to: (the last summary, its units, how far the path went)."""
+    return _opened(*_stamps(name, key), name, key, clip_name, changes, path)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _part_drawn(
+    run_stamp: str, data_stamp: str, name: str, key: str, clip_name: str, changes: str, path: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    now, members, _ = whole_part(name, key, clip_name, changes, path)
+    if len(members) <= LEAF:
+        found = whole_clip(name, key, clip_name, changes)
+        assert found is not None
+        A = changed_operator_of(name, key, changes)
+        graph = whole.small(model(name), clip(key, clip_name), found, members, A)
+    else:
+        graph = now.relations
+    known = np.where(np.isfinite(graph), graph, 0.0)
+    return graph, positions([known], "spring")
+
+
+def whole_part_drawn(
+    name: str, key: str, clip_name: str, changes: str, path: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """(strengths, places) of what a path leads to: between its communities, or between its units where they are few."""
+    return _part_drawn(*_stamps(name, key), name, key, clip_name, changes, path)
 
 
 # ---------------------------------------------------------------------------- what the method pages compute

@@ -414,6 +414,13 @@ def _import_files(given: Mapping[str, Any], report: Report) -> str:
         return _import_features({**given, "folder": str(folder)}, report)
 
 
+def _whole(given: Mapping[str, Any], report: Report) -> str:
+    """A long clip as one window."""
+    from core import whole
+
+    return whole.work(given, report)
+
+
 def _import_checkpoint(given: Mapping[str, Any], report: Report) -> str:
     """Weights of the released LEGO code as a run."""
     from core import shelf
@@ -449,6 +456,7 @@ HANDLERS: dict[str, Callable[[Mapping[str, Any], Report], str]] = {
     "features": _import_features,
     "files": _import_files,
     "checkpoint": _import_checkpoint,
+    "whole": _whole,
     "train": _train,
     "sweep": _sweep,
 }

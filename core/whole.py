@@ -46,6 +46,10 @@ KEPT = 32  # results on disk
 Report = Callable[[float, str], None]
 
 
+class UnreadableError(ValueError):
+    """A stored result is not what `save` wrote."""
+
+
 @dataclass(frozen=True)
 class Whole:
     """What is known of a clip as one window, relations as the head sees them (rescaled), a unit's to itself included.
@@ -238,7 +242,7 @@ def save(found: Whole, path: Path) -> None:
 
 
 def load(path: Path) -> Whole:
-    """Errors: `ValueError` when the file is not what `save` wrote."""
+    """Errors: `UnreadableError`."""
     try:
         with np.load(path, allow_pickle=False) as file:
             held = {name: file[name] for name in file.files}
@@ -248,7 +252,7 @@ def load(path: Path) -> Whole:
         summary = Summary(held.pop("members"), held.pop("groups"), tuple(about.pop("kinds")), held.pop("relations"))
         return Whole(scores=held.pop("scores", None), summary=summary, **held, **about)
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        raise ValueError(f"the stored result {path.name!r} cannot be read; compute it again") from error
+        raise UnreadableError(f"the stored result {path.name!r} cannot be read; compute it again") from error
 
 
 def work(given: Mapping[str, Any], report: Report) -> str:
@@ -262,6 +266,5 @@ def work(given: Mapping[str, Any], report: Report) -> str:
         raise ValueError(f"there is no clip {given['clip']!r} in this dataset any more")
     A = None if given["A"] is None else torch.tensor(given["A"])
     found = whole(runs.model(Path(given["run"])), clips[given["clip"]], A, report)
-    out = Path(given["out"])
-    save(found, out)
-    return out.name
+    save(found, Path(given["out"]))
+    return str(given["clip"])
