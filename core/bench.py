@@ -505,12 +505,31 @@ def methods(tell: Tell) -> tuple[dict[str, object], str]:
     return found, "\n\n".join(texts)
 
 
+def robustness(tell: Tell) -> tuple[dict[str, object], str]:
+    """Every committed run of both demos under every corruption. About ten minutes of one core."""
+    from core import robust
+
+    found: dict[str, object] = {}
+    texts = []
+    for key in ("demo", "digits"):
+        if not (ROOT / "assets" / key / "dataset.json").is_file():
+            raise ValueError("the demo is not here: make assets builds it")
+        data = read(ROOT / "assets" / key)
+        found[key], told = robust.table(data, robust.trained_on(data, ROOT / "assets" / "runs"), tell)
+        texts.append(f"{key}\n{told}")
+    return found, "\n\n".join(texts)
+
+
 def run(name: str | None, tell: Tell) -> tuple[dict[str, object], str]:
     """(rows as plain values, the same as a table) of one benchmark, or of all."""
     if name == "methods":
         return methods(tell)
+    if name == "robustness":
+        return robustness(tell)
     if name is not None and name not in BENCHMARKS:
-        raise ValueError(f"there is no benchmark {name!r}; there are {', '.join([*BENCHMARKS, 'methods'])}")
+        raise ValueError(
+            f"there is no benchmark {name!r}; there are {', '.join([*BENCHMARKS, 'methods', 'robustness'])}"
+        )
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

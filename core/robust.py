@@ -11,23 +11,30 @@ All is reckoned in float64 and told in float32, as `core.infer` does: strength 0
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from scipy.stats import t as student
 from torch import Tensor, nn
 
 from core import attack, corrupt
+from core import runs as run_folders
 from core.attack import Verdict
 from core.clip import Clip
+from core.compare import holm
 from core.data.dataset import Dataset
 from core.evaluate import auc, real_metrics
 from core.fusion.base import Features, Fusion
 from core.infer import array, precise, spans, windowed
-from core.sample import UNITS, Part, Samples, Task, part_of
+from core.runs import Run
+from core.sample import METRIC_WORDS, UNITS, Part, Samples, Task, part_of
+from core.train import TrainConfig, train
 
 NAN = float("nan")
 ENTRIES = 1 << 24  # feature values that are corrupted at once; a larger test part is drawn from
@@ -64,8 +71,8 @@ def evenly(top: float, count: int) -> tuple[float, ...]:
 
 KINDS: dict[str, Kind] = {
     "noise": Kind("Gaussian noise", "σ, standard deviations of a column", evenly(2.0, 8), 3),
-    "fgsm": Kind("FGSM attack", "ε, standard deviations of a column", evenly(0.3, 6), attacks=True),
-    "pgd": Kind("PGD attack", "ε, standard deviations of a column", evenly(0.3, 6), attacks=True),
+    "fgsm": Kind("FGSM attack", "ε, standard deviations of a column", evenly(0.25, 5), attacks=True),
+    "pgd": Kind("PGD attack", "ε, standard deviations of a column", evenly(0.25, 5), attacks=True),
     "drop": Kind("Lost rows", "share of the rows lost", evenly(1.0, 5), 3),
     "zero": Kind("Rows of zeros", "share of the rows zeroed", evenly(1.0, 5), 3),
     "shift": Kind("Time shift", "units out of step", evenly(6.0, 6), 2, clips=True),
@@ -498,3 +505,349 @@ def attacked(
         found, _ = attack.pgd(reading.judge, clean, box, reading.piece, steps, start, before, corner)
         before = [found]
         yield found
+
+
+# ---------------------------------------------------------------------------- every run in one table
+
+
+@dataclass(frozen=True)
+class Record:
+    """One run under every corruption of all it reads.
+
+    clean       the metric; area, kept: corruption -> as in `Stress`, NaN where undefined
+    curves      corruption -> the metric at every strength
+    ece         expected calibration error in percent, ten equal steps; NaN for real targets
+    softer      strengths at which PGD's mean loss is below FGSM's: never, by how PGD searches
+    worse       strengths at which its metric is above FGSM's by more than rounding, and by how much at most
+    seconds     of one core
+    """
+
+    name: str
+    run: Run
+    clean: float
+    area: Mapping[str, float]
+    kept: Mapping[str, float]
+    curves: Mapping[str, tuple[float, ...]]
+    ece: float
+    softer: int
+    worse: int
+    margin: float
+    seconds: float
+    why: str = ""
+
+
+def asked_of(stage: Stage) -> list[str]:
+    """Corruptions that these rows can be put under."""
+    return [kind for kind, about in KINDS.items() if not (about.clips and not stage.strips)]
+
+
+def recorded(name: str, run: Run, model: Fusion, stage: Stage, kinds: Sequence[str] | None = None) -> Record:
+    """Every corruption of all modalities the model reads; of a time shift only its first, so that they part."""
+    from core.calibration import calibrated
+
+    began = time.thread_time()
+    found: dict[str, Stress] = {}
+    mine = used(model)
+    for kind in kinds or asked_of(stage):
+        if kind == "shift":
+            if len(mine) > 1:
+                found[kind] = stressed(model, stage, kind, mine[:1])
+        else:
+            found[kind] = stressed(model, stage, kind)
+    softer, worse, margin = 0, 0, 0.0
+    if "fgsm" in found and "pgd" in found:
+        a, b = found["fgsm"], found["pgd"]
+        softer = int((b.loss < a.loss - 1e-9 * np.maximum(1, np.abs(a.loss))).sum())
+        gaps = np.nan_to_num(b.mean - a.mean)
+        worse, margin = int((gaps > 1e-6).sum()), max(0.0, float(gaps.max()))
+    real = stage.task.kind == "real" or not stage.known.any()
+    return Record(
+        name,
+        run,
+        next(iter(found.values())).mean[0].item(),
+        {kind: each.area for kind, each in found.items()},
+        {kind: each.kept for kind, each in found.items()},
+        {kind: tuple(each.mean.tolist()) for kind, each in found.items()},
+        NAN if real else calibrated(model, stage).ece,
+        softer,
+        worse,
+        margin,
+        time.thread_time() - began,
+        next(iter(found.values())).why,
+    )
+
+
+def records(
+    data: Dataset | Samples,
+    folders: Sequence[Path],
+    tell: Callable[[str], None] = lambda line: None,
+    kinds: Sequence[str] | None = None,
+) -> list[Record]:
+    """Runs on the part they were tested on, one after another, all under the same draws."""
+    stages: dict[str | None, Stage] = {}
+    found = []
+    for number, folder in enumerate(folders, start=1):
+        run = run_folders.load(folder)
+        protocol = run.source.protocol if run.source.protocol in data.splits else None
+        if protocol not in stages:
+            stages[protocol] = staged(data, "test" if data.splits else "all", protocol)
+        stage = stages[protocol]
+        if not stage.known.any():
+            raise ValueError(f"{data.name!r}: {undefined(stage)}, so no robustness can be measured")
+        record = recorded(folder.name, run, run_folders.model(folder), stage, kinds)
+        found.append(record)
+        tell(
+            f"{number} of {len(folders)}: {run.title} seed {run.seed}, {record.clean:.3g} clean, "
+            + ", ".join(f"{kind} {area:.3g}" for kind, area in record.area.items())
+            + f" ({record.seconds:.1f} s)"
+        )
+    return found
+
+
+def trained_on(data: Dataset | Samples, root: Path) -> list[Path]:
+    """The folders of the runs below a root that were trained on these very data."""
+    return [root / name for name, run in run_folders.listing(root).items() if run.source.digest == data.digest()]
+
+
+def spread_over(values: Sequence[float]) -> dict[str, float | None]:
+    """Mean and sample sd over seeds; None where undefined."""
+    table = np.array(values)
+    mean = float(table.mean()) if len(table) and np.isfinite(table).all() else None
+    return {"mean": mean, "sd": float(table.std(ddof=1)) if mean is not None and len(table) > 1 else None}
+
+
+def grouped(found: Sequence[Record]) -> list[dict[str, Any]]:
+    """One row a configuration, mean and sd over its seeds, the one that keeps most under noise first."""
+    groups: dict[str, list[Record]] = {}
+    for each in found:
+        groups.setdefault(each.run.group, []).append(each)
+    titles = [members[0].run.title for members in groups.values()]
+    rows = []
+    for group, members in groups.items():
+        first = members[0]
+        title = first.run.title
+        rows.append(
+            {
+                "group": group,
+                "title": title if titles.count(title) == 1 else f"{title} · {group[-6:]}",
+                "metric": first.run.metric,
+                "seeds": len(members),
+                "clean": spread_over([each.clean for each in members]),
+                "area": {kind: spread_over([each.area[kind] for each in members]) for kind in first.area},
+                "kept": {kind: spread_over([each.kept[kind] for each in members]) for kind in first.kept},
+                "ece": spread_over([each.ece for each in members]),
+                "pgd_softer_than_fgsm": sum(each.softer for each in members),
+                "pgd_metric_above_fgsm": sum(each.worse for each in members),
+                "pgd_metric_above_fgsm_by": max(each.margin for each in members),
+                "seconds": sum(each.seconds for each in members),
+                **({"why": first.why} if first.why else {}),
+            }
+        )
+    return sorted(rows, key=lambda row: -(row["clean"]["mean"] if row["clean"]["mean"] is not None else -1e9))
+
+
+def table_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The table for a terminal."""
+    if not rows:
+        return "no run was trained on these data"
+    kinds = list(dict.fromkeys(kind for row in rows for kind in row["area"]))
+    n = 3 if rows[0]["metric"] == "correlation" else 1
+
+    def cell(value: Mapping[str, float | None], digits: int = n) -> str:
+        if value["mean"] is None:
+            return "-"
+        return f"{value['mean']:.{digits}f}" + ("" if value["sd"] is None else f" ± {value['sd']:.{digits}f}")
+
+    head = ["method", "seeds", "clean", *(f"area {kind}" for kind in kinds), "ECE"]
+    lines = [head]
+    for row in rows:
+        areas = [cell(row["area"][kind]) if kind in row["area"] else "-" for kind in kinds]
+        lines.append([row["title"], str(row["seeds"]), cell(row["clean"]), *areas, cell(row["ece"], 1)])
+    widths = [max(len(line[at]) for line in lines) for at in range(len(head))]
+    told = [
+        "  ".join(c.ljust(w) if not at else c.rjust(w) for at, (c, w) in enumerate(zip(line, widths, strict=True)))
+        for line in lines
+    ]
+    softer = sum(row["pgd_softer_than_fgsm"] for row in rows)
+    above = sum(row["pgd_metric_above_fgsm"] for row in rows)
+    most = max(row["pgd_metric_above_fgsm_by"] for row in rows)
+    told.append(
+        f"Area: mean {METRIC_WORDS[rows[0]['metric']]} from strength 0 to the strongest. PGD's loss is below FGSM's in "
+        f"{softer} cases of run and strength; its metric is above FGSM's in {above}"
+        + (f", by {most:.2g} at most." if above else ".")
+    )
+    return "\n".join(told)
+
+
+def table(
+    data: Dataset | Samples, folders: Sequence[Path], tell: Callable[[str], None] = lambda line: None
+) -> tuple[dict[str, Any], str]:
+    """(rows and what the strengths are, the same as text) of these runs."""
+    stage = staged(data, "test" if data.splits else "all")
+    rows = grouped(records(data, folders, tell))
+    result = {
+        "dataset": data.name,
+        "corruptions": {
+            kind: {"title": KINDS[kind].title, "strength": KINDS[kind].strength, "levels": KINDS[kind].levels}
+            for kind in asked_of(stage)
+        },
+        "runs": len(folders),
+        "pgd_softer_than_fgsm": sum(row["pgd_softer_than_fgsm"] for row in rows),
+        "rows": rows,
+    }
+    return result, table_text(rows)
+
+
+# ---------------------------------------------------------------------------- "lower rank is more robust"
+
+RANKS = (1, 2, 4, 8)
+CLAIM = "lower rank is more robust"
+
+
+@dataclass(frozen=True)
+class Trend:
+    """How the share of the clean metric that a run keeps under one corruption follows the rank.
+
+    slope       percent points a doubling of the rank, least squares over all runs
+    low, high   its 95 % interval, Student's t over runs
+    p, adjusted two-sided, and after Holm over the corruptions
+    lowest      mean kept at the lowest rank less that at the highest, with its 95 % interval after Welch
+    verdict     supported (kept falls with the rank), contradicted (it grows), not decided
+    """
+
+    kind: str
+    slope: float
+    low: float
+    high: float
+    p: float
+    adjusted: float
+    lowest: float
+    lowest_low: float
+    lowest_high: float
+    verdict: str
+
+
+def trend(ranks: Float[np.ndarray, " runs"], kept: Float[np.ndarray, " runs"]) -> tuple[float, float, float, float]:
+    """(slope a doubling, low, high, p) by least squares; NaN for fewer than three runs or one rank.
+
+    >>> [round(each, 3) for each in trend(np.array([1.0, 1.0, 2.0, 2.0]), np.array([1.0, 3.0, 4.0, 6.0]))]
+    [3.0, -3.085, 9.085, 0.168]
+    """
+    x = np.log2(ranks)
+    if len(x) < 3 or len(np.unique(x)) < 2 or not np.isfinite(kept).all():
+        return NAN, NAN, NAN, NAN
+    d = x - x.mean()
+    slope = float(d @ kept / (d @ d))
+    rest = kept - kept.mean() - slope * d
+    error = float(np.sqrt(rest @ rest / (len(x) - 2) / (d @ d)))
+    reach = float(student.ppf(0.975, len(x) - 2)) * error
+    p = float(2 * student.sf(abs(slope) / error, len(x) - 2)) if error > 0 else (1.0 if slope == 0 else 0.0)
+    return slope, slope - reach, slope + reach, p
+
+
+def welch(a: Float[np.ndarray, " n"], b: Float[np.ndarray, " m"]) -> tuple[float, float, float]:
+    """(mean a - mean b, low, high): 95 % interval with unequal spreads; NaN bounds for a single run."""
+    gap = float(a.mean() - b.mean())
+    if min(len(a), len(b)) < 2:
+        return gap, NAN, NAN
+    one, two = a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)
+    if one + two == 0:
+        return gap, gap, gap
+    free = (one + two) ** 2 / (one**2 / (len(a) - 1) + two**2 / (len(b) - 1))
+    reach = float(student.ppf(0.975, free) * np.sqrt(one + two))
+    return gap, gap - reach, gap + reach
+
+
+def trends(found: Sequence[Record]) -> list[Trend]:
+    """Every corruption that all runs were put under; verdicts after Holm's correction at 5 %."""
+    ranks = np.array([float(each.run.config["rank"]) for each in found])
+    kinds = [kind for kind in KINDS if found and all(kind in each.kept for each in found)]
+    raw = {kind: trend(ranks, np.array([each.kept[kind] for each in found])) for kind in kinds}
+    adjusted = holm([p for *_, p in raw.values()])
+    made = []
+    for (kind, (slope, low, high, p)), sure in zip(raw.items(), adjusted, strict=True):
+        kept = np.array([each.kept[kind] for each in found])
+        gap = welch(kept[ranks == ranks.min()], kept[ranks == ranks.max()])
+        said = "not decided" if not sure < 0.05 else "supported" if slope < 0 else "contradicted"
+        made.append(Trend(kind, slope, low, high, p, sure, *gap, said))
+    return made
+
+
+def verdict(found: Sequence[Trend]) -> str:
+    """The claim in one sentence."""
+    counts = {said: [each for each in found if each.verdict == said] for said in ("supported", "contradicted")}
+    yes, no = len(counts["supported"]), len(counts["contradicted"])
+    told = "contradictory" if yes and no else "supported" if yes else "contradicted" if no else "not decided"
+
+    def named(each: Sequence[Trend]) -> str:
+        return f" ({', '.join(KINDS[one.kind].title for one in each)})" if each else ""
+
+    return (
+        f'"{CLAIM[0].upper()}{CLAIM[1:]}" is {told}: of {len(found)} corruptions {yes} support it'
+        f"{named(counts['supported'])}, {no} contradict it{named(counts['contradicted'])}, "
+        f"{len(found) - yes - no} decide nothing."
+    )
+
+
+def of_ranks(data: Dataset | Samples, root: Path) -> list[Path]:
+    """LMF runs on these very data whose configurations differ in the rank alone: the largest such set."""
+    sets: dict[str, list[Path]] = {}
+    for folder in trained_on(data, root):
+        run = run_folders.load(folder)
+        if run.fusion == "lmf":
+            rest = {key: value for key, value in run.config.items() if key != "rank"}
+            alike = repr((sorted(rest.items(), key=str), sorted(run.training.items()), list(run.source.widths)))
+            sets.setdefault(alike, []).append(folder)
+    return max(sets.values(), key=len, default=[])
+
+
+def trained_ranks(
+    data: Dataset | Samples,
+    options: Mapping[str, Any],
+    training: TrainConfig,
+    seeds: int,
+    tell: Callable[[str], None] = lambda line: None,
+) -> list[Record]:
+    """LMF of every rank from every seed, trained now and put under stress."""
+    stage = staged(data, "test" if data.splits else "all")
+    found = []
+    for rank in RANKS:
+        for seed in range(seeds):
+            done = train(data, "lmf", {**options, "rank": rank}, training, seed)
+            found.append(recorded(done.run.id, done.run, done.model, stage))
+            tell(f"rank {rank}, seed {seed}: {found[-1].clean:.3g} clean ({found[-1].seconds:.1f} s under stress)")
+    return found
+
+
+def rank_report(name: str, found: Sequence[Record]) -> tuple[dict[str, Any], str]:
+    """The experiment as JSON and as lines."""
+    if len({each.run.config["rank"] for each in found}) < 2:
+        raise ValueError("the claim is about ranks: it takes LMF runs of two ranks or more that differ in nothing else")
+    made = trends(found)
+    lines = []
+    for each in made:
+        lines.append(
+            f"{KINDS[each.kind].title:16s} {each.slope:+.2f} points a doubling of the rank "
+            f"({each.low:+.2f} ... {each.high:+.2f}, p {each.adjusted:.3f} after Holm); rank "
+            f"lowest - highest {each.lowest:+.2f} ({each.lowest_low:+.2f} ... {each.lowest_high:+.2f}): {each.verdict}"
+        )
+    ranks = sorted({int(each.run.config["rank"]) for each in found})
+    runs = {rank: spread_over([each.clean for each in found if each.run.config["rank"] == rank]) for rank in ranks}
+    kept = {
+        str(rank): {
+            kind: spread_over([each.kept[kind] for each in found if each.run.config["rank"] == rank])
+            for kind in (trend.kind for trend in made)
+        }
+        for rank in ranks
+    }
+    lines.append(verdict(made))
+    result = {
+        "dataset": name,
+        "claim": CLAIM,
+        "runs": len(found),
+        "clean": {str(rank): each for rank, each in runs.items()},
+        "kept": kept,
+        "trends": [{k: None if v != v else v for k, v in asdict(each).items()} for each in made],
+        "verdict": verdict(made),
+    }
+    return result, "\n".join(lines)
