@@ -5,8 +5,10 @@ r"""Many small trainings at once: LEGO models whose options differ are one stack
     A_m[p, q] = 0 for p > P_m or q > Q_m                  so that members of any P and Q share the terms
 
 A member is the training `core.train.train` gives alone: the same draws, the same batches, the same steps of Adam. Only
-the rows that the loss reads (the `top` units of a clip) are differentiated through the head, by its own formulas; from
-G back to the weights before it `torch.func.vjp` goes where relations are learned, one product where they are fixed.
+the rows that the loss reads (the `top` units of a clip) are differentiated through the head.
+
+Models with a learned projection stay alone: most of their time goes into reading the features, and on few clips their
+training is chaotic (weights moved by 1e-7 end in other scores), so that no other order of sums gives the same run.
 
 Ding et al., "Learnable Expansion of Graph Operators for Multi-Modal Feature Fusion", ICLR 2025: figures 4 and 5 are
 sweeps over alpha, k, lambda and over P and Q.
@@ -72,7 +74,7 @@ def likeness(asked: Asked) -> Hashable | None:
     if any(isinstance(getattr(config, name), (str, type(None))) for name in VARIES):
         return None
     if (
-        config.expansion != "elementwise"
+        config.project is not None
         or config.operator != "matrix"
         or config.pairing != "full"
         or config.rescale not in RESCALES
@@ -451,13 +453,12 @@ class Fixed:
     terms   crop -> clip -> `(terms, n * n)`; power 0 is the identity
     """
 
-    def __init__(self, graphs: Sequence[Float[Tensor, "clips crops n n"]], powers: Sequence[int]) -> None:
+    def __init__(self, model: Lego, graphs: Sequence[Float[Tensor, "clips crops n n"]], powers: Sequence[int]) -> None:
         clips, crops, n, _ = graphs[0].shape
-        self.n = n
         found = None
         for graph, count in zip(graphs, powers, strict=True):
             eye = torch.eye(n, device=graph.device).expand(clips, crops, n, n)
-            steps = torch.stack([eye, *g.powers(graph, count - 1)], dim=2)  # (clips, crops, p, n, n)
+            steps = torch.stack([eye, *model.stack(graph, count - 1)], dim=2)  # (clips, crops, p, n, n)
             found = steps if found is None else (found[:, :, :, None] * steps[:, :, None]).flatten(2, 3)
         assert found is not None
         self.terms = found.flatten(3)
@@ -474,61 +475,8 @@ class Fixed:
             out.addmm_(gradient[:, place].flatten(1), self.terms[clip, crop].mT)
 
 
-class Learned:
-    """Relations of projected features: back to the projections by `torch.func.vjp`."""
-
-    def __init__(self, features: Mapping[str, Float[Tensor, "clips crops n _"]], config: LegoConfig) -> None:
-        self.features, self.config = features, config
-        self.steps = config.steps if config.relation == "soft-dtw" else 1
-
-    def graph(self, name: str, weights: Mapping[str, Tensor], index: Tensor, crop: int) -> g.Graph:
-        """The modality's relations in these clips, one per member: `(members, batch, n, n)`."""
-        W, b = weights[f"project.of_{name}.weight"], weights[f"project.of_{name}.bias"]
-        rows = self.features[name][index, crop].unflatten(-1, (self.steps, -1))  # (batch, n, steps, d / steps)
-        found = (rows.flatten(0, 2) @ W.flatten(0, 1).mT).view(*rows.shape[:3], *b.shape) + b
-        return g.relate(found.movedim(3, 0).flatten(-2), self.config.relation, self.config.sigma, self.config.steps)
-
-    def fuse(
-        self, weights: Mapping[str, Tensor], inside: Tensor, index: Tensor, crop: int
-    ) -> tuple[Float[Tensor, "members batch n n"], Callable[[Tensor], tuple[dict[str, Tensor]]]]:
-        """(G of every member, its pull)."""
-        powers = inside.shape[1:]
-        chosen = {name: weight for name, weight in weights.items() if not name.startswith("head.")}
-
-        def made(given: dict[str, Tensor]) -> Tensor:
-            A = gated(given["A"], self.config.gate) * inside
-            graphs = [self.graph(name, given, index, crop) for name in self.features]
-            stacks = [g.powers(graph, count - 1) for graph, count in zip(graphs, powers, strict=True)]
-            own = contract(g.diagonals(stacks), A)
-            inner = A[(slice(None), *(slice(1, None) for _ in powers))]
-            if inner.numel() == 0:
-                return torch.diag_embed(own)
-            dense = contract(stacks, inner)
-            return dense + torch.diag_embed(own - dense.diagonal(dim1=-2, dim2=-1))
-
-        graph, pull, *_ = torch.func.vjp(made, chosen)
-        return graph, pull
-
-
 def gated(A: Tensor, gate: str) -> Tensor:
     return {"none": lambda x: x, "sigmoid": torch.sigmoid, "relu": torch.relu}[gate](A)
-
-
-def contract(
-    stacks: Sequence[Float[Tensor, "_ members *entries"]], A: Float[Tensor, "members ..."]
-) -> Float[Tensor, "members *entries"]:
-    """`g.contract` of every member with its own table."""
-    first, *rest = stacks
-    members, entries = first.shape[1], first.shape[2:]
-    parts = A.flatten(2).mT @ first.movedim(0, 1).flatten(2)
-    for stack in rest:
-        parts = parts.unflatten(1, (len(stack), -1))
-        powers = stack.flatten(2)
-        total = parts[:, 0] * powers[0][:, None]
-        for power in range(1, len(stack)):
-            total = total.addcmul(parts[:, power], powers[power][:, None])
-        parts = total
-    return parts.view(members, *entries)
 
 
 # ---------------------------------------------------------------------------- the loop
@@ -581,8 +529,8 @@ def fit_many(
     )
     first = models[0].to(device)
     graphs = fixed_graphs(first, data)
-    features = {name: rows.to(device) for name, rows in data.features.items()} if graphs is None else {}
-    source = Learned(features, config) if graphs is None else Fixed(list(graphs.values()), stack.powers)
+    assert graphs is not None
+    source = Fixed(first, list(graphs.values()), stack.powers)
     truth = (data.anomalous if data.labels is None or shared.supervision == "clip" else data.labels).float().to(device)
     crops = next(iter(data.features.values())).shape[1]
     gradient = torch.zeros_like(stack.flat)
@@ -610,7 +558,7 @@ def fit_many(
 
 def _gradient(
     stack: Stack,
-    source: Fixed | Learned,
+    source: Fixed,
     options: Options,
     gradients: Mapping[str, Tensor],
     part: slice,
@@ -626,36 +574,26 @@ def _gradient(
     inside, options = stack.inside[part], options.of(part)
     n, clips = options.config.nodes, index.tolist()
     blocks = [slice(at, min(at + BLOCK, losses.shape[1])) for at in range(0, losses.shape[1], BLOCK)]
-    if isinstance(source, Fixed):
-        A = (gated(weights["A"], options.config.gate) * inside).flatten(1)
-        graph = torch.empty(len(A), len(clips), n, n, device=A.device)
-        source.fuse(A, clips, crop, graph)
-        for block in blocks:
-            loss, penalty, graph[block] = through_head(
-                graph[block],
-                {name: weight[block] for name, weight in weights.items()},
-                {name: slope[block] for name, slope in slopes.items()},
-                options.of(block),
-                wanted,
-                normal,
-            )
-            losses[0, block], losses[1, block] = loss, penalty
-        source.pull(graph, clips, crop, A)
-        back = A.view(inside.shape) * inside
-        if options.config.gate == "sigmoid":
-            gate = weights["A"].sigmoid()
-            back = back * gate * (1 - gate)
-        elif options.config.gate == "relu":
-            back = back * (weights["A"] > 0)
-        slopes["A"].copy_(back)
-        return losses
+    A = (gated(weights["A"], options.config.gate) * inside).flatten(1)
+    graph = torch.empty(len(A), len(clips), n, n, device=A.device)
+    source.fuse(A, clips, crop, graph)
     for block in blocks:
-        mine = {name: weight[block] for name, weight in weights.items()}
-        graph, pull = source.fuse(mine, inside[block], index, crop)
-        given = {name: slope[block] for name, slope in slopes.items()}
-        losses[0, block], losses[1, block], back = through_head(graph, mine, given, options.of(block), wanted, normal)
-        for name, slope in pull(back)[0].items():
-            given[name].copy_(slope)
+        losses[0, block], losses[1, block], graph[block] = through_head(
+            graph[block],
+            {name: weight[block] for name, weight in weights.items()},
+            {name: slope[block] for name, slope in slopes.items()},
+            options.of(block),
+            wanted,
+            normal,
+        )
+    source.pull(graph, clips, crop, A)
+    back = A.view(inside.shape) * inside
+    if options.config.gate == "sigmoid":
+        gate = weights["A"].sigmoid()
+        back = back * gate * (1 - gate)
+    elif options.config.gate == "relu":
+        back = back * (weights["A"] > 0)
+    slopes["A"].copy_(back)
     return losses
 
 
