@@ -407,8 +407,10 @@ def retrieve(
 
 @app.command()
 def experiment(
-    name: Annotated[str, typer.Argument(help="profusion-synthetic, intense; with a dataset: profusion-steps, mkl, rank-robustness.")],
-    dataset: Annotated[Path | None, typer.Argument(help="profusion-steps, mkl, rank-robustness: what to train on.")] = None,
+    name: Annotated[
+        str, typer.Argument(help="profusion-synthetic, intense; with a dataset profusion-steps, mkl, rank-robustness.")
+    ],
+    dataset: Annotated[Path | None, typer.Argument(help="For the last three: what to train on.")] = None,
     trials: Annotated[int, typer.Option(help="profusion-synthetic: draws of every setting.", min=2)] = 30,
     seeds: Annotated[int, typer.Option(help="Seeds of every model; mkl: draws.", min=1)] = 5,
     stored: Annotated[

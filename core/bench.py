@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -447,6 +447,65 @@ def first_map(tell: Tell) -> Iterator[Row]:
     )
 
 
+# ---------------------------------------------------------------------------- sweeps
+
+SWEEP_GOAL = 3.0
+TOP, SWEEP_SEEDS, SAMPLED = 10, 3, 10  # P and Q in 1 .. TOP; seeds of each cell; cells that are also trained alone
+SWEEP_EPOCHS: int | None = None  # the demo's own
+
+
+def sweeping(tell: Tell) -> Iterator[Row]:
+    """The demo's sweep over P and Q, trained together, against the same runs one by one."""
+    from core.data import native
+    from core.demo import PAIR, RAW, TRAINING
+    from core.ensemble import Asked, train_many
+    from core.train import Trained, train
+
+    cells = [(p, q) for p in range(1, TOP + 1) for q in range(1, TOP + 1)]
+    name = f"sweep of {len(cells)} LEGO configurations (P, Q in 1..{TOP}) x {SWEEP_SEEDS} seeds, trained together"
+    if not (ROOT / "assets" / "demo" / "dataset.json").is_file():
+        yield skipped(name, "one by one", SWEEP_GOAL, "assets/demo is not there")
+        return
+    data = native.read(ROOT / "assets" / "demo")
+    data.digest()
+    config = replace(TRAINING, epochs=SWEEP_EPOCHS or TRAINING.epochs)
+    asked = [Asked("lego", {**RAW, "P": p, "Q": q}, config, seed) for p, q in cells for seed in range(SWEEP_SEEDS)]
+    # cells spread over the grid: every row once, every column once, so the mean powers are the grid's
+    chosen = [(p, 1 + (3 * p) % TOP if TOP % 3 else p) for p in range(1, TOP + 1)][:SAMPLED]
+    sample = [cells.index(cell) * SWEEP_SEEDS + number % SWEEP_SEEDS for number, cell in enumerate(chosen)]
+
+    def one(index: int) -> Trained:
+        each = asked[index]
+        return train(data, each.fusion, each.config, each.training, each.seed, modalities=PAIR)
+
+    train(data, "lego", RAW, replace(config, epochs=1), modalities=PAIR)  # to warm up
+    together: dict[int, Trained] = {}
+    alone: dict[int, Trained] = {}
+    spent, theirs, wall = 0.0, 0.0, 0.0
+    found = train_many(data, asked, modalities=PAIR)
+    while len(together) < len(asked):
+        # what is trained alone takes turns with what is trained together, so that a slower machine slows both
+        began, at = time.process_time(), time.perf_counter()
+        index, done = next(found)
+        spent, wall = spent + time.process_time() - began, wall + time.perf_counter() - at
+        together[index] = done
+        if len(alone) < len(sample) * len(together) / len(asked):
+            began = time.process_time()
+            alone[sample[len(alone)]] = one(sample[len(alone)])
+            theirs += time.process_time() - began
+            tell(f"sweep: {len(together)} of {len(asked)} together, {len(alone)} of {len(sample)} alone")
+    test = data.part("test")
+    for index, each in alone.items():
+        curves = [[row["loss"] for row in done.history] for done in (each, together[index])]
+        np.testing.assert_allclose(curves[1], curves[0], rtol=1e-4, atol=1e-4)
+        wanted, scores = score(each.model, test), score(together[index].model, test)
+        for clip in test:
+            np.testing.assert_allclose(scores[clip.name], wanted[clip.name], atol=1e-3)
+    rival = 1e3 * theirs * len(asked) / len(alone)
+    why = f"{len(alone)} trained alone, scaled to {len(asked)}; {config.epochs} epochs, {wall:.0f} s on the clock together"
+    yield compared(name, 1e3 * spent, "one by one", rival, SWEEP_GOAL, why)
+
+
 BENCHMARKS: dict[str, Callable[[Tell], Iterator[Row]]] = {
     "fuse": fusing,
     "train": training,
@@ -454,6 +513,7 @@ BENCHMARKS: dict[str, Callable[[Tell], Iterator[Row]]] = {
     "demo": demo,
     "long": long_windows,
     "umap": first_map,
+    "sweep": sweeping,
 }
 
 
