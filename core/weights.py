@@ -28,7 +28,7 @@ from core.evaluate import jsonable, measure_part
 from core.fusion.base import Fusion
 from core.fusion.intense import Intense, IntenseConfig, IntenseTrace, Subset
 from core.fusion.mkl import Mkl, MklTrace
-from core.infer import array, outputs, to_device
+from core.infer import array, outputs, precise, to_device
 from core.runs import Run
 from core.sample import Part, Samples, Task
 from core.splits import group_numbers
@@ -119,9 +119,9 @@ def norms_of(run: Run, runs: Mapping[str, Run]) -> dict[float, list[str]]:
 class Opened:
     """A model on some rows, part by part; arrays are read-only.
 
-    parts       `(rows, names, outputs)`, in the outputs' own units
+    parts       `(rows, names, outputs)`, float64, in the outputs' own units
     base        `(outputs,)` what is said before any of them: the bias (real targets: their training mean with it)
-    outputs     base + the sum of the parts, to float precision
+    outputs     base + the sum of the parts, to the precision of float64
     """
 
     weights: Weights
@@ -134,7 +134,7 @@ class Opened:
 def opened(model: Fusion, part: Part, entries: int = ENTRIES) -> Opened:
     """What every branch or kernel adds to every row."""
     found = weights(model)
-    model.eval()
+    model = precise(model)
     size = max(1, entries // sum(model.sizes if isinstance(model, Intense) else model.widths.values()))
     pieces, answers, base = [], [], torch.zeros(model.task.outputs)
     for at in range(0, len(part), size):
@@ -239,8 +239,10 @@ def without_modalities(model: Fusion, part: Part) -> Removals:
 def without_parts(found: Opened, part: Part) -> Removals:
     """What the model loses when a branch or kernel says the same of every row."""
     flat = found.parts - found.parts.mean(0)
-    rest = {name: found.outputs - flat[:, at] for at, name in enumerate(found.weights.names)}
-    return removals(found.outputs, rest, dict(zip(found.weights.names, found.weights.values, strict=True)), part)
+    # float32 as a run's record has it: rows that are alike tie
+    rest = {name: (found.outputs - flat[:, at]).astype(np.float32) for at, name in enumerate(found.weights.names)}
+    known = dict(zip(found.weights.names, found.weights.values, strict=True))
+    return removals(found.outputs.astype(np.float32), rest, known, part)
 
 
 @dataclass(frozen=True)

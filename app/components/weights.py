@@ -53,7 +53,7 @@ def pick(found: Weights) -> str:
         key="weighed",
         bind="query-params",
         format_func=lambda one: what if one == BRANCHES else one,
-        help="A modality's share is the sum of weight^p over all it takes part in; shares of modalities that interact "
+        help="A modality's share is the sum of weightᵖ over all it takes part in; shares of modalities that interact "
         "overlap. Its removal puts the training mean in its place, a branch's its own mean.",
     )
     return str(how)
@@ -70,8 +70,8 @@ def losses(chosen: Selection, how: str) -> Removals | None:
     return found
 
 
-def cards(chosen: Selection, found: Weights, seeds: int, costs: Removals | None) -> None:
-    """The run's metric, p, the heaviest, the share of all interactions, and the number of seeds."""
+def cards(chosen: Selection, found: Weights, costs: Removals | None) -> None:
+    """The run's metric, p, the heaviest, and the share of all interactions."""
     metric = cache.run(chosen.run or "").metric
     heavy = int(found.values.argmax())
     with st.container(horizontal=True):
@@ -85,8 +85,7 @@ def cards(chosen: Selection, found: Weights, seeds: int, costs: Removals | None)
         together = [at for at, subset in enumerate(found.subsets) if len(subset) > 1]
         if together:
             part = float((found.values[together] ** found.p).sum())
-            st.metric("share of interactions", f"{part:.0%}", border=True, help="Sum of weight^p over interactions.")
-        st.metric("seeds", f"{seeds}", border=True)
+            st.metric("share of interactions", f"{part:.0%}", border=True, help="Sum of weightᵖ over interactions.")
 
 
 # ---------------------------------------------------------------------------- weights beside losses
@@ -109,7 +108,7 @@ def over_seeds(chosen: Selection, names: list[str], how: str) -> np.ndarray:
 def word(found: Weights, how: str) -> str:
     """What the weight is called on an axis."""
     if how == MODALITIES:
-        return "share, sum of weight^p"
+        return "share, sum of weightᵖ"
     return "relevance s" if found.what == "branch" else "kernel weight β"
 
 
@@ -124,7 +123,7 @@ def bars(chosen: Selection, found: Weights, how: str, costs: Removals | None) ->
         "Left: a modality's share of all weight, interactions counted for each of their modalities, so shares may sum "
         "to more than 1."
         if how == MODALITIES
-        else f"Left: the weight of every {found.what}; the sum of weight^p is 1 (p = {found.p:g})."
+        else f"Left: the weight of every {found.what}; the sum of weightᵖ is 1 (p = {found.p:g})."
     )
     right = (
         ""
@@ -134,10 +133,11 @@ def bars(chosen: Selection, found: Weights, how: str, costs: Removals | None) ->
         + f", with a 95 % interval from drawing its {costs.groups:,} {'clips' if clips else 'samples'} again; below 0 "
         "it does better without."
     )
+    bars_of = f" The bar is the mean over {len(seeds)} seeds, each a point." if len(seeds) > 1 else ""
     many = f" The {figures.MOST} heaviest of {len(names)} are drawn." if len(names) > figures.MOST else ""
     show.figure(
         drawn,
-        left + right + many,
+        left + bars_of + right + many,
         figures.beside_sentence(names, values, costs),
         "weights",
         chosen.colours,

@@ -114,6 +114,7 @@ def beside(
             hovertemplate="%{y}: %{x:.3g}, 95 % %{customdata[0]:.3g} to %{customdata[1]:.3g}<extra>lost</extra>",
         )
         axis = {"domain": [0.6, 1], "anchor": "y", "title": f"loss without it ({axis_words(found.metric)})"}
+        axis |= {"rangemode": "tozero"}
         figure.update_layout(xaxis2=axis | {"zeroline": True, "zerolinecolor": colours.quiet, "zerolinewidth": 1.5})
     figure.update_yaxes(categoryorder="array", categoryarray=labels[::-1], ticks="", showgrid=False)
     return figure.update_layout(
@@ -156,6 +157,8 @@ def weight_cost(found: Removals, weight: str, colours: Colours) -> go.Figure:
     """Every name where its weight and its loss put it; whoever relies on what is needed rises to the right."""
     figure = go.Figure()
     drawn = heaviest(found.weights[None])
+    x = found.weights[drawn]
+    low, wide = float(x.min()), float(x.max() - x.min()) or 0.1
     for place, at in enumerate(drawn):
         colour = colours.series[place % len(colours.series)]
         figure.add_scatter(
@@ -164,7 +167,7 @@ def weight_cost(found: Removals, weight: str, colours: Colours) -> go.Figure:
             mode="markers+text" if len(drawn) <= PRINTED else "markers",
             name=label(found.names[at]),
             text=[label(found.names[at])],
-            textposition="middle right",
+            textposition="middle right" if found.weights[at] < low + wide / 2 else "middle left",
             textfont={"size": 11, "color": colours.ink},
             marker={"symbol": SYMBOLS[place % len(SYMBOLS)], "size": 11, "color": colour},
             error_y={
@@ -177,11 +180,7 @@ def weight_cost(found: Removals, weight: str, colours: Colours) -> go.Figure:
             hovertemplate=f"{label(found.names[at])}<br>weight %{{x:.3f}}, loss %{{y:.3g}}<extra></extra>",
             showlegend=False,
         )
-    x = found.weights[drawn]
-    room = float(x.max() - x.min()) or 0.1
-    # names stand right of their points
-    limits = [float(x.min()) - 0.08 * room, float(x.max()) + 0.4 * room]
-    figure.update_xaxes(title=f"{weight}, chosen run", range=limits)
+    figure.update_xaxes(title=f"{weight}, chosen run", range=[low - 0.08 * wide, low + 1.08 * wide])
     figure.update_yaxes(
         title=f"loss without it ({axis_words(found.metric)})", zeroline=True, zerolinecolor=colours.quiet
     )

@@ -15,7 +15,7 @@ opened = cache.computed("weight parts", chosen.run, chosen.dataset)
 
 how = weights.pick(found)
 costs = weights.losses(chosen, how)
-weights.cards(chosen, found, len(weights.group(chosen)[0]), costs)
+weights.cards(chosen, found, costs)
 st.header("How much each counts, and what is lost without it")
 weights.bars(chosen, found, how, costs)
 
