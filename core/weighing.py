@@ -193,8 +193,8 @@ class Views:
     single      view -> accuracy of its kernel alone; average: of all with the same weight (p = ∞)
     accuracy    p -> accuracy; beta, gap, stationarity, rounds likewise
     noise       β / sum β of a kernel of pure noise, put beside the others, by p
-    order       largest change of any weight when the kernels come in the other order, at p = 1
-    recall      at the p that was asked for: class -> accuracy of its own rows
+    order       largest change of any weight when the kernels come in the other order, at the config's p
+    recall      at the config's p: class -> accuracy of its own rows
     """
 
     seed: int
@@ -236,8 +236,11 @@ def draw(data: Samples, seed: int, train: int) -> Samples:
     return Samples(data.name, data.features, data.target, data.task, {f"draw {seed}": parts})
 
 
-def views(data: Samples, config: MklConfig, seed: int, train: int = 400) -> Views:
-    """Everything METHODS asks of ℓp-norm MKL, on one draw. Errors: `ValueError` unless the samples have classes."""
+def views(data: Samples, config: MklConfig, seed: int, train: int = 400, asked: Sequence[float] = ASKED) -> Views:
+    """What METHODS asks of ℓp-norm MKL, on one draw, at every p that is asked and at the config's own.
+
+    Errors: `ValueError` unless the samples have classes.
+    """
     if data.task.kind != "class":
         raise ValueError(f"sample set {data.name!r} has no classes to tell apart")
     now = draw(data, seed, train)
@@ -251,14 +254,14 @@ def views(data: Samples, config: MklConfig, seed: int, train: int = 400) -> View
     beside = Samples(now.name, noisy, now.target, now.task, now.splits)
     right, beta, gap, still, rounds, noise = {}, {}, {}, {}, {}, {}
     recall: dict[str, float] = {}
-    for p in dict.fromkeys((*ASKED, config.norm)):
-        asked = replace(config, p="inf" if math.isinf(p) else p)
-        model, told = solved(now, asked)
+    for p in dict.fromkeys((*asked, config.norm)):
+        options = replace(config, p="inf" if math.isinf(p) else p)
+        model, told = solved(now, options)
         said = outputs(model, test.features)
         right[p] = metric(said, test)
         beta[p] = dict(zip(weights(model).names, weights(model).values.tolist(), strict=True))
         gap[p], still[p], rounds[p] = told[-1]["gap"], told[-1]["stationarity"], len(told)
-        other = solved(beside, asked)[0]
+        other = solved(beside, options)[0]
         mine = [name == "noise" for name, _ in other.kernels]
         noise[p] = float((other.beta[mine].sum() / other.beta.sum()).detach())
         if p == config.norm:
@@ -266,9 +269,9 @@ def views(data: Samples, config: MklConfig, seed: int, train: int = 400) -> View
             hit = said.argmax(1) == test.target.numpy()
             recall = {name: 100 * float(hit[test.target.numpy() == k].mean()) for k, name in enumerate(data.task.names)}
     turned = Samples(now.name, dict(list(now.features.items())[::-1]), now.target, now.task, now.splits)
-    back = weights(solved(turned, replace(config, p=1.0))[0])
+    back = weights(solved(turned, config)[0])
     again = dict(zip(back.names, back.values.tolist(), strict=True))
-    order = max(abs(beta[1.0][name] - again[name]) for name in again)
+    order = max(abs(beta[config.norm][name] - again[name]) for name in again)
     average = accuracy(solved(now, replace(config, p="inf"))[0], test)
     return Views(seed, single, average, right, beta, gap, still, rounds, noise, order, recall)
 
@@ -326,7 +329,7 @@ def report(name: str, config: MklConfig, found: Sequence[Views]) -> tuple[dict[s
     recall = {name: float(np.mean([each.recall[name] for each in found])) for name in found[0].recall}
     lines += [
         "gap, unequal (largest over smallest ‖w‖²/β^(p+1) of active kernels, less 1), rounds, noise: the worst draw",
-        f"kernels in the other order, p = 1: a weight moves by {order:.1e} at most",
+        f"kernels in the other order, p = {config.norm:g}: a weight moves by {order:.1e} at most",
         f"by class at p = {config.norm:g}: " + ", ".join(f"{label} {value:.1f}" for label, value in recall.items()),
     ]
     result = {

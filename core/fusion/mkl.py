@@ -265,7 +265,7 @@ class Mkl(VectorFusion):
         kept = []
         for label in target.unique():
             mine = (target == label).nonzero().flatten().cpu()
-            kept.append(mine[torch.randperm(len(mine))[: max(1, round(most * len(mine) / count))]])
+            kept.append(mine[torch.randperm(len(mine))[: max(1, most * len(mine) // count)]])
         return torch.cat(kept).sort().values
 
     def measure(self, features: Features) -> None:
