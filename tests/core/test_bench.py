@@ -23,6 +23,9 @@ def small(monkeypatch):
     monkeypatch.setattr(bench, "LONG_WIDTH", 8)
     monkeypatch.setattr(bench, "WIDTHS", {"video": 16, "text": 8})
     monkeypatch.setattr(bench, "POINTS", 30)
+    monkeypatch.setattr(bench, "TOP", 2)
+    monkeypatch.setattr(bench, "SWEEP_SEEDS", 1)
+    monkeypatch.setattr(bench, "SWEEP_EPOCHS", 2)
     monkeypatch.setattr(bench, "AS_USUAL", "import numpy")  # UMAP compiles for a minute
     monkeypatch.setattr(bench, "OURS", "import sys")
 
