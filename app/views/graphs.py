@@ -3,7 +3,7 @@
 import streamlit as st
 
 from app import cache, selection
-from app.components import controls, details, samples
+from app.components import controls, details, samples, summary
 from app.components.graph import relation_graphs
 from app.figures import tables
 from app.figures.graphs import degree_change, relation_matrices
@@ -24,8 +24,12 @@ model = cache.model(chosen.run)
 labels = None if clip.labels is None else clip.labels.numpy()
 head = st.container(horizontal=True, vertical_alignment="bottom")
 with head:
-    index, (first, stop, _) = controls.pick_window(chosen, clip, model.window)
+    as_one = summary.choose_window(clip, model)
+    index, (first, stop, _) = (0, (0, 0, 0)) if as_one else controls.pick_window(chosen, clip, model.window)
     changes = controls.operator_controls(model)
+if as_one:
+    summary.page(chosen, clip, model, changes)
+    st.stop()
 
 # before, after and difference
 scores = cache.unit_scores(chosen.run, chosen.dataset, clip.name, changes)
