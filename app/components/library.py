@@ -10,6 +10,7 @@ from typing import Any
 import streamlit as st
 
 from app import cache, selection
+from app.components.jobs import IMPORTS, chosen_data, holds_samples, job_root, listed, state, stop_or_hide, watched
 from app.figures.style import markdown_text
 from core import jobs, shelf
 from core.data import check
@@ -30,10 +31,6 @@ def told(act: Callable[[], Any]) -> Any:
         log.exception("error %s in the library", number)
         st.error(f"The disk said no: {markdown_text(error.strerror)} (error {number})", icon=":material/hard_drive:")
     return None
-
-
-def job_root() -> Path:
-    return cache.workspace() / "jobs"
 
 
 # ---------------------------------------------------------------------------- bring data in
@@ -213,64 +210,28 @@ def _send_checkpoint(name: str, content: bytes, visual: str, text: str) -> None:
 
 
 def arriving() -> None:
-    """Every job, newest first, drawn anew each second while one is at work; found again after any reload."""
-    active = any(job.active for job in jobs.listing(job_root()))
-    st.fragment(run_every=1.0 if active else None)(_arriving)(active)
+    """What is brought in, newest first, drawn anew each second while a job is at work; found again after any reload."""
+    watched(IMPORTS, _arriving)
 
 
-def _arriving(active: bool) -> None:
-    found = list(reversed(told(lambda: jobs.listing(job_root())) or []))
-    if active and not any(job.active for job in found):
-        st.rerun()  # what has arrived belongs in the tables below; and the clock can stop
-    if any(job.state == "queued" for job in found) and not any(job.state == "running" for job in found):
-        jobs.ensure(job_root())
+def _arriving() -> None:
+    found = told(lambda: listed(IMPORTS)) or []
     for job in found[:8]:
         with st.container(border=True, horizontal=True, vertical_alignment="center"):
             with st.container():
-                _state(job)
-            if job.active:
-                st.button("Stop", key=f"stop-{job.id}", on_click=jobs.cancel, args=(job_root(), job.id))
-                continue
+                state(job, f"is ready as *{markdown_text(job.result)}*", "could not be read")
             if job.state == "done" and job.result in cache.datasets():
-                held = _holds_samples(job.result)
+                held = holds_samples(job.result)
                 label = "Look at it" if held else "Open its graphs"
                 if st.button(label, key=f"open-{job.id}", type="primary", on_click=_put, args=(job.result,)):
-                    selection.open_page("overview" if held else "graphs", **_chosen(job.result))
-            st.button("Hide", key=f"hide-{job.id}", type="tertiary", on_click=jobs.forget, args=(job_root(), job.id))
+                    selection.open_page("overview" if held else "graphs", **chosen_data(job.result))
+            stop_or_hide(job)
     if len(found) > 8:
         st.caption(f"and {len(found) - 8} earlier ones")
 
 
-def _state(job: jobs.Job) -> None:
-    title = markdown_text(job.title)
-    if job.state == "queued":
-        before = jobs.waiting(job_root(), job)
-        st.markdown(
-            f":material/schedule: **{title}** waits; {before} {'job is' if before == 1 else 'jobs are'} before it"
-        )
-    elif job.state == "running":
-        st.progress(job.progress, f"**{title}** · {markdown_text(job.message, 120)}")
-    elif job.state == "done":
-        st.markdown(f":material/check_circle: **{title}** is ready as *{markdown_text(job.result)}*")
-    elif job.state == "cancelled":
-        st.markdown(f":material/cancel: **{title}** was stopped")
-    else:
-        st.markdown(f":material/error: **{title}** could not be read: {markdown_text(job.message, 900)}")
-
-
-def _holds_samples(key: str) -> bool:
-    return "samples" in (cache.index(key) or {})
-
-
-def _chosen(key: str) -> dict[str, Any]:
-    """The shared controls once this dataset is looked at."""
-    if _holds_samples(key):
-        return {"dataset": key, "sample": 0, "time": None}
-    return {"dataset": key, "clip": cache.clips(key)[0].name, "time": None}
-
-
 def _put(key: str) -> None:
-    selection.put(**_chosen(key))
+    selection.put(**chosen_data(key))
 
 
 # ---------------------------------------------------------------------------- remove and put back
