@@ -3,7 +3,7 @@
 import streamlit as st
 
 from app import cache, selection
-from app.components import controls, details, samples, summary
+from app.components import controls, details, retrain, samples, summary
 from app.components.graph import relation_graphs
 from app.figures import tables
 from app.figures.graphs import degree_change, relation_matrices
@@ -103,6 +103,7 @@ if model.window is None:
     )
 else:
     controls.metrics(chosen, changes)
+retrain.offer(chosen, changes)
 
 left, right = st.columns(2, gap="medium")
 with right:

@@ -5,7 +5,7 @@ import streamlit as st
 
 from app import cache, selection
 from app.changes import Changes
-from app.components import controls, details, samples
+from app.components import controls, details, retrain, samples
 from app.figures import operator as figures
 from app.figures.graphs import relation_matrices
 from app.figures.style import markdown_text, plotly_config
@@ -40,6 +40,7 @@ def clicked() -> None:
 
 
 controls.metrics(chosen, changes)
+retrain.offer(chosen, changes)
 left, right = st.columns(2, gap="medium")
 with left:
     top = float(max(np.abs(trained).max(), np.abs(A).max()))

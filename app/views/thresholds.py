@@ -5,7 +5,7 @@ from functools import partial
 import streamlit as st
 
 from app import cache, selection
-from app.components import show
+from app.components import retrain, show
 from app.components.samples import pick_class
 from app.figures import scores as figures
 from app.figures.samples import one_against_rest
@@ -48,6 +48,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
         st.metric(label, value, width="content")
     limit = min(best.threshold, 1.0)
     st.button(f"Use the cheapest: {limit:.3f}", on_click=selection.put, kwargs={"threshold": limit})
+retrain.offer(chosen)
 
 draw = partial(show.figure, colours=chosen.colours, picture=chosen.picture)
 left, right = st.columns(2, gap="medium")
