@@ -41,6 +41,7 @@ from core import (
     robust,
     splits,
     steps,
+    weighing,
     weights,
     whole,
 )
@@ -365,6 +366,17 @@ def methods(key: str, baseline: str | None, group: str | None, theme: str) -> tu
 def _stamp(path: Path) -> str:
     found = path.stat()
     return f"{found.st_ino}-{found.st_size}-{found.st_mtime_ns}"
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def _history(folder: str, stamp: str) -> list[dict[str, float]]:
+    return run_folders.history(Path(folder))
+
+
+def history(name: str) -> list[dict[str, float]]:
+    """What a run wrote down after every epoch or round."""
+    folder = all_runs()[name]
+    return _history(str(folder), _stamp(folder / "run.json"))
 
 
 # ---------------------------------------------------------------------------- models and what they say
@@ -810,6 +822,8 @@ COMPUTED: dict[str, Callable[..., Any]] = {
     "reliability": lambda model, data, bins, how: calibration.calibrated(model, _stage_of(data), bins, how),
     "clean answers": lambda model, data: calibration.clean(robust.reader(model, _stage_of(data))),
     "dropout": lambda model, data, threshold: calibration.by_dropout(model, _stage_of(data), threshold=threshold),
+    "kernel path": lambda model, data, p, *how: weighing.at_norm(model, data, _looked_at_part(data), p, *how),
+    "kernel panels": lambda model, data: weighing.panels(model, _looked_at_part(data)),
 }
 
 
