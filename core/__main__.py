@@ -34,6 +34,7 @@ Modalities = Annotated[
 Address = Annotated[
     str | None, typer.Option(help="A Ray cluster (host:6379, ray://host:10001, or local) that does the work.")
 ]
+ENTRIES, FEW = 1 << 22, 1 << 12  # feature values that go through a model at once, and the fewest when memory is short
 Device = Annotated[str, typer.Option(help="cpu, cuda, or auto: the accelerator where there is one.")]
 
 
@@ -228,19 +229,28 @@ def train(
     protocol: Protocol = None,
     modalities: Modalities = None,
     device: Device = "cpu",
+    amp: Annotated[bool, typer.Option("--amp", help="Mixed precision: layers multiply in bfloat16.")] = False,
     json_: Json = False,
 ) -> None:
     """Train one fusion from K seeds; each becomes a run folder."""
+    import torch
+
     from core import runs
+    from core.device import sparing
     from core.sample import METRIC_WORDS
     from core.table import show, summary
+    from core.train import Trained
     from core.train import train as fit
 
     options, training = split_settings(set_)
     data = opened(dataset)
     made = []
     for seed in range(seeds):
-        done = fit(data, fusion, options, training, seed, protocol, names(modalities), device=device_of(device))
+
+        def one(_: int, on: torch.device, seed: int = seed) -> Trained:
+            return fit(data, fusion, options, training, seed, protocol, names(modalities), device=on, amp=amp)
+
+        done = sparing(one, 1, device_of(device), tell)
         folder = runs.save(done.run, done.model.state_dict(), done.history, out)
         made.append(done.run)
         metric = done.run.metric
@@ -265,6 +275,7 @@ def score(
 ) -> None:
     """Score clips or samples with a trained run and measure the result where there is truth."""
     from core import runs
+    from core.device import sparing
     from core.evaluate import jsonable, measure, measure_part
     from core.infer import outputs
     from core.infer import score as run_on
@@ -276,10 +287,11 @@ def score(
     absent = [name for name in model.widths if name not in data.modalities]
     if absent:
         tell(f"note: {data.name} has no {', '.join(absent)}; the model is scored without")
-    model = model.to(device_of(device))
     if isinstance(data, Samples):
         rows = data.part(part, protocol)
-        values = outputs(model, rows.features)
+        values = sparing(
+            lambda entries, on: outputs(model.to(on), rows.features, entries), ENTRIES, device_of(device), tell, FEW
+        )
         result = {"run": runs.load(run).id, "samples": len(rows), **jsonable(measure_part(values, rows))}
         numbers = {name: v for name, v in result.items() if name != "samples" and isinstance(v, float)}
         if per_clip:
@@ -288,7 +300,7 @@ def score(
         put(result, f"{len(rows)} samples: {words}", json_)
         return
     clips = tuple(data.clips.values()) if part == "all" else data.part(part, protocol)
-    found = run_on(model, clips)
+    found = sparing(lambda entries, on: run_on(model.to(on), clips, entries), ENTRIES, device_of(device), tell, FEW)
     judged = measure(found, clips)
     result = {"run": runs.load(run).id, "clips": len(clips), **jsonable(judged)}
     if per_clip:
@@ -454,7 +466,7 @@ def experiment(
 
         data = opened(dataset)
         if stored is not None:
-            found = robust.records(data, robust.of_ranks(data, stored), tell)
+            found = robust.records(data, robust.of_ranks(robust.trained_on(data, stored)), tell)
         else:
             found = robust.trained_ranks(data, *split_settings(set_), seeds, tell)
         put(*robust.rank_report(data.name, found), json_)

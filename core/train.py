@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from core.clip import Clip
 from core.data.dataset import Dataset
+from core.device import MIXED, mixed
 from core.evaluate import jsonable, measure, measure_part
 from core.fusion.base import Features, Fused, Fusion, Solved, count_weights, spreads
 from core.fusion.lego import Lego
@@ -189,10 +190,13 @@ def train(
     modalities: Sequence[str] | None = None,
     progress: Callable[[Progress], None] | None = None,
     device: torch.device | str = "cpu",
+    amp: bool = False,
 ) -> Trained:
     """One training from one seed; the same seed gives the same weights on the same machine.
 
     On clips the unit scores are trained (`supervision`), on samples the class or the real targets.
+
+    amp    mixed precision (`core.device.mixed`): no part of the run's id, so its note says so
     """
     training = training or TrainConfig()
     widths = widths_of(dataset, modalities)
@@ -203,10 +207,12 @@ def train(
         torch.manual_seed(seed)
         model = build(fusion, widths, config or {}, task_of(dataset))
         model.to(device)
-        if isinstance(dataset, Samples):
-            outcome, note = _on_samples(model, dataset, training, named, random, progress)
-        else:
-            outcome, note = _on_clips(model, dataset, training, named, random, progress)
+        with mixed(model, amp):
+            if isinstance(dataset, Samples):
+                outcome, note = _on_samples(model, dataset, training, named, random, progress)
+            else:
+                outcome, note = _on_clips(model, dataset, training, named, random, progress)
+    note = "; ".join(words for words in (note, MIXED if amp else "") if words)
     return record(model, dataset, fusion, training, protocol, seed, outcome, note)
 
 
