@@ -821,7 +821,7 @@ COMPUTED: dict[str, Callable[..., Any]] = {
     ),
     "reliability": lambda model, data, bins, how: calibration.calibrated(model, _stage_of(data), bins, how),
     "clean answers": lambda model, data: calibration.clean(robust.reader(model, _stage_of(data))),
-    "dropout": lambda model, data, threshold: calibration.by_dropout(model, _stage_of(data), threshold=threshold),
+    "dropout": lambda model, data: calibration.dropped_out(model, _stage_of(data)),
     "kernel path": lambda model, data, p, *how: weighing.at_norm(model, data, _looked_at_part(data), p, *how),
     "kernel panels": lambda model, data: weighing.panels(model, _looked_at_part(data)),
 }
@@ -852,6 +852,21 @@ def _stage(folder: str, stamp: str, key: str) -> robust.Stage:
 def stage(key: str) -> robust.Stage:
     """The rows of `clips(key)` or `part(key)`, ready to be corrupted. Shared by all users: read, never change."""
     return _stage(str(datasets()[key]), _stamp(datasets()[key] / "dataset.json"), key)
+
+
+@st.cache_resource(max_entries=256, show_spinner=False)
+def _stressed(run_stamp: str, data_stamp: str, name: str, key: str) -> robust.Record:
+    return robust.recorded(name, run(name), model(name), stage(key))
+
+
+def stressed(name: str, key: str) -> robust.Record:
+    """A run under every corruption of all it reads; a second or two. Shared by all users: read, never change."""
+    return _stressed(*_stamps(name, key), name, key)
+
+
+def ranked_runs(key: str) -> list[str]:
+    """LMF runs trained on this very data that differ in rank and seed alone."""
+    return [folder.name for folder in robust.of_ranks([all_runs()[name] for name in own_runs_of(key)])]
 
 
 def seeds_of(name: str, key: str) -> dict[int, str]:

@@ -10,7 +10,7 @@ right is what was named rightly (Guo et al., "On Calibration of Modern Neural Ne
 few rows: `by_chance` is what a perfectly calibrated model with these very confidences would show.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,17 +22,17 @@ from torch import nn
 
 from core.evaluate import auc
 from core.fusion.base import Fusion
-from core.infer import precise
 from core.robust import NAN, Reader, Stage, reader, value_of
 
 How = Literal["width", "mass"]
+Answer = tuple[np.ndarray, np.ndarray | None]  # scores and outputs of every unit or sample
 BINS = 10
 CHANCE_DRAWS = 500
 
 
 @dataclass(frozen=True)
 class Reliability:
-    """Confidence against truth, bin by bin; empty bins are left out of nothing but hold NaN.
+    """Confidence against truth, bin by bin.
 
     edges       `(bins + 1,)` confidences between the bins
     count       rows in each bin
@@ -165,7 +165,8 @@ def calibrated(model: Fusion, stage: Stage, bins: int = BINS, how: How = "width"
     return reliability(*sure_and_right(stage, probabilities(scores, outputs, stage.task.kind)), bins, how)
 
 
-def clean(reading: Reader) -> tuple[np.ndarray, np.ndarray | None]:
+def clean(reading: Reader) -> Answer:
+    """(scores, outputs) of the rows as they are."""
     read = {name: reading.stage.features[name].double() for name in reading.model.widths}
     return reading.answers(read)
 
@@ -210,7 +211,7 @@ class Doubt:
 
 def doubt(
     stage: Stage,
-    answers: Sequence[tuple[np.ndarray, np.ndarray | None]],
+    answers: Sequence[Answer],
     names: Sequence[str] = (),
     threshold: float = 0.5,
 ) -> Doubt:
@@ -248,22 +249,16 @@ def dropouts(model: Fusion) -> list[nn.Module]:
     return [layer for layer in model.modules() if isinstance(layer, kinds) and layer.p > 0]
 
 
-def by_dropout(model: Fusion, stage: Stage, passes: int = 20, seed: int = 0, threshold: float = 0.5) -> Doubt:
-    """MC dropout: the layers leave out at random while everything else stays as it is (Gal and Ghahramani, 2016).
+def dropped_out(model: Fusion, stage: Stage, passes: int = 20, seed: int = 0) -> list[Answer]:
+    """MC dropout: the layers leave out at random while all else stays as it is (Gal and Ghahramani, ICML 2016).
 
     Errors: `ValueError` for a model without dropout.
     """
     if not dropouts(model):
         raise ValueError("this model was trained without dropout, so it has nothing to leave out at random")
-    reading = reader(precise(model), stage)
+    reading = reader(model, stage)  # a copy of its own
     for layer in dropouts(reading.model):
         layer.train()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        answers = [clean(reading) for _ in range(passes)]
-    return doubt(stage, answers, [f"pass {number + 1}" for number in range(passes)], threshold)
-
-
-def ensemble(models: Mapping[str, Fusion], stage: Stage, threshold: float = 0.5) -> Doubt:
-    """The members' mean, from runs that differ in the seed alone."""
-    return doubt(stage, [clean(reader(model, stage)) for model in models.values()], list(models), threshold)
+        return [clean(reading) for _ in range(passes)]

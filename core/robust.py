@@ -45,7 +45,8 @@ SATURATED = 1e-12  # scores nearer to 0 or 1 have no gradient
 class Kind:
     """One way to corrupt.
 
-    title, strength   what it is called, and what its strength is measured in
+    title, words      what it is called on a button and in a sentence
+    strength          what its strength is measured in
     levels            strengths that are tried, from 0, equally spaced
     draws             how often it is drawn at random; of shifts late and early
     attacks           needs to know the truth
@@ -53,6 +54,7 @@ class Kind:
     """
 
     title: str
+    words: str
     strength: str
     levels: tuple[float, ...]
     draws: int = 1
@@ -70,12 +72,12 @@ def evenly(top: float, count: int) -> tuple[float, ...]:
 
 
 KINDS: dict[str, Kind] = {
-    "noise": Kind("Gaussian noise", "σ, standard deviations of a column", evenly(2.0, 8), 3),
-    "fgsm": Kind("FGSM attack", "ε, standard deviations of a column", evenly(0.25, 5), attacks=True),
-    "pgd": Kind("PGD attack", "ε, standard deviations of a column", evenly(0.25, 5), attacks=True),
-    "drop": Kind("Lost rows", "share of the rows lost", evenly(1.0, 5), 3),
-    "zero": Kind("Rows of zeros", "share of the rows zeroed", evenly(1.0, 5), 3),
-    "shift": Kind("Time shift", "units out of step", evenly(6.0, 6), 2, clips=True),
+    "noise": Kind("Noise", "Gaussian noise", "σ, standard deviations of a column", evenly(2.0, 8), 3),
+    "fgsm": Kind("FGSM", "the FGSM attack", "ε, standard deviations of a column", evenly(0.25, 5), attacks=True),
+    "pgd": Kind("PGD", "the PGD attack", "ε, standard deviations of a column", evenly(0.25, 5), attacks=True),
+    "drop": Kind("Lost rows", "the loss of rows", "share of the rows lost", evenly(1.0, 5), 3),
+    "zero": Kind("Zeroed rows", "rows of zeros", "share of the rows zeroed", evenly(1.0, 5), 3),
+    "shift": Kind("Time shift", "a time shift", "units out of step", evenly(6.0, 6), 2, clips=True),
 }
 
 
@@ -368,6 +370,11 @@ class Stress:
     def area(self) -> float:
         """The mean metric from strength 0 to the strongest."""
         return corrupt.area(self.mean, self.levels)
+
+    @property
+    def moved(self) -> np.ndarray:
+        """Mean absolute move of the scores from the clean ones at every strength, first draw; needs no truth."""
+        return np.asarray(np.abs(self.scores - self.scores[0]).mean(1))
 
     @property
     def kept(self) -> float:
@@ -780,7 +787,7 @@ def verdict(found: Sequence[Trend]) -> str:
     told = "contradictory" if yes and no else "supported" if yes else "contradicted" if no else "not decided"
 
     def named(each: Sequence[Trend]) -> str:
-        return f" ({', '.join(KINDS[one.kind].title for one in each)})" if each else ""
+        return f" ({', '.join(KINDS[one.kind].words for one in each)})" if each else ""
 
     return (
         f'"{CLAIM[0].upper()}{CLAIM[1:]}" is {told}: of {len(found)} corruptions {yes} support it'
@@ -789,10 +796,10 @@ def verdict(found: Sequence[Trend]) -> str:
     )
 
 
-def of_ranks(data: Dataset | Samples, root: Path) -> list[Path]:
-    """LMF runs on these very data whose configurations differ in the rank alone: the largest such set."""
+def of_ranks(folders: Sequence[Path]) -> list[Path]:
+    """Of these runs the LMF ones whose configurations differ in the rank alone: the largest such set."""
     sets: dict[str, list[Path]] = {}
-    for folder in trained_on(data, root):
+    for folder in folders:
         run = run_folders.load(folder)
         if run.fusion == "lmf":
             rest = {key: value for key, value in run.config.items() if key != "rank"}
@@ -827,7 +834,7 @@ def rank_report(name: str, found: Sequence[Record]) -> tuple[dict[str, Any], str
     lines = []
     for each in made:
         lines.append(
-            f"{KINDS[each.kind].title:16s} {each.slope:+.2f} points a doubling of the rank "
+            f"{KINDS[each.kind].title:12s} {each.slope:+.2f} points a doubling of the rank "
             f"({each.low:+.2f} ... {each.high:+.2f}, p {each.adjusted:.3f} after Holm); rank "
             f"lowest - highest {each.lowest:+.2f} ({each.lowest_low:+.2f} ... {each.lowest_high:+.2f}): {each.verdict}"
         )

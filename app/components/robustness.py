@@ -15,8 +15,10 @@ from app.figures.style import markdown_text, plotly_config
 from app.selection import Selection
 from core import calibration, corrupt
 from core.data.names import shown
-from core.robust import KINDS, Stress
+from core.robust import KINDS, Stress, trends, verdict
 from core.sample import METRIC_WORDS
+
+TALL = 118  # pixels of a number's card, so that all are alike
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ def pick(chosen: Selection) -> Asked:
             format_func=lambda name: shown(name, 40),
             key="corrupted",
             bind="query-params",
-            width=300,
+            width=280,
             help="Which of the features are corrupted. A modality that a run does not read changes nothing for it.",
         )
         others = [name for name in titles if name != chosen.run]
@@ -75,7 +77,7 @@ def pick(chosen: Selection) -> Asked:
                 format_func=lambda name: titles.get(name, name),
                 key="rival",
                 bind="query-params",
-                width=260,
+                width=240,
                 help="RobustAUC τ is the area between the two runs' curves: above 0, the chosen run is better.",
             )
     return Asked(kind or "noise", tuple(name for name in names if name in modalities), rival)
@@ -125,13 +127,14 @@ def cards(mine: Stress, other: Stress | None, now: int) -> None:
     """Clean, at this strength, the area, and tau."""
     name, metric = METRIC_WORDS[mine.metric], mine.metric
     with st.container(horizontal=True):
-        st.metric(f"{name}, clean", figures.told(float(mine.mean[0]), metric), border=True)
+        st.metric(f"{name}, clean", figures.told(float(mine.mean[0]), metric), border=True, height=TALL)
         moved = float(mine.mean[now] - mine.mean[0])
         st.metric(
             f"{name}, strength {mine.levels[now]:g}",
             figures.told(float(mine.mean[now]), metric),
             None if np.isnan(moved) else f"{moved:+.{figures.digits(metric)}f}",
             border=True,
+            height=TALL,
         )
         st.metric(
             "Area, mean over strengths",
@@ -139,6 +142,7 @@ def cards(mine: Stress, other: Stress | None, now: int) -> None:
             help="The mean of the metric from strength 0 to the strongest, by the trapezoid rule."
             + ("" if np.isnan(mine.kept) else f" It is {mine.kept:.1f} % of the clean one."),
             border=True,
+            height=TALL,
         )
         if other is not None:
             tau = corrupt.robust_auc(mine.mean, other.mean, mine.levels)
@@ -148,6 +152,7 @@ def cards(mine: Stress, other: Stress | None, now: int) -> None:
                 help="The area between this run's curve and the baseline's, metric times strength. Above 0: better "
                 "under this corruption.",
                 border=True,
+                height=TALL,
             )
 
 
@@ -158,18 +163,19 @@ def curves(chosen: Selection, mine: Stress, other: Stress | None, rival: str | N
     if other is not None and rival is not None:
         found.append((titles[rival], other))
     if mine.why:
-        st.info(f"No {METRIC_WORDS[mine.metric]} here: {markdown_text(mine.why, 300)}. The scores still show a shift.")
-        return
+        st.info(f"No {METRIC_WORDS[mine.metric]} here: {markdown_text(mine.why, 300)}. How far scores move is shown.")
     stage = cache.stage(chosen.dataset)
     drawn = {"noise": "mean of three draws", "drop": "mean of three draws", "zero": "mean of three draws"}
     how = drawn.get(mine.kind) or ("mean of late and early" if mine.kind == "shift" else "of the whole test part")
     show.figure(
         figures.strength_lines(found, now, chosen.colours),
-        f"{METRIC_WORDS[mine.metric].capitalize()} under {KINDS[mine.kind].title} on "
+        f"{'How far scores move' if mine.why else figures.begun(METRIC_WORDS[mine.metric])} under {KINDS[mine.kind].words} on "
         f"{markdown_text(', '.join(mine.modalities), 80)}, {how}; both runs meet the same draws."
         + (f" On {stage.note}." if stage.note else ""),
         "; ".join(
-            f"{shown(name, 60)}: {figures.told(float(each.mean[0]), each.metric)} clean, "
+            f"{shown(name, 60)}: at strength {each.levels[now]:g} scores move by {each.moved[now]:.3f}"
+            if mine.why
+            else f"{shown(name, 60)}: {figures.told(float(each.mean[0]), each.metric)} clean, "
             f"{figures.told(float(each.mean[now]), each.metric)} at strength {each.levels[now]:g}, "
             f"area {figures.told(each.area, each.metric)}"
             for name, each in found
@@ -221,7 +227,6 @@ def row(chosen: Selection, mine: Stress, now: int) -> None:
         return
     assert mine.outputs is not None
     st.markdown(f"**{markdown_text(part.names[at])}** (number {at} of {len(part):,})")
-    _pictures(chosen, mine, at, now)
     if part.task.kind == "real":
         assert part.target is not None
         st.dataframe(
@@ -246,16 +251,17 @@ def row(chosen: Selection, mine: Stress, now: int) -> None:
     )
 
 
-def _pictures(chosen: Selection, mine: Stress, at: int, now: int) -> None:
+def pictures(chosen: Selection, mine: Stress, now: int) -> None:
     """The sample's pictures as the model gets them."""
     data = cache.samples(chosen.dataset)
-    if data is None or not mine.rows:
+    if data is None or not mine.rows or cache.stage(chosen.dataset).note:
         return
+    at = min(chosen.sample, len(cache.part(chosen.dataset)) - 1)
     with st.container(horizontal=True, gap="small"):
         for name, (height, width) in data.pictures.items():
             if name not in mine.rows:
                 continue
-            with st.container(width=180):
+            with st.container(width=164):
                 drawn = sample_figures.picture(
                     mine.rows[name][now, at].astype(np.float32), height, width, chosen.colours
                 )
@@ -354,14 +360,15 @@ def doubts(chosen: Selection) -> None:
     with right:
         st.subheader("Dropout at inference")
         try:
-            found = cache.computed("dropout", run, chosen.dataset, chosen.threshold)
+            passes = cache.computed("dropout", run, chosen.dataset)
         except ValueError as error:
             st.info(
                 f"{markdown_text(titles[run])}: {markdown_text(error, 300)}. "
                 "LMF has it with `--set dropout=0.2`, MTN always."
             )
             return
-        _doubt(chosen, found, "dropout", "passes")
+        names = [f"pass {number}" for number in range(1, len(passes) + 1)]
+        _doubt(chosen, calibration.doubt(stage, passes, names, chosen.threshold), "dropout", "passes")
 
 
 def _doubt(chosen: Selection, found: calibration.Doubt, key: str, what: str) -> None:
@@ -446,7 +453,55 @@ def missing(chosen: Selection, rival: str | None) -> None:
         column_config={name: form for name in table.columns if name != "run"},
     )
     st.caption(
-        f"{METRIC_WORDS[stage.task.metric].capitalize()} when a modality is not there at all, as each method handles "
+        f"{figures.begun(METRIC_WORDS[stage.task.metric])} when a modality is not there at all, as each method handles "
         "that: zeros after standardising for vector methods, a graph of ones for graph methods. A run of one modality "
         "has nothing to lose."
     )
+
+
+def ranks(chosen: Selection) -> None:
+    """ "Lower rank is more robust", asked of the stored LMF runs that differ in rank and seed alone."""
+    stage = cache.stage(chosen.dataset)
+    names = cache.ranked_runs(chosen.dataset)
+    several = len({cache.run(name).config["rank"] for name in names}) > 1
+    if not stage.known.any() or not several:
+        st.info(
+            "This asks LMF runs on these data that differ in the rank alone, and needs labels. Train them: "
+            "`python -m core train DATASET --fusion lmf --set rank=1 --seeds 3`, and so on for 2, 4, 8."
+        )
+        return
+    st.markdown(
+        "The papers' hypothesis: *a lower rank makes low-rank fusion more robust*. Every run is put under every "
+        "corruption of all its modalities; what it keeps of its clean number is held against the rank."
+    )
+    if not st.toggle(
+        f"Put the {len(names)} LMF runs under stress, a second or two each", key="asked-ranks", bind="query-params"
+    ):
+        return
+    bar = st.progress(0.0, "Putting the runs under stress")
+    found = []
+    for number, name in enumerate(names, start=1):
+        found.append(cache.stressed(name, chosen.dataset))
+        bar.progress(number / len(names), f"{number} of {len(names)} runs under stress")
+    bar.empty()
+    made = trends(found)
+    said = verdict(made)
+    st.markdown(f"**{markdown_text(said, 400)}**")
+    show.figure(
+        figures.trend_rows(made, chosen.colours),
+        "Percent points of the clean number that are kept more (right) or less (left) when the rank doubles, with the "
+        "95 % interval over all runs. Left of 0 a lower rank is more robust. Verdicts after Holm's correction.",
+        said
+        + " "
+        + "; ".join(
+            f"{KINDS[each.kind].title} {each.slope:+.2f}, {each.low:+.2f} to {each.high:+.2f}" for each in made
+        ),
+        "rank-trends",
+        chosen.colours,
+        chosen.picture,
+        figures.trend_table(made),
+        name="rank and robustness",
+    )
+    table = figures.rank_table(found)
+    st.dataframe(table, hide_index=True, alt=f"what LMF runs of {len(table)} ranks keep under each corruption")
+    st.caption("Kept: the area under the curve as a share of the clean number; mean ± sd over seeds.")

@@ -10,11 +10,20 @@ from jaxtyping import Bool, Float
 from app.figures.style import Colours, plotly_text
 from core.calibration import Doubt, Reliability
 from core.data.names import shown
-from core.robust import KINDS, Stress
+from core.robust import KINDS, Record, Stress, Trend, spread_over
 from core.sample import METRIC_WORDS
 
 SYMBOLS = ("circle", "square")
 DASHES = ("solid", "dash")
+
+
+def begun(words: str) -> str:
+    """With a capital letter; the others stay.
+
+    >>> begun("unit AUC")
+    'Unit AUC'
+    """
+    return words[:1].upper() + words[1:]
 
 
 def unit_of(metric: str) -> str:
@@ -31,11 +40,16 @@ def told(value: float, metric: str) -> str:
 
 
 def strength_lines(found: Sequence[tuple[str, Stress]], now: int, colours: Colours) -> go.Figure:
-    """Metric against strength of the run (green) and its rival (dashed), ± sd over draws; orange: the strength now."""
+    """Metric against strength of the run (green) and its rival (dashed), ± sd over draws; orange: the strength now.
+
+    Where the metric is undefined: how far the scores move instead.
+    """
     figure = go.Figure()
+    first = found[0][1]
     for place, (name, stress) in enumerate(found):
         colour = (colours.edge, colours.ink)[place]
-        if len(stress.values) > 1:
+        line = stress.moved if first.why else stress.mean
+        if len(stress.values) > 1 and not first.why:
             low, high = stress.mean - stress.sd, stress.mean + stress.sd
             figure.add_scatter(
                 x=np.concatenate([stress.levels, stress.levels[::-1]]),
@@ -49,21 +63,23 @@ def strength_lines(found: Sequence[tuple[str, Stress]], now: int, colours: Colou
             )
         figure.add_scatter(
             x=stress.levels,
-            y=stress.mean,
+            y=line,
             mode="lines+markers",
             name=plotly_text(name, 44),
             line={"color": colour, "width": 2, "dash": DASHES[place]},
             marker={"symbol": SYMBOLS[place], "size": 8},
             customdata=np.nan_to_num(stress.sd),
-            hovertemplate="strength %{x}: %{y:.2f} ± %{customdata:.2f}<extra></extra>",
+            hovertemplate="strength %{x}: "
+            + ("%{y:.3f}" if first.why else "%{y:.2f} ± %{customdata:.2f}")
+            + "<extra></extra>",
         )
-    first = found[0][1]
     figure.add_vline(x=float(first.levels[now]), line={"color": colours.selected, "width": 1.5})
+    title = "mean move of a score" if first.why else f"{METRIC_WORDS[first.metric]}{unit_of(first.metric)}"
     return figure.update_layout(
         template=colours.template,
         height=340,
         xaxis={"title": KINDS[first.kind].strength, "tickvals": first.levels, "showgrid": False},
-        yaxis={"title": f"{METRIC_WORDS[first.metric]}{unit_of(first.metric)}"},
+        yaxis={"title": title},
         legend={"y": -0.22, "yanchor": "top"},
         margin={"t": 12},
     )
@@ -74,8 +90,10 @@ def strength_table(found: Sequence[tuple[str, Stress]]) -> pd.DataFrame:
     table: dict[str, object] = {"strength": found[0][1].levels}
     for place, (name, stress) in enumerate(found):
         label = shown(name, 60) + (" (baseline)" if place else "")
-        table[label] = stress.mean.round(4)
-        table[f"{label}, sd"] = stress.sd.round(4)
+        if not found[0][1].why:
+            table[label] = stress.mean.round(4)
+            table[f"{label}, sd"] = stress.sd.round(4)
+        table[f"{label}, mean move of a score"] = stress.moved.round(5)
     return pd.DataFrame(table)
 
 
@@ -153,7 +171,16 @@ def class_pairs(
             y=words,
             orientation="h",
             name=name,
-            marker={"color": colour, "pattern": {"shape": shape, "fgcolor": colours.page, "solidity": 0.25, "size": 6}},
+            marker={
+                "color": colour,
+                "pattern": {
+                    "shape": shape,
+                    "fgcolor": colours.page,
+                    "fillmode": "overlay",
+                    "solidity": 0.25,
+                    "size": 6,
+                },
+            },
             hovertemplate=f"%{{y}}, {name}: %{{x:.3f}}<extra></extra>",
         )
     return figure.update_layout(
@@ -271,7 +298,16 @@ def doubt_bars(
             xbins={"start": 0, "end": top * 1.0001, "size": top * 1.0001 / 20},
             histnorm="probability",
             name=f"{name} ({int(chosen.sum()):,})",
-            marker={"color": colour, "pattern": {"shape": shape, "fgcolor": colours.page, "solidity": 0.25, "size": 6}},
+            marker={
+                "color": colour,
+                "pattern": {
+                    "shape": shape,
+                    "fgcolor": colours.page,
+                    "fillmode": "overlay",
+                    "solidity": 0.25,
+                    "size": 6,
+                },
+            },
             hovertemplate=f"{name}: %{{y:.1%}} at entropy %{{x}}<extra></extra>",
         )
     return figure.update_layout(
@@ -284,3 +320,82 @@ def doubt_bars(
         legend={"y": -0.25, "yanchor": "top"},
         margin={"t": 12},
     )
+
+
+def trend_rows(found: Sequence[Trend], colours: Colours) -> go.Figure:
+    """How what is kept follows the rank, a row a corruption: slope and its 95 % interval. Left of 0: the claim holds."""
+    figure = go.Figure()
+    for said, symbol, colour in (
+        ("supported", "circle", colours.edge),
+        ("not decided", "circle-open", colours.normal),
+        ("contradicted", "diamond", colours.selected),
+    ):
+        rows = [each for each in found if each.verdict == said]
+        figure.add_scatter(
+            x=[each.slope for each in rows],
+            y=[KINDS[each.kind].title for each in rows],
+            mode="markers",
+            name=said,
+            marker={"symbol": symbol, "color": colour, "size": 11, "line": {"width": 2, "color": colour}},
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": [each.high - each.slope for each in rows],
+                "arrayminus": [each.slope - each.low for each in rows],
+                "color": colour,
+                "thickness": 2,
+                "width": 0,
+            },
+            customdata=[[each.low, each.high, each.adjusted] for each in rows],
+            hovertemplate="%{y}: %{x:+.2f} points a doubling, %{customdata[0]:+.2f} to %{customdata[1]:+.2f}, "
+            "p %{customdata[2]:.3f} after Holm<extra></extra>",
+        )
+    figure.add_vline(x=0, line={"color": colours.quiet, "width": 1})
+    order = [KINDS[each.kind].title for each in found]
+    return figure.update_layout(
+        template=colours.template,
+        height=120 + 34 * len(found),
+        xaxis={"title": "percent points kept more, a doubling of the rank"},
+        yaxis={"type": "category", "categoryorder": "array", "categoryarray": order[::-1]},
+        legend={"y": -0.3, "yanchor": "top"},
+        margin={"t": 12},
+    )
+
+
+def trend_table(found: Sequence[Trend]) -> pd.DataFrame:
+    """The same in numbers."""
+    return pd.DataFrame(
+        [
+            {
+                "corruption": KINDS[each.kind].title,
+                "slope": round(each.slope, 3),
+                "low": round(each.low, 3),
+                "high": round(each.high, 3),
+                "p after Holm": round(each.adjusted, 4),
+                "lowest − highest rank": round(each.lowest, 3),
+                "from": round(each.lowest_low, 3),
+                "to": round(each.lowest_high, 3),
+                "verdict": each.verdict,
+            }
+            for each in found
+        ]
+    )
+
+
+def rank_table(found: Sequence[Record]) -> pd.DataFrame:
+    """A row a rank: its runs, the clean metric and what is kept of it under each corruption, mean ± sd over seeds."""
+    rows = []
+    for rank in sorted({int(each.run.config["rank"]) for each in found}):
+        mine = [each for each in found if each.run.config["rank"] == rank]
+        row: dict[str, object] = {"rank": rank, "runs": len(mine), "clean": _spread([each.clean for each in mine])}
+        for kind in mine[0].kept:
+            row[f"{KINDS[kind].title}, kept (%)"] = _spread([each.kept[kind] for each in mine])
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _spread(values: Sequence[float]) -> str:
+    told = spread_over(values)
+    if told["mean"] is None:
+        return "–"
+    return f"{told['mean']:.1f}" + ("" if told["sd"] is None else f" ± {told['sd']:.1f}")

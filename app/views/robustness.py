@@ -23,6 +23,7 @@ if mine is not None:
     with left:
         st.header("How much it loses", anchor=False)
         robustness.curves(chosen, mine, other, asked.rival, now)
+        robustness.pictures(chosen, mine, now)
     with right:
         st.header("What it does here", anchor=False)
         robustness.row(chosen, mine, now)
@@ -31,6 +32,7 @@ tabs = {
     "Calibration": lambda: robustness.reliability(chosen, asked.rival),
     "What it does not know": lambda: robustness.doubts(chosen),
     "Missing modalities": lambda: robustness.missing(chosen, asked.rival),
+    "Is a lower rank more robust?": lambda: robustness.ranks(chosen),
 }
 for tab, draw in zip(
     st.tabs(list(tabs), key="below_robustness", on_change="rerun", bind="query-params"), tabs.values(), strict=True
