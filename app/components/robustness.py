@@ -167,9 +167,10 @@ def curves(chosen: Selection, mine: Stress, other: Stress | None, rival: str | N
     stage = cache.stage(chosen.dataset)
     drawn = {"noise": "mean of three draws", "drop": "mean of three draws", "zero": "mean of three draws"}
     how = drawn.get(mine.kind) or ("mean of late and early" if mine.kind == "shift" else "of the whole test part")
+    what = "how far scores move" if mine.why else METRIC_WORDS[mine.metric]
     show.figure(
         figures.strength_lines(found, now, chosen.colours),
-        f"{'How far scores move' if mine.why else figures.begun(METRIC_WORDS[mine.metric])} under {KINDS[mine.kind].words} on "
+        f"{figures.begun(what)} under {KINDS[mine.kind].words} on "
         f"{markdown_text(', '.join(mine.modalities), 80)}, {how}; both runs meet the same draws."
         + (f" On {stage.note}." if stage.note else ""),
         "; ".join(
@@ -486,16 +487,13 @@ def ranks(chosen: Selection) -> None:
     bar.empty()
     made = trends(found)
     said = verdict(made)
+    slopes = [f"{KINDS[each.kind].title} {each.slope:+.2f}, {each.low:+.2f} to {each.high:+.2f}" for each in made]
     st.markdown(f"**{markdown_text(said, 400)}**")
     show.figure(
         figures.trend_rows(made, chosen.colours),
         "Percent points of the clean number that are kept more (right) or less (left) when the rank doubles, with the "
         "95 % interval over all runs. Left of 0 a lower rank is more robust. Verdicts after Holm's correction.",
-        said
-        + " "
-        + "; ".join(
-            f"{KINDS[each.kind].title} {each.slope:+.2f}, {each.low:+.2f} to {each.high:+.2f}" for each in made
-        ),
+        f"{said} {'; '.join(slopes)}",
         "rank-trends",
         chosen.colours,
         chosen.picture,

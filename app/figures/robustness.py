@@ -39,6 +39,11 @@ def told(value: float, metric: str) -> str:
     return "–" if np.isnan(value) else f"{value:.{digits(metric)}f}"
 
 
+def hatched(shape: str, colours: Colours) -> dict[str, object]:
+    """A bar's pattern over its colour; none for an empty shape."""
+    return {"shape": shape, "fillmode": "overlay", "fgcolor": colours.page, "solidity": 0.25, "size": 6}
+
+
 def strength_lines(found: Sequence[tuple[str, Stress]], now: int, colours: Colours) -> go.Figure:
     """Metric against strength of the run (green) and its rival (dashed), ± sd over draws; orange: the strength now.
 
@@ -173,13 +178,7 @@ def class_pairs(
             name=name,
             marker={
                 "color": colour,
-                "pattern": {
-                    "shape": shape,
-                    "fgcolor": colours.page,
-                    "fillmode": "overlay",
-                    "solidity": 0.25,
-                    "size": 6,
-                },
+                "pattern": hatched(shape, colours),
             },
             hovertemplate=f"%{{y}}, {name}: %{{x:.3f}}<extra></extra>",
         )
@@ -300,13 +299,7 @@ def doubt_bars(
             name=f"{name} ({int(chosen.sum()):,})",
             marker={
                 "color": colour,
-                "pattern": {
-                    "shape": shape,
-                    "fgcolor": colours.page,
-                    "fillmode": "overlay",
-                    "solidity": 0.25,
-                    "size": 6,
-                },
+                "pattern": hatched(shape, colours),
             },
             hovertemplate=f"{name}: %{{y:.1%}} at entropy %{{x}}<extra></extra>",
         )
@@ -323,7 +316,7 @@ def doubt_bars(
 
 
 def trend_rows(found: Sequence[Trend], colours: Colours) -> go.Figure:
-    """How what is kept follows the rank, a row a corruption: slope and its 95 % interval. Left of 0: the claim holds."""
+    """How what is kept follows the rank, a row a corruption: slope, 95 % interval. Left of 0 the claim holds."""
     figure = go.Figure()
     for said, symbol, colour in (
         ("supported", "circle", colours.edge),
