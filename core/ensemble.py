@@ -26,6 +26,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from core.data.dataset import Dataset
+from core.device import sparing
 from core.evaluate import measure
 from core.fusion import graph as g
 from core.fusion.lego import Lego, LegoConfig
@@ -104,12 +105,14 @@ def train_many(
     device: torch.device | str = "cpu",
     chunk: int = 50,
     failed: Callable[[int, str], None] | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> Iterator[tuple[int, Trained]]:
     """(index into `asked`, its training) as they are done; `chunk` of those that fit together are stepped at once.
 
     progress    called after every epoch with (epochs done of all trainings, epochs of all trainings, mean loss)
     failed      called, once the others are done, with (index, why) of each training that came to nothing: options
                 that do not go with the data, or a loss that is not finite. Without it they are a `ValueError` then
+    say         told when memory was short: half as many at a time then, and at last the CPU
     """
     total, done = sum(each.training.epochs for each in asked), 0
 
@@ -121,18 +124,28 @@ def train_many(
 
     undone: list[tuple[int, str]] = []
     for group in together(asked):
-        size = 1 if isinstance(dataset, Samples) else chunk
-        for members in chunks(asked, group, size) if len(group) > 1 else [group]:
-            chosen = [asked[index] for index in members]
-            if len(chosen) == 1 or isinstance(dataset, Samples):
-                made = [_alone(dataset, chosen[0], protocol, modalities, tell, device)]
-            else:
-                made = _ensemble(dataset, chosen, protocol, modalities, tell, device)
-            for index, each in zip(members, made, strict=True):
+        left = ordered(asked, group)
+        if isinstance(dataset, Samples):
+            chunk = 1
+        while left:
+            pieces = -(-len(left) // chunk)
+            size, before = -(-len(left) // pieces), done
+
+            def work(count: int, on: torch.device, left: list[int] = left, before: int = before) -> list[Trained | str]:
+                nonlocal done
+                done = before  # when an attempt ran out of memory, its epochs do not count
+                chosen = [asked[index] for index in left[:count]]
+                if len(chosen) == 1 or isinstance(dataset, Samples):
+                    return [_alone(dataset, chosen[0], protocol, modalities, tell, on)]
+                return _ensemble(dataset, chosen, protocol, modalities, tell, on)
+
+            made = sparing(work, size, device, say)
+            for index, each in zip(left, made, strict=False):
                 if isinstance(each, str):
                     undone.append((index, each))
                 else:
                     yield index, each
+            left = left[len(made) :]
     for index, why in undone:
         if failed is None:
             first = f"the first ({asked[index].fusion}, seed {asked[index].seed}) because {why}"
@@ -140,17 +153,14 @@ def train_many(
         failed(index, why)
 
 
-def chunks(asked: Sequence[Asked], group: Sequence[int], size: int) -> Iterator[list[int]]:
-    """A group in pieces of at most `size`: seeds apart, since one seed's batches are shared, then by powers."""
+def ordered(asked: Sequence[Asked], group: Sequence[int]) -> list[int]:
+    """A group by seed, since one seed's batches are shared, and then by powers, since A is padded to the largest."""
 
-    def order(index: int) -> tuple[int, int, int, int]:
+    def order(index: int) -> tuple[int, ...]:
         config = LegoConfig(**asked[index].config)
         return asked[index].seed, max(config.P, config.Q), config.P, config.Q
 
-    ordered = sorted(group, key=order)
-    size = -(-len(ordered) // -(-len(ordered) // size))  # pieces of equal length
-    for start in range(0, len(ordered), size):
-        yield ordered[start : start + size]
+    return sorted(group, key=order) if len(group) > 1 else list(group)
 
 
 def _alone(

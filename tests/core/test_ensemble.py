@@ -266,3 +266,26 @@ def test_units_without_labels_are_refused_as_they_are_alone(data):
     with pytest.raises(ValueError, match="no modality 'smell'"):
         list(train_many(data, asked, modalities=("smell",)))
     assert set(WIDTHS) == set(data.modalities)
+
+
+def test_short_memory_halves_the_ensemble_and_says_so(data, monkeypatch):
+    """Stubbed: no more than two members fit; then on a device where none does, the CPU."""
+    asked = grid({}, SHORT)
+    wanted = dict(train_many(data, asked))
+    plain = ensemble.fit_many
+
+    def tight(models, *rest):
+        if len(models) > 2:
+            raise torch.OutOfMemoryError("full")
+        return plain(models, *rest)
+
+    monkeypatch.setattr(ensemble, "fit_many", tight)
+    said, seen = [], []
+    found = dict(train_many(data, asked, say=said.append, progress=lambda *step: seen.append(step)))
+    assert sorted(found) == [0, 1, 2, 3]
+    assert len(said) == 1
+    assert "out of memory, going on with 2 at a time" in said[0]
+    assert seen[-1][:2] == (24, 24)
+    for index, each in found.items():
+        for name, weight in each.model.state_dict().items():
+            torch.testing.assert_close(weight, wanted[index].model.state_dict()[name], atol=1e-5, rtol=1e-4)
