@@ -1,16 +1,20 @@
-"""The same scores on the accelerator as on the processor; skipped, and said so, where there is none."""
+"""The same scores on the accelerator as on the processor, skipped, and said so, where there is none; what happens when
+memory is short; and mixed precision."""
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from core import attribute
+from core.device import MIXED, Rounded, device_words, mixed, sparing
+from core.ensemble import Asked, train_many
 from core.fusion import FUSIONS
 from core.infer import look, score
 from core.train import TrainConfig, train
 from tests.core.made import WIDTHS, clip, dataset
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device: CPU against GPU unchecked")
+gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device: CPU against GPU unchecked")
 
 CASES = [(name, {}) for name in FUSIONS] + [
     ("lego", {"expansion": "walks", "rescale": "standard"}),
@@ -27,6 +31,7 @@ def model(request):
     return FUSIONS[name](WIDTHS, FUSIONS[name].Config(**options)).eval()
 
 
+@gpu
 def test_scores_on_the_gpu_are_the_cpus(model):
     clips = [clip(f"c{n}", units=n, seed=n, crops=n % 3) for n in (5, 32, 70)]
     wanted, looked = score(model, clips), look(model, clips[2]).scores
@@ -37,6 +42,7 @@ def test_scores_on_the_gpu_are_the_cpus(model):
     np.testing.assert_allclose(look(model, clips[2]).scores, looked, atol=1e-4)
 
 
+@gpu
 def test_explanations_on_the_gpu_are_the_cpus(model):
     here = clip(units=40)
     wanted = attribute.explain(model, here, 35)
@@ -52,8 +58,97 @@ def test_explanations_on_the_gpu_are_the_cpus(model):
         np.testing.assert_allclose(fair.parts, attribute.term_shapley(model.cpu(), here, 35).parts, atol=1e-3)
 
 
+@gpu
 @pytest.mark.parametrize("name", list(FUSIONS))
 def test_training_on_the_gpu_gives_a_run_that_scores_on_the_cpu(name):
     found = train(dataset(), name, training=TrainConfig(epochs=2, batch=4), device="cuda")
     assert next(found.model.parameters()).device.type == "cpu"
     assert np.isfinite(found.run.metrics["auc"])
+
+
+@gpu
+def test_an_ensemble_on_the_gpu_has_the_loss_curves_and_scores_of_the_cpu():
+    training = TrainConfig(epochs=5, batch=6)
+    options = {"project": None, "alpha": 0.2}
+    asked = [Asked("lego", options | {"P": p, "regulariser": r}, training, 0) for p in (1, 3) for r in ("equation",)]
+    wanted, found = (dict(train_many(dataset(), asked, device=device)) for device in ("cpu", "cuda"))
+    for index, each in wanted.items():
+        for ours, theirs in zip(found[index].history, each.history, strict=True):
+            assert ours["loss"] == pytest.approx(theirs["loss"], abs=1e-4)
+        clips = dataset().part("test")
+        scores, right = score(found[index].model, clips), score(each.model, clips)
+        for one in clips:
+            np.testing.assert_allclose(scores[one.name], right[one.name], atol=1e-4)
+
+
+@gpu
+def test_mixed_precision_on_the_gpu_learns_what_full_precision_does():
+    found = [train(dataset(), "concat", training=TrainConfig(epochs=5), device="cuda", amp=on) for on in (False, True)]
+    assert found[1].history[-1]["loss"] == pytest.approx(found[0].history[-1]["loss"], abs=0.05)
+    assert "GB" in device_words("cuda")
+
+
+def test_mixed_precision_rounds_layers_while_they_train_and_nothing_else():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 1))
+    rows = torch.randn(5, 64)
+    plain = model(rows)
+    with mixed(model):
+        rough = model(rows)
+        assert rough.dtype == torch.float32
+        assert 0 < (rough - plain).abs().max() < 0.05
+        rough.sum().backward()
+        assert model[0].weight.grad.dtype == model[0].weight.dtype == torch.float32
+        torch.testing.assert_close(model.eval()(rows), plain, atol=0, rtol=0)
+        model.train()
+    assert not any(isinstance(layer, Rounded) for layer in model.modules())
+    torch.testing.assert_close(model(rows), plain, atol=0, rtol=0)
+    with mixed(model, on=False):
+        torch.testing.assert_close(model(rows), plain, atol=0, rtol=0)
+
+
+def test_a_run_says_that_it_was_trained_in_mixed_precision_and_keeps_its_name():
+    short = TrainConfig(epochs=2, batch=4)
+    plain, rough = (train(dataset(), "concat", training=short, amp=on) for on in (False, True))
+    assert (plain.run.note, rough.run.note) == ("", MIXED)
+    assert plain.run.id == rough.run.id
+    assert rough.history[-1]["loss"] == pytest.approx(plain.history[-1]["loss"], abs=0.05)
+    assert rough.history != plain.history
+    weights = rough.model.state_dict()
+    assert all(weight.dtype == torch.float32 for weight in weights.values() if weight.is_floating_point())
+
+
+def test_short_memory_is_halved_then_left_to_the_cpu_and_each_time_said(monkeypatch):
+    monkeypatch.setattr("core.device.device_words", lambda device=None: f"the {torch.device(device).type}")
+    tried, said = [], []
+
+    def work(size: int, on: torch.device) -> str:
+        tried.append((size, on.type))
+        if on.type != "cpu":
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return f"{size} done"
+
+    assert sparing(work, 12, "cuda", said.append, least=3) == "3 done"
+    assert tried == [(12, "cuda"), (6, "cuda"), (3, "cuda"), (3, "cpu")]
+    assert said == [
+        "the cuda: out of memory, going on with 6 at a time",
+        "the cuda: out of memory, going on with 3 at a time",
+        "the cuda: out of memory, going on with the cpu",
+    ]
+    with pytest.raises(ValueError, match="the cpu: out of memory even with 1 at a time"):
+        sparing(lambda size, on: (_ for _ in ()).throw(torch.OutOfMemoryError("full")), 2, "cpu")
+    with pytest.raises(KeyError):
+        sparing(lambda size, on: {}[size], 2, "cpu")
+
+
+def test_scores_do_not_depend_on_how_much_goes_through_at_once():
+    torch.manual_seed(0)
+    model = FUSIONS["lego"](WIDTHS).eval()
+    clips = [clip(f"c{n}", units=n, seed=n) for n in (5, 40, 70)]
+    wanted = score(model, clips)
+    for name, values in score(model, clips, 1).items():
+        np.testing.assert_allclose(values, wanted[name], atol=1e-6)
+
+
+def test_the_badge_names_the_processor():
+    assert device_words("cpu").startswith("CPU, ")
