@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,7 @@ from core.fusion.lego import Lego
 from core.infer import spans
 
 LAYOUTS: tuple[Layout, ...] = ("spring", "distance", "time")
+BUTTONS = 12  # windows of a clip that stand side by side; more are a list
 
 
 @dataclass(frozen=True)
@@ -58,17 +59,20 @@ def pick_window(chosen: Selection, clip: Clip, window: int | None) -> tuple[int,
     if not inside:
         home = [at for at, (_, stop, fresh) in enumerate(found) if unit is not None and fresh <= unit < stop]
         st.session_state["window"] = home[0] if home else 0
-    index = st.segmented_control(
-        "Units of the clip",
-        range(len(found)),
-        format_func=lambda at: f"{found[at][0]}–{found[at][1] - 1}",
-        key="window",
-        default=None if "window" in st.session_state else 0,
-        required=True,
-        bind="query-params",
-        on_change=lambda: selection.put(time=None),
-        help="The clip is longer than the fusion's window, so it is scored in parts.",
-    )
+    words: dict[str, Any] = {
+        "label": "Units of the clip",
+        "options": range(len(found)),
+        "format_func": lambda at: f"{found[at][0]}–{found[at][1] - 1}",
+        "key": "window",
+        "bind": "query-params",
+        "on_change": lambda: selection.put(time=None),
+        "help": "The clip is longer than the fusion's window, so it is scored in parts.",
+    }
+    if len(found) > BUTTONS:
+        index = st.selectbox(**words, width=170)
+    else:
+        default = None if "window" in st.session_state else 0
+        index = st.segmented_control(**words, default=default, required=True)
     return index or 0, found[index or 0]
 
 

@@ -9,6 +9,7 @@ import streamlit as st
 
 from app import cache, selection
 from app.components import show
+from app.components.controls import TALL
 from app.components.library import job_root, told
 from app.figures import summary as figures
 from app.figures.steps import clicked_row
@@ -23,9 +24,12 @@ from core.whole import ALPHAS, K, Whole, level, refusal
 ROOT = "whole clip"
 COLUMNS = {
     "unit": st.column_config.NumberColumn(width=52),
+    "group": st.column_config.TextColumn(width=48),
+    "units": st.column_config.NumberColumn(format="localized", width=56),
+    "nearest": st.column_config.TextColumn(width=56, help="The group it is most related to"),
     "from (s)": st.column_config.NumberColumn(format="%.2f"),
     "share": st.column_config.NumberColumn(format="percent"),
-    "relation inside": st.column_config.NumberColumn(format="%.3f", help="Mean relation of two units of the group"),
+    "inside": st.column_config.NumberColumn(format="%.3f", help="Mean relation of two units of the group"),
     "mean degree": st.column_config.NumberColumn(format="%.1f", help="α-gated, to the whole clip"),
     "degree": st.column_config.NumberColumn(format="%.1f", help="α-gated, to the whole clip"),
     "mean relation": st.column_config.NumberColumn(format="%.3f", help="To the whole clip"),
@@ -39,19 +43,17 @@ def choose_window(clip: Clip, model: Fusion) -> bool:
     """Whether the clip is looked at as one window; asked only where it is longer than the fusion's window."""
     if model.window is None or clip.units <= model.window:
         return False
-    windows = {"trained": f"as trained ({model.window} units)", "whole": f"the whole clip as one ({clip.units:,})"}
     chosen = st.segmented_control(
         "Window",
-        list(windows),
-        format_func=windows.__getitem__,
-        default="trained",
+        ["as trained", ROOT],
+        default="as trained",
         required=True,
         key="as_one",
         bind="query-params",
-        help="A model scores a long clip in windows of the length it was trained on. As one window every unit is "
-        "related to every other of the clip.",
+        help=f"A model scores a long clip in windows of the length it was trained on, {model.window} units. As one "
+        f"window, all {clip.units:,} units are related to each other.",
     )
-    return chosen == "whole"
+    return chosen == ROOT
 
 
 def page(chosen: Selection, clip: Clip, model: Fusion, changes: str) -> None:
@@ -68,7 +70,8 @@ def page(chosen: Selection, clip: Clip, model: Fusion, changes: str) -> None:
     scores = cache.unit_scores(run, chosen.dataset, clip.name, changes)
     marked = scores >= chosen.threshold if clip.labels is None else clip.labels.numpy()
     what = "alarmed" if clip.labels is None else "anomalous"
-    _cards(chosen, found, at)
+    _cards(found, at)
+    _suggest(chosen, found, at)
     path = _breadcrumb(chosen, clip, changes)
     now, members, _ = cache.whole_part(run, chosen.dataset, clip.name, changes, path)
     left, right = st.columns([3, 2], gap="medium")
@@ -159,13 +162,15 @@ def _progress(id: str) -> None:
 # ---------------------------------------------------------------------------- numbers
 
 
-def _cards(chosen: Selection, found: Whole, at: int) -> None:
+def _cards(found: Whole, at: int) -> None:
     n, alpha = found.units, ALPHAS[at]
     pairs = n * (n - 1) // 2
     mean = float(found.degrees[:, at].mean())
     with st.container(horizontal=True, gap="small"):
-        st.metric("Units", f"{n:,}", border=True)
-        st.metric("Pairs of units", f"{pairs:,}", border=True, help="Every pair was computed; none is kept as a table.")
+        st.metric("Units", f"{n:,}", border=True, height=TALL)
+        st.metric(
+            "Pairs of units", f"{pairs:,}", border=True, height=TALL, help="All were computed; none is kept as a table."
+        )
         st.metric(
             f"Pairs ≥ α = {alpha:.2f}",
             f"{found.pairs[at]:,}",
@@ -173,19 +178,38 @@ def _cards(chosen: Selection, found: Whole, at: int) -> None:
             delta_color="off",
             delta_arrow="off",
             border=True,
+            height=TALL,
             help="Counted exactly, not estimated, at all 101 values of α in one pass.",
         )
         st.metric(
             "Mean degree",
             f"{mean:,.1f}",
             border=True,
+            height=TALL,
             help="α-gated weighted degree as in eq. 7: the sum of a unit's relations of at least α, itself included.",
         )
         st.metric(
             "Largest entry of G",
             f"{found.largest:.4g}",
             border=True,
+            height=TALL,
             help="Before rescaling. Relations are shown as the head sees them, rescaled as in one window of the run.",
+        )
+
+
+def _suggest(chosen: Selection, found: Whole, at: int) -> None:
+    """Where α tells pairs apart, when it does not where it stands."""
+    total = found.units * (found.units - 1) // 2
+    better = figures.strongest_alpha(found.pairs, total, ALPHAS)
+    if better is None or better == ALPHAS[at] or 0 < found.pairs[at] < total:
+        return
+    none = "No pair" if not found.pairs[at] else "Every pair"
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(f"{none} reaches α = {ALPHAS[at]:.2f}, so α tells nothing here.")
+        st.button(
+            f"α = {better:.2f}: {found.pairs[level(better)] / total:.2%} of the pairs",
+            on_click=lambda: selection.put(alpha=better),
+            key="suggest-alpha",
         )
 
 
@@ -366,7 +390,7 @@ def _strip_table(now: Summary, path: tuple[int, ...], clip: Clip) -> pd.DataFram
 
 def _degrees(chosen: Selection, clip: Clip, found: Whole, at: int, marked: np.ndarray, what: str) -> None:
     degrees = found.degrees[:, at]
-    left, right = st.columns([3, 2], gap="medium")
+    left, middle_column, right = st.columns([5, 3, 3], gap="medium")
     with left:
         middle, mean, low, high = figures.binned(degrees)
         show.figure(
@@ -387,6 +411,18 @@ def _degrees(chosen: Selection, clip: Clip, found: Whole, at: int, marked: np.nd
             name=f"degrees of {clip.name} as one window",
         )
     with right:
+        total = found.units * (found.units - 1) // 2
+        show.figure(
+            figures.pair_curve(found.pairs, total, ALPHAS, chosen.alpha, chosen.colours),
+            "How many of all pairs reach α, counted exactly at every value the slider has.",
+            f"at α = {ALPHAS[at]:.2f} {found.pairs[at]:,} of {total:,} pairs",
+            "whole-pairs",
+            chosen.colours,
+            chosen.picture,
+            {"α": ALPHAS.round(2), "pairs": found.pairs},
+            name=f"pairs of {clip.name} by alpha",
+        )
+    with middle_column:
         drawn, table = figures.degree_histogram(degrees, marked, what, chosen.colours)
         show.figure(
             drawn,

@@ -63,18 +63,20 @@ def _lines(
     touched: Bool[np.ndarray, " n"],
     colours: Colours,
 ) -> None:
-    """Connections in a few darknesses, green, purple where they touch an anomalous unit; below alpha dotted grey."""
+    """Connections in a few darknesses, green, purple where they touch a marked unit; below alpha dotted and grey."""
     i, j, strength = pairs
     low, high = (float(strength.min()), float(strength.max())) if len(strength) else (0.0, 1.0)
     shade = np.minimum(((strength - low) / ((high - low) or 1.0) * SHADES).astype(int), SHADES - 1)
     weak = strength < np.float32(alpha)
-    kinds = [(weak, "dot", colours.quiet, 0.45, 1.0, "below α")]
+    kinds = []
     for level in range(SHADES):
+        share = (level + 1) / SHADES
+        look = 0.15 + 0.85 * share, 0.6 + 2.6 * share**2
+        kinds.append((weak & (shade == level), "dot", colours.quiet, *look))
         for purple, colour in ((False, colours.edge), (True, colours.anomaly)):
-            chosen = ~weak & (shade == level) & ((touched[i] | touched[j]) == purple)
-            share = (level + 1) / SHADES
-            kinds.append((chosen, "solid", colour, 0.15 + 0.85 * share, 0.6 + 2.6 * share**2, ""))
-    for chosen, dash, colour, opacity, width, name in kinds:
+            kinds.append((~weak & (shade == level) & ((touched[i] | touched[j]) == purple), "solid", colour, *look))
+    told: set[str] = set()
+    for chosen, dash, colour, opacity, width in kinds:
         if not chosen.any():
             continue
         ends = np.full((int(chosen.sum()), 3, 2), np.nan, np.float32)
@@ -86,9 +88,11 @@ def _lines(
             line={"color": colour, "width": width, "dash": dash},
             opacity=opacity,
             hoverinfo="skip",
-            showlegend=bool(name),
-            name=name,
+            showlegend=dash not in told,
+            legendgroup=dash,
+            name="below α" if dash == "dot" else "reaches α",
         )
+        told.add(dash)
 
 
 def _square(figure: go.Figure, colours: Colours, height: int) -> go.Figure:
@@ -364,7 +368,11 @@ def degree_histogram(
     degrees: Float[np.ndarray, " n"], marked: Bool[np.ndarray, " n"], what: str, colours: Colours
 ) -> tuple[go.Figure, pd.DataFrame]:
     """How many units have which degree, and the table of it; marked units hatched purple on top."""
-    edges = np.histogram_bin_edges(degrees, bins=30) if len(degrees) else np.array([0.0, 1.0])
+    low, high = (float(degrees.min()), float(degrees.max())) if len(degrees) else (0.0, 1.0)
+    if high - low < 1e-5 * max(abs(high), 1.0):  # all alike: one bar
+        edges = np.array([low - 0.5, high + 0.5])
+    else:
+        edges = np.linspace(low, high, 31)
     every, some = np.histogram(degrees, edges)[0], np.histogram(degrees[marked], edges)[0]
     middle = (edges[:-1] + edges[1:]) / 2
     figure = go.Figure()
@@ -392,6 +400,43 @@ def degree_histogram(
     return figure, pd.DataFrame({"from": edges[:-1], "to": edges[1:], "units": every, what: some})
 
 
+def pair_curve(
+    pairs: Int[np.ndarray, " alphas"], total: int, alphas: Float[np.ndarray, " alphas"], alpha: float, colours: Colours
+) -> go.Figure:
+    """Share of all pairs that reach every value of α, on a logarithmic scale; the chosen α in orange."""
+    share = np.where(pairs > 0, 100 * pairs / max(1, total), np.nan)
+    figure = go.Figure()
+    figure.add_scatter(
+        x=alphas,
+        y=share,
+        mode="lines+markers",
+        marker={"size": 4},
+        line={"color": colours.edge, "width": 1.6},
+        customdata=pairs,
+        hovertemplate="α = %{x:.2f}: %{customdata:,} pairs, %{y:.3g} %<extra></extra>",
+        showlegend=False,
+    )
+    figure.add_vline(x=alpha, line={"color": colours.selected, "width": 1.5})
+    return figure.update_layout(
+        template=colours.template,
+        height=250,
+        xaxis={"title": "α", "range": [0, 1]},
+        yaxis={"title": "% of all pairs", "type": "log", "dtick": 1},
+    )
+
+
+def strongest_alpha(
+    pairs: Int[np.ndarray, " alphas"], total: int, alphas: Float[np.ndarray, " alphas"], share: float = 0.01
+) -> float | None:
+    """The least α that at most this share of the pairs reaches; None where α tells no pairs apart.
+
+    >>> strongest_alpha(np.array([100, 40, 3, 1, 0]), 100, np.array([0, 0.25, 0.5, 0.75, 1.0]), 0.05)
+    0.5
+    """
+    fits = np.flatnonzero((pairs <= share * total) & (pairs > 0))
+    return float(alphas[fits[0]]) if len(fits) else None
+
+
 def group_table(
     found: Summary,
     path: Sequence[int],
@@ -408,15 +453,15 @@ def group_table(
     return pd.DataFrame(
         {
             "group": [name_of(path, group) for group in range(len(sizes))],
-            "what": [WORDS[kind] or "community" for kind in found.kinds],
             "units": sizes,
             what: counts,
             "share": counts / sizes,
-            "from (s)": [float(units[0] * seconds) for units in inside],
-            "to (s)": [float((units[-1] + 1) * seconds) for units in inside],
-            "relation inside": np.diag(found.relations),
+            "inside": np.diag(found.relations),
             "nearest": [name_of(path, at) if at >= 0 else "none" for at in nearest.tolist()],
             "mean degree": [float(degrees[units].mean()) for units in inside],
+            "from (s)": [float(units[0] * seconds) for units in inside],
+            "to (s)": [float((units[-1] + 1) * seconds) for units in inside],
+            "what": [WORDS[kind] or "community" for kind in found.kinds],
         }
     )
 
