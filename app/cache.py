@@ -27,8 +27,9 @@ from streamlit import runtime
 
 from app.changes import Changes
 from app.figures.network import Layout, positions
-from app.figures.samples import sample_facts
-from app.figures.scores import Moment, dataset_facts, group_table, method_bars, top_moments
+from app.figures.samples import one_against_rest, sample_facts
+from app.figures.scores import Kinds, Moment, dataset_facts, group_table, kinds_of, method_bars, top_moments
+from app.figures.scores import hours as hours_of
 from app.figures.style import colours
 from core import (
     attribute,
@@ -54,7 +55,19 @@ from core.data.dataset import Dataset
 from core.data.names import shown
 from core.data.reading import about
 from core.data.stills import jpeg, unit_frames
-from core.evaluate import ClassMetrics, Metrics, RealMetrics, measure, measure_part
+from core.evaluate import (
+    ClassMetrics,
+    Graded,
+    Metrics,
+    RealMetrics,
+    Units,
+    graded,
+    measure,
+    measure_part,
+    pooled,
+    pooled_frames,
+    units_of,
+)
 from core.extract import captions as sentences
 from core.fusion import FUSIONS
 from core.fusion.base import Fusion
@@ -136,10 +149,28 @@ def samples(key: str) -> Samples | None:
 
 def clips(key: str) -> tuple[Clip, ...]:
     """The clips that are looked at: the test part of the first split, or all when no split names one."""
+    folder = datasets().get(key)
+    return () if folder is None else _clips(str(folder), _stamp(folder / "dataset.json"), key)
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _clips(folder: str, stamp: str, key: str) -> tuple[Clip, ...]:
     found = data(key)
     if isinstance(found, Samples):
         return ()
     return found.part("test") if looked_at(found) == "test" else tuple(found.clips.values())
+
+
+def clip_names(key: str) -> tuple[dict[str, int], tuple[str, ...]]:
+    """Name of each of `clips(key)` -> its place; and the names in small letters, to be searched."""
+    folder = datasets()[key]
+    return _clip_names(str(folder), _stamp(folder / "dataset.json"), key)
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _clip_names(folder: str, stamp: str, key: str) -> tuple[dict[str, int], tuple[str, ...]]:
+    names = [found.name for found in clips(key)]
+    return {name: place for place, name in enumerate(names)}, tuple(name.lower() for name in names)
 
 
 def looked_at(found: Data) -> str:
@@ -208,7 +239,7 @@ def all_runs() -> dict[str, Path]:
     return found
 
 
-@st.cache_data(max_entries=256, show_spinner=False)
+@st.cache_resource(max_entries=256, show_spinner=False)
 def _index(folder: str, stamp: str) -> dict[str, Any] | None:
     try:
         return about(Path(folder))
@@ -242,7 +273,7 @@ def _size(folder: str, stamp: str) -> int:
     return size_of(Path(folder))
 
 
-@st.cache_data(max_entries=64, show_spinner="Checking the dataset")
+@st.cache_resource(max_entries=64, show_spinner="Checking the dataset")
 def _report(folder: str, stamp: str) -> Report:
     return check(Path(folder))
 
@@ -399,6 +430,44 @@ def _scores(run_folder: str, run_stamp: str, data_folder: str, data_stamp: str, 
     for values in found.values():
         values.setflags(write=False)
     return found
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _units(run_stamp: str, data_stamp: str, name: str, key: str) -> tuple[Units, np.ndarray, np.ndarray]:
+    found = units_of(scores(name, key), clips(key))
+    return found, found.highest(), found.inside()
+
+
+def units(name: str, key: str) -> tuple[Units, np.ndarray, np.ndarray]:
+    """Every unit of `clips(key)` in one row; the highest score of each clip, and the AUC among its own units."""
+    return _units(*_stamps(name, key), name, key)
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _kinds(data_stamp: str, key: str) -> tuple[Kinds, float]:
+    return kinds_of(clips(key)), hours_of(clips(key))
+
+
+def kinds(key: str) -> Kinds:
+    """The kind of anomaly of every unit of `clips(key)`."""
+    return _kinds(_stamp(datasets()[key] / "dataset.json"), key)[0]
+
+
+def hours(key: str) -> float:
+    """Length of the labelled clips of `clips(key)`."""
+    return _kinds(_stamp(datasets()[key] / "dataset.json"), key)[1]
+
+
+@st.cache_resource(max_entries=16, show_spinner="Sorting the scores")
+def _graded(run_stamp: str, data_stamp: str, name: str, key: str, level: str, about: int) -> Graded:
+    if samples(key) is not None:
+        return graded(*one_against_rest(part(key), outputs(name, key), about))
+    return graded(*(pooled_frames if level == "frames" else pooled)(scores(name, key), clips(key)))
+
+
+def grades(name: str, key: str, level: str = "units", about: int = 0) -> Graded:
+    """Scores by class, sorted: of units, of frames, or of samples, class `about` against all others."""
+    return _graded(*_stamps(name, key), name, key, level, about)
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
@@ -1028,7 +1097,7 @@ def _swept_run(folder: Path) -> Run | None:
 def _sweep_stamp(name: str) -> str:
     """Changes with every training that is done."""
     root = sweeps_root() / name
-    return " ".join(_stamp(path) for path in (root / "sweep.json", root / "runs") if path.exists())
+    return " ".join(_stamp(path) for path in (root / "sweep.json", root / "runs", root / "failed") if path.exists())
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)

@@ -2,6 +2,7 @@ r"""Sweeps: one method trained at many options and seeds, kept so that nothing i
 
     sweeps/<id>/sweep.json    what was asked for (`Plan`), the data's fingerprint, versions
     sweeps/<id>/runs/<run>/   an ordinary run folder each; what is missing is what is still to be done
+    sweeps/<id>/failed/<run>  why a training came to nothing (it diverged): not tried again
     sweeps/<id>/lock          held by the process that works on it
 
 A cell is one choice of every axis. Its value is the mean of the task's metric over seeds, its spread their standard
@@ -43,7 +44,7 @@ from core.clip import Clip
 from core.data import drafts
 from core.data.dataset import Dataset
 from core.data.names import shown
-from core.ensemble import Asked, chunks, together, train_many
+from core.ensemble import Asked, ordered, together, train_many
 from core.evaluate import auc
 from core.fusion import FUSIONS
 from core.fusion.base import Fusion
@@ -53,7 +54,7 @@ from core.options import Option, checked, made, options, training_options
 from core.pool import spread
 from core.runs import History, Run, Source
 from core.sample import METRIC_WORDS, Samples, Task, task_of
-from core.train import TrainConfig, Trained, widths_of
+from core.train import TrainConfig, widths_of
 
 FORMAT: dict[str, Any] = {"format": "fusescope-sweep", "version": 1}
 MOST_VALUES, MOST_AXES, MOST_TRAININGS = 200, 4, 20_000
@@ -102,11 +103,6 @@ class Plan:
     seeds: int = 3
     judge: Judge = "held-out"
     share: float = 0.25
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "axes", {name: tuple(values) for name, values in self.axes.items()})
-        if self.modalities is not None:
-            object.__setattr__(self, "modalities", tuple(self.modalities))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -432,6 +428,8 @@ def read(root: Path) -> Sweep:
         if (record["format"], record["version"]) != (FORMAT["format"], FORMAT["version"]):
             raise ValueError(f"it is of format {record['format']!r}, version {record['version']!r}")
         plan = {**record["plan"], "training": TrainConfig(**record["plan"]["training"])}
+        plan["axes"] = {name: tuple(values) for name, values in plan["axes"].items()}
+        plan["modalities"] = None if plan["modalities"] is None else tuple(plan["modalities"])
         sweep = Sweep(
             checked_plan(Plan(**plan), Task(record["task"], ("a", "b"))), Source(**record["source"]), record["metric"],
             record["created"], record["versions"], record["task"],
@@ -451,10 +449,14 @@ def listing(sweeps: Path) -> dict[str, Sweep]:
     return dict(sorted(found.items(), key=lambda item: -item[1].created))
 
 
+def _there(root: Path) -> set[str]:
+    """Names of the runs that are done, failed ones included."""
+    return {place.name for part in ("runs", "failed") if (root / part).is_dir() for place in (root / part).iterdir()}
+
+
 def todo(root: Path, chosen: Iterable[Cell] | None = None) -> list[tuple[Cell, int]]:
     """(cell, seed) still to be trained, of these cells or of the whole grid; seeds of a cell one after another."""
-    sweep = read(root)
-    there = {folder.name for folder in (root / "runs").iterdir()} if (root / "runs").is_dir() else set()
+    sweep, there = read(root), _there(root)
     wanted = cells(sweep.plan) if chosen is None else chosen
     pairs = [(cell, seed) for cell in wanted for seed in range(sweep.plan.seeds)]
     return [(cell, seed) for cell, seed in pairs if sweep.run_id(cell, seed) not in there]
@@ -480,85 +482,94 @@ def locked(root: Path) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Done:
-    """One training that is on disk now, and how many of how many are."""
+    """One training that is on disk now, and how many of how many are. run: None when it came to nothing."""
 
     cell: Cell
     seed: int
-    run: Run
+    run: Run | None
     done: int
     total: int
 
 
-Found = tuple[int, Run, dict[str, torch.Tensor], History]  # its place in the task, and what a run folder holds
+@dataclass(frozen=True)
+class Found:
+    """What came of the training at this place in a task: what a run folder holds, or why there is none."""
+
+    place: int
+    run: Run | None
+    weights: Mapping[str, torch.Tensor]
+    history: History
+    why: str = ""
 
 
-def _finished(trained: Trained, data: Data, protocol: str, metric: str, note: str) -> Trained:
-    """With the numbers the sweep is judged by, and a note that says what they were measured on."""
-    metrics = dict(trained.run.metrics)
-    if metric == "auc_clips":
-        assert isinstance(data, Dataset)
-        found = clip_auc(trained.model, data.part("test", None if protocol == "all" else protocol))
-        metrics["auc_clips"] = None if math.isnan(found) else found
-    said = "; ".join(filter(None, [trained.run.note, note]))
-    return replace(trained, run=replace(trained.run, metrics=metrics, note=said))
+def _trained(
+    asked: Sequence[Asked], sweep: Sweep, data: Data, device: str, tell: Callable[[int, int, float], None] | None = None
+) -> Iterator[Found]:
+    """Train, stepped together where that can be; every run carries the numbers the sweep is judged by and a note."""
+    protocol = sweep.source.protocol
+    undone: list[Found] = []
+
+    def failed(index: int, why: str) -> None:
+        undone.append(Found(index, None, {}, [], why))
+
+    for index, trained in train_many(data, asked, protocol, sweep.plan.modalities, tell, device, CHUNK, failed=failed):
+        metrics = dict(trained.run.metrics)
+        if sweep.metric == "auc_clips":
+            assert isinstance(data, Dataset)
+            found = clip_auc(trained.model, data.part("test", None if protocol == "all" else protocol))
+            metrics["auc_clips"] = None if math.isnan(found) else found
+        note = f"a cell of sweep {sweep.id}, measured {sweep.judged}"
+        run = replace(trained.run, metrics=metrics, note="; ".join(filter(None, [trained.run.note, note])))
+        yield Found(index, run, trained.model.state_dict(), trained.history)
+    yield from undone
 
 
-def train_piece(
-    asked: Sequence[Asked], data: Data, protocol: str, modalities: Sequence[str] | None, device: str, judged: tuple
-) -> list[Found]:
-    """Some trainings, stepped together where that can be; runs anywhere, and leaves nothing behind there."""
+def train_piece(asked: Sequence[Asked], sweep: Sweep, data: Data, device: str) -> list[Found]:
+    """Some trainings of a sweep, anywhere; nothing is left behind there."""
     torch.set_num_threads(1)
-    found: list[Found] = []
-    for index, trained in train_many(data, asked, protocol, modalities, device=device, chunk=CHUNK):
-        done = _finished(trained, data, protocol, *judged)
-        found.append((index, done.run, done.model.state_dict(), done.history))
-    return found
+    return list(_trained(asked, sweep, data, device))
 
 
 def _pieces(asked: Sequence[Asked], workers: int, samples: bool) -> list[list[int]]:
     """Trainings in tasks of one worker each: together where that can be, and enough tasks that all have work."""
     found: list[list[int]] = []
     for group in together(asked):
-        if samples or len(group) == 1:
-            found += [[index] for index in group]
-        else:
-            found += chunks(asked, group, max(1, min(CHUNK, -(-len(group) // (2 * workers)))))
+        line = ordered(asked, group)
+        size = 1 if samples else max(1, min(CHUNK, -(-len(line) // (2 * workers))))
+        found += [line[start : start + size] for start in range(0, len(line), size)]
     return found
 
 
 def _train(
     sweep: Sweep, data: Data, root: Path, wanted: Sequence[tuple[Cell, int]], address: str | None, workers: int,
-    device: str, tell: Callable[[float, float], None],
-) -> Iterator[tuple[Cell, int, Run]]:  # fmt: skip
-    """Train what is wanted and save each run as it is done; `tell` hears the share of epochs done and the loss."""
-    plan, protocol = sweep.plan, sweep.source.protocol
-    asked = [plan.asked(cell, seed) for cell, seed in wanted]
-    judged = (sweep.metric, f"a cell of sweep {sweep.id}, measured {sweep.judged}")
+    device: str, tell: Callable[[float], None],
+) -> Iterator[tuple[Cell, int, Run | None]]:  # fmt: skip
+    """Train what is wanted and save each run as it is done; `tell` hears the share of epochs done."""
+    asked = [sweep.plan.asked(cell, seed) for cell, seed in wanted]
 
-    def kept(index: int, run: Run, weights: Mapping[str, torch.Tensor], history: History) -> tuple[Cell, int, Run]:
+    def kept(index: int, found: Found) -> tuple[Cell, int, Run | None]:
         cell, seed = wanted[index]
-        if run.id != sweep.run_id(cell, seed):
-            raise RuntimeError(f"run {run.id} is not the one that was asked for, {sweep.run_id(cell, seed)}")
-        runs.save(run, weights, history, root / "runs")
-        return cell, seed, run
+        if found.run is None:
+            (root / "failed").mkdir(exist_ok=True)
+            drafts.write_file(root / "failed" / sweep.run_id(cell, seed), found.why.encode())
+            return cell, seed, None
+        if found.run.id != sweep.run_id(cell, seed):
+            raise RuntimeError(f"run {found.run.id} is not the one that was asked for, {sweep.run_id(cell, seed)}")
+        runs.save(found.run, found.weights, found.history, root / "runs")
+        return cell, seed, found.run
 
     if address is None and workers == 1:
-        total = max(1, sum(each.training.epochs for each in asked))
-        for index, trained in train_many(
-            data, asked, protocol, plan.modalities, lambda now, _, loss: tell(now / total, loss), device, CHUNK
-        ):
-            done = _finished(trained, data, protocol, *judged)
-            yield kept(index, done.run, done.model.state_dict(), done.history)
+        for found in _trained(asked, sweep, data, device, lambda now, total, _: tell(now / max(1, total))):
+            yield kept(found.place, found)
         return
     pieces = _pieces(asked, workers if address is None else max(workers, 4), isinstance(data, Samples))
     tasks = [[asked[index] for index in piece] for piece in pieces]
-    shared = (data, protocol, plan.modalities, device, judged)
     finished = 0
-    for at, found in spread(train_piece, tasks, address, workers, shared):
-        for place, run, weights, history in found:
+    for at, made_there in spread(train_piece, tasks, address, workers, (sweep, data, device)):
+        for found in made_there:
             finished += 1
-            tell(finished / len(asked), NAN)
-            yield kept(pieces[at][place], run, weights, history)
+            tell(finished / len(asked))
+            yield kept(pieces[at][found.place], found)
 
 
 def sweep(
@@ -589,12 +600,10 @@ def sweep(
             wanted = todo(root, batch)
             done += len(batch) * asked.plan.seeds - len(wanted)
 
-            def step(
-                share: float, loss: float, before: int = done, here: int = begun, count: int = len(wanted)
-            ) -> None:
+            def step(share: float, before: int = done, here: int = begun, count: int = len(wanted)) -> None:
                 now, made_here = before + share * count, here + share * count
                 left = (time.monotonic() - started) / max(made_here, 1e-9) * (total - now)
-                tell(now / total, f"{int(now):,} of {total:,} trainings, {_duration(left)} to go")
+                tell(now / total, f"{100 * now / total:.0f} %, {_duration(left)} to go")
 
             for cell, seed, run in _train(asked, used, root, wanted, address, workers, device, step):
                 done += 1
@@ -668,7 +677,8 @@ def guided(asked: Sweep, root: Path) -> Iterator[list[Cell]]:
         yield list(batch)
         for cell, trial in batch.items():
             folders = [root / "runs" / asked.run_id(cell, seed) for seed in range(plan.seeds)]
-            values = [runs.load(folder).metrics.get(asked.metric) for folder in folders]
+            there = [folder for folder in folders if not (root / "failed" / folder.name).exists()]
+            values = [runs.load(folder).metrics.get(asked.metric) for folder in there]
             defined = [value for value in values if value is not None]
             known[cell] = fmean(defined) if defined else NAN
             if trial is not None:
@@ -692,13 +702,22 @@ def work(given: Mapping[str, Any], report: Tell) -> str:
 
 @dataclass(frozen=True)
 class Row:
-    """One cell. values: seed -> the metric, NaN where undefined; runs: seed -> the run's folder name."""
+    """One cell. values: seed -> the metric, NaN where undefined; runs: seed -> the run's folder name.
+
+    failed      seed -> why its training came to nothing
+    """
 
     cell: Cell
     values: Mapping[int, float] = field(default_factory=dict)
     runs: Mapping[int, str] = field(default_factory=dict)
     seconds: float = NAN
     weights: int = 0
+    failed: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def tried(self) -> int:
+        """How many trainings are done, whatever came of them."""
+        return len(self.runs) + len(self.failed)
 
     @property
     def defined(self) -> list[float]:
@@ -728,7 +747,7 @@ class Results:
 
     @property
     def done(self) -> int:
-        return sum(len(row.runs) for row in self.rows)
+        return sum(row.tried for row in self.rows)
 
     @property
     def total(self) -> int:
@@ -786,11 +805,27 @@ def results(root: Path, load: Callable[[Path], Run | None] = runs.load) -> Resul
         if all(value in values for value, values in zip(cell, plan.axes.values(), strict=True)):
             rows.setdefault(cell, {})[run.seed] = run
             names[cell, run.seed] = folder.name
+    failed = _failures(asked, root)
     order = {cell: place for place, cell in enumerate(cells(plan))}
-    return Results(asked, tuple(_row(c, rows[c], names, asked.metric) for c in sorted(rows, key=order.__getitem__)))
+    there = sorted({*rows, *(cell for cell, _ in failed)}, key=order.__getitem__)
+    return Results(asked, tuple(_row(c, rows.get(c, {}), names, failed, asked.metric) for c in there))
 
 
-def _row(cell: Cell, by_seed: Mapping[int, Run], names: Mapping[tuple[Cell, int], str], metric: str) -> Row:
+def _failures(asked: Sweep, root: Path) -> dict[tuple[Cell, int], str]:
+    """(cell, seed) -> why there is no run."""
+    if not (root / "failed").is_dir():
+        return {}
+    ids = {asked.run_id(cell, seed): (cell, seed) for cell in cells(asked.plan) for seed in range(asked.plan.seeds)}
+    return {ids[p.name]: p.read_text(errors="replace") for p in sorted((root / "failed").iterdir()) if p.name in ids}
+
+
+def _row(
+    cell: Cell,
+    by_seed: Mapping[int, Run],
+    names: Mapping[tuple[Cell, int], str],
+    failed: Mapping[tuple[Cell, int], str],
+    metric: str,
+) -> Row:
     found = {seed: by_seed[seed].metrics.get(metric) for seed in sorted(by_seed)}
     return Row(
         cell,
@@ -798,6 +833,7 @@ def _row(cell: Cell, by_seed: Mapping[int, Run], names: Mapping[tuple[Cell, int]
         {seed: names[cell, seed] for seed in sorted(by_seed)},
         fmean(run.seconds for run in by_seed.values()) if by_seed else NAN,
         next(iter(by_seed.values())).weights if by_seed else 0,
+        {seed: why for (there, seed), why in failed.items() if there == cell},
     )
 
 

@@ -233,7 +233,7 @@ def _look(name: str, active: bool, chosen: Selection) -> None:
     if not found.done:
         st.info("No training is done yet; the figures fill as they come.")
         return
-    labels = {_label(found, row): row for row in found.rows if row.runs}
+    labels = {_label(found, row): row for row in found.rows if row.tried}
     picked = st.session_state.get("cell")
     cell = (
         labels[picked].cell if picked in labels else found.best.cell if found.best else next(iter(labels.values())).cell
@@ -264,6 +264,11 @@ def _look(name: str, active: bool, chosen: Selection) -> None:
         with tab:
             if tab.open:
                 fill()
+
+
+def _word(metric: str) -> str:
+    """The metric at the beginning of a sentence."""
+    return WORDS[metric][0].upper() + WORDS[metric][1:]
 
 
 def _label(found: Results, row: Row) -> str:
@@ -323,7 +328,7 @@ def _across(found: Results, cell: Cell) -> tuple[tuple[str, str], Mapping[str, A
 def _surface(found: Results, axes: tuple[str, str], rest: Mapping[str, Any], cell: Cell, chosen: Selection) -> None:
     metric, best = found.sweep.metric, found.best
     known = sum(row.n > 0 for row in found.rows)
-    says = f"{WORDS[metric]} of every cell, mean over seeds, {found.sweep.judged}. "
+    says = f"{_word(metric)} of every cell, mean over seeds, {found.sweep.judged}. "
     if rest:
         says += f"Here {markdown_text(core.told(list(rest), tuple(rest.values())))}, as in the chosen cell. "
     if best is not None and found.close:
@@ -364,7 +369,7 @@ def _lines(found: Results, chosen: Selection) -> None:
     )
     show.figure(
         figures.axis_lines(drawn, metric, found.sweep.judged, chosen.colours),
-        f"{WORDS[metric]} against each option{others}. {band}The star is the highest mean.",
+        f"{_word(metric)} against each option{others}. {band}The star is the highest mean.",
         figures.line_sentence(drawn, metric),
         "sweep-lines",
         chosen.colours,
@@ -388,6 +393,10 @@ def _cell(name: str, found: Results, row: Row, chosen: Selection) -> None:
         f"**{markdown_text(_label(found, row))}** · {values}"
         + (" · the best cell" if best else " · within the best cell's spread" if close else "")
     )
+    for seed, why in row.failed.items():
+        st.caption(f":material/error: Seed {seed} came to nothing: {markdown_text(why, 300)}.")
+    if not row.runs:
+        return
     A = cache.swept_operator(name, row)
     if A is not None and A.ndim >= 2:
         axes = list(found.sweep.source.widths)
@@ -479,7 +488,7 @@ def _importance(found: Results, weighed: core.Importance | None, chosen: Selecti
 
 def _table(found: Results, chosen: Selection) -> None:
     numbers = figures.cell_table(found, {row.cell for row in found.close})
-    order = sorted((row for row in found.rows if row.runs), key=lambda row: (np.isnan(row.mean), -row.mean))
+    order = sorted((row for row in found.rows if row.tried), key=lambda row: (np.isnan(row.mean), -row.mean))
 
     def picked() -> None:
         at = selection.picked("sweep-table")

@@ -47,6 +47,8 @@ def number(value: float, metric: str) -> str:
 
 def spread(row: Row, metric: str) -> str:
     """A cell's mean and spread in words."""
+    if not row.n:
+        return f"none of {row.tried} trainings has a value"
     sd = "" if np.isnan(row.sd) else f" ± {row.sd:.{digits(metric)}f}"
     return f"{number(row.mean, metric)}{sd} over {row.n} {'seed' if row.n == 1 else 'seeds'}"
 
@@ -72,7 +74,7 @@ def surface(
     marks: dict[str, list[tuple[int, int]]] = {"best": [], "close": []}
     for at, row in enumerate(found.rows):
         settings = dict(zip(plan.names, row.cell, strict=True))
-        if not row.runs or any(settings[name] != value for name, value in rest.items()):
+        if not row.tried or any(settings[name] != value for name, value in rest.items()):
             continue
         y, x = place(settings[axes[0]], rows_of), place(settings[axes[1]], columns_of)
         z[y, x], text[y, x] = row.mean, number(row.mean, metric)
@@ -109,7 +111,7 @@ def surface(
     )
     for name, what, symbol, size in (
         ("best", "best", "star", 11),
-        ("close", "within its seeds' spread", "circle-open", 7),
+        ("close", "within its seeds' spread", "circle", 7),
     ):
         if marks[name]:
             figure.add_scatter(
@@ -118,9 +120,13 @@ def surface(
                 mode="markers",
                 name=what,
                 hoverinfo="skip",
-                marker={"symbol": symbol, "size": size, "color": colours.selected if name == "best" else "#FFFFFF",
-                        "line": {"width": 1 if name == "best" else 2, "color": "#FFFFFF"}},
-            )  # fmt: skip
+                marker={
+                    "symbol": symbol,
+                    "size": size,
+                    "color": colours.selected if name == "best" else "#FFFFFF",
+                    "line": {"width": 1, "color": "#FFFFFF" if name == "best" else "#1F2430"},
+                },
+            )
     if chosen is not None:
         settings = dict(zip(plan.names, chosen, strict=True))
         if all(settings[name] == value for name, value in rest.items()):
@@ -345,11 +351,18 @@ def importance_table(found: Importance) -> pd.DataFrame:
     )
 
 
+def standing(row: Row, best: Cell | None, close: Collection[Cell]) -> str:
+    """What is to be said of a cell beside its numbers."""
+    failed = f"{len(row.failed)} failed" if row.failed else ""
+    place = "best" if row.cell == best else "within its spread" if row.cell in close else ""
+    return ", ".join(filter(None, [place, failed]))
+
+
 def cell_table(found: Results, close: Collection[Cell]) -> pd.DataFrame:
     """Every cell that has a run, best first."""
     plan, metric = found.sweep.plan, found.sweep.metric
     best = found.best.cell if found.best is not None else None
-    rows = sorted((row for row in found.rows if row.runs), key=lambda row: (np.isnan(row.mean), -row.mean))
+    rows = sorted((row for row in found.rows if row.tried), key=lambda row: (np.isnan(row.mean), -row.mean))
     return pd.DataFrame(
         [
             {
@@ -357,7 +370,7 @@ def cell_table(found: Results, close: Collection[Cell]) -> pd.DataFrame:
                 f"{WORDS[metric]}": round(row.mean, 4),
                 "sd": round(row.sd, 4),
                 "seeds": row.n,
-                "": "best" if row.cell == best else "within its spread" if row.cell in close else "",
+                "": standing(row, best, close),
                 "weights": row.weights,
                 "seconds": round(row.seconds, 3),
             }
