@@ -158,7 +158,7 @@ def ordered(asked: Sequence[Asked], group: Sequence[int]) -> list[int]:
 
     def order(index: int) -> tuple[int, ...]:
         config = LegoConfig(**asked[index].config)
-        return asked[index].seed, max(config.P, config.Q), config.P, config.Q
+        return asked[index].seed, int(config.lam != 0), max(config.P, config.Q), config.P, config.Q
 
     return sorted(group, key=order) if len(group) > 1 else list(group)
 
@@ -267,46 +267,87 @@ class Options:
         return replace(self, alpha=self.alpha[part], lam=self.lam[part], k=self.k[part])
 
 
-def scaled(graph: Float[Tensor, "*batch n n"], rescale: g.Rescale) -> tuple[g.Graph, Callable[[Tensor], Tensor]]:
-    """`g.rescaled`, and its pull: from the gradient of the result (overwritten) to that of the graph."""
+@dataclass(frozen=True)
+class Slope:
+    """The losses' gradient in the fused graph before it is written out: what falls on rows, and on edges of nodes.
+
+    seen, rows      units whose score was read, and the gradient of their rows of the graph
+    nodes, edges    gradient of each node's degree, and the edges that its degree counts; None without a penalty
+    along           sum over the graph's entries of entry times gradient
+    """
+
+    seen: Int[Tensor, "members batch few"]
+    rows: Float[Tensor, "members batch few n"]
+    along: Float[Tensor, "members batch"]
+    nodes: Float[Tensor, "members batch n"] | None = None
+    edges: Bool[Tensor, "members batch n n"] | None = None
+
+    def whole(self, times: Float[Tensor, "members batch"] | None = None) -> Float[Tensor, "members batch n n"]:
+        """The gradient as graphs, each multiplied by its number."""
+        rows, nodes, n = self.rows, self.nodes, self.rows.shape[-1]
+        if times is not None:
+            rows = rows * times[..., None, None]
+            nodes = None if nodes is None else nodes * times[..., None]
+        if nodes is None or self.edges is None:
+            graph = rows.new_zeros(*rows.shape[:2], n, n)
+        else:
+            graph = self.edges * nodes[..., None]
+        return graph.scatter_add_(2, self.seen[..., None].expand(rows.shape), rows)
+
+
+def scaled(
+    graph: Float[Tensor, "members batch n n"], rescale: g.Rescale
+) -> tuple[g.Graph, Callable[[Slope], Float[Tensor, "members batch n n"]]]:
+    """`g.rescaled`, and its pull: from the slope in the result to the gradient in the graph."""
     if rescale == "none":
-        return graph, lambda gradient: gradient
+        return graph, Slope.whole
     if rescale == "standard":
         centred = graph - graph.mean((-2, -1), keepdim=True)
         square = centred.square().mean((-2, -1), keepdim=True)
         below = square.clamp_min(1e-12).sqrt()
         result = centred / below
 
-        def pull_standard(gradient: Tensor) -> Tensor:
-            along = (gradient * result).mean((-2, -1), keepdim=True) * (square >= 1e-12)
+        def pull_standard(slope: Slope) -> Tensor:
+            gradient = slope.whole()
+            along = slope.along[..., None, None] / gradient[0, 0].numel() * (square >= 1e-12)
             gradient.sub_(result * along).div_(below)
             return gradient.sub_(gradient.mean((-2, -1), keepdim=True))
 
         return result, pull_standard
-    top, bottom = graph.amax((-2, -1), keepdim=True), graph.amin((-2, -1), keepdim=True)
-    positive = top > 1e-6
-    scale = torch.where(positive, top, (-bottom).clamp_min(1e-6))
-    result = graph / scale
-
-    def pull(gradient: Tensor) -> Tensor:
-        along = (gradient * result).sum((-2, -1), keepdim=True)
-        # the scale is one entry's own value (or several that are equal): its gradient goes there
-        extreme = torch.where(positive, top, bottom)
+    flat = graph.flatten(2)
+    place = highest(flat)
+    top = flat.gather(-1, place)
+    sign = torch.full_like(top, -1.0)
+    scale = top
+    if not bool((top > 1e-6).all()):  # somewhere no entry is positive: the largest magnitude scales, if there is one
+        lowest = highest(-flat)
+        bottom = flat.gather(-1, lowest)
+        positive = top > 1e-6
+        place = torch.where(positive, place, lowest)
         sign = torch.where(positive, -1.0, torch.where(bottom <= -1e-6, 1.0, 0.0))
-        ties = graph == extreme
-        gradient.addcmul_(ties, along * sign / ties.sum((-2, -1), keepdim=True).clamp_min(1))
-        return gradient.div_(scale)
+        scale = torch.where(positive, top, (-bottom).clamp_min(1e-6))
 
-    return result, pull
+    def pull(slope: Slope) -> Tensor:
+        # the scale is an entry's own value; of several as high, all alike to A, one takes the gradient
+        gradient = slope.whole(1 / scale[..., 0])
+        gradient.flatten(2).scatter_add_(-1, place, sign * slope.along[..., None] / scale)
+        return gradient
+
+    return graph / scale[..., None], pull
 
 
-def falling(rows: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch n"]:
-    """Each row strongest first; values alone, which numpy sorts twice as fast as their order."""
+def highest(rows: Float[Tensor, "*batch n"]) -> Int[Tensor, "*batch 1"]:
     if rows.device.type != "cpu":
-        return rows.sort(dim=-1, descending=True).values
-    negative = rows.neg()
-    negative.numpy().sort(axis=-1)
-    return negative.neg_()
+        return rows.argmax(-1, keepdim=True)
+    return torch.from_numpy(rows.numpy().argmax(-1))[..., None]
+
+
+def rising(rows: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch n"]:
+    """Each row in order; values alone, overwritten, which numpy sorts twice as fast as their places."""
+    if rows.device.type != "cpu":
+        return rows.sort(dim=-1).values
+    rows.numpy().sort(axis=-1)
+    return rows
 
 
 def falling_order(rows: Float[Tensor, "*batch n"]) -> Int[Tensor, "*batch n"]:
@@ -326,21 +367,20 @@ def classified(
     gradients: Mapping[str, Tensor],
     options: Options,
     wanted: Float[Tensor, "batch *units"],
-) -> tuple[Float[Tensor, " members"], Float[Tensor, "members batch n n"]]:
-    """(classification loss of every member, its gradient in the graph); the head's gradients are written down.
+) -> tuple[Float[Tensor, " members"], Slope]:
+    """(classification loss of every member, its slope in the graph); the head's gradients are written down.
 
     wanted   1 for anomalous: of the batch's clips, or of their units (supervision="unit")
     """
     members, batch, n, _ = graph.shape
     order, training = options.config.head, options.training
     W, b, w, c = (weights[f"head.{name}"] for name in ("fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias"))
+    read, sign = graph, 1.0
     if order == "sorted":
-        read = falling(graph)
+        read, sign = rising(graph.neg()), -1.0  # the sign goes into the product
     elif order == "relative":
         read = graph.gather(-1, relative_order(torch.arange(n, device=graph.device), n).expand_as(graph))
-    else:
-        read = graph
-    hidden = torch.baddbmm(b[:, None], read.view(members, batch * n, n), W.mT).relu_()
+    hidden = torch.baddbmm(b[:, None], read.view(members, batch * n, n), W.mT, alpha=sign).relu_()
     scores = torch.baddbmm(c[:, None], hidden, w.mT).view(members, batch, n).sigmoid_()
 
     if training.supervision == "unit":
@@ -360,19 +400,20 @@ def classified(
     push = (slope * share * at * (1 - at)).view(members, -1, 1)
     rows = seen[..., None].expand(-1, -1, -1, n)
     there = hidden.view(graph.shape).gather(2, rows).reshape(members, -1, n)
-    values = read.gather(2, rows).reshape(members, -1, n)
+    values = read.gather(2, rows).reshape(members, -1, n) * sign
     gradients["head.fc2.weight"].copy_(push.mT @ there)
     gradients["head.fc2.bias"].copy_(push.sum(1))
     before = push * w * (there > 0)
     gradients["head.fc1.bias"].copy_(before.sum(1))
     gradients["head.fc1.weight"].copy_(before.mT @ values)
-    back = (before @ W).view(rows.shape)
+    back = before @ W
+    along = (back * values).view(members, batch, -1).sum(-1)
+    back = back.view(rows.shape)
     if order == "sorted":
-        place = falling_order(graph.gather(2, rows))
-        back = torch.zeros_like(back).scatter_(-1, place, back)
+        back = torch.zeros_like(back).scatter_(-1, falling_order(graph.gather(2, rows)), back)
     elif order == "relative":
         back = torch.zeros_like(back).scatter_(-1, relative_order(seen, n), back)
-    return loss.flatten(1).mean(1), torch.zeros_like(graph).scatter_(2, rows, back)
+    return loss.flatten(1).mean(1), Slope(seen, back, along)
 
 
 def varied(
@@ -384,49 +425,49 @@ def varied(
         off = values - values.mean(-1, keepdim=True)
     else:
         count = counted.sum(-1, keepdim=True)
-        off = (values - (values * counted).sum(-1, keepdim=True) / count) * counted
+        off = (values - (values * counted).sum(-1, keepdim=True) / count.clamp_min(1)) * counted
     below = torch.as_tensor(count - 1, device=values.device).clamp_min(1)
     return off.square().sum(-1) / below.view(-1, 1), off * (2.0 / below)
 
 
 def penalised(
-    graph: Float[Tensor, "members batch n n"], normal: int, options: Options
-) -> tuple[Float[Tensor, " members"], Float[Tensor, "members batch n n"]]:
-    """(lambda times eq. 7 of every member, its gradient); the first `normal` clips of the batch are normal."""
+    graph: Float[Tensor, "members batch n n"], normal: int, options: Options, slope: Slope
+) -> tuple[Float[Tensor, " members"], Slope]:
+    """(lambda times eq. 7 of every member, the slope with it); the first `normal` clips of the batch are normal."""
     members, batch, n, _ = graph.shape
     pairs = min(normal, batch - normal)
-    if pairs == 0 or n < 2:
-        return graph.new_zeros(members), torch.zeros_like(graph)
+    if pairs == 0 or n < 2 or not options.lam.any():
+        return graph.new_zeros(members), slope
     k = options.k.clamp(max=n)
-    gate = graph >= options.alpha[:, None, None, None]
-    edges = graph * gate
-    calm, calm_slope = varied(edges[:, :pairs].sum(-1))
+    edges = graph >= options.alpha[:, None, None, None]
     odd = slice(normal, normal + pairs)
-    if options.config.regulariser == "equation":
-        degrees = edges[:, odd].sum(-1)
-        place = falling_order(degrees)
-        counted = torch.arange(n, device=graph.device) < k[:, None, None]
-        wild, slope = varied(degrees.gather(-1, place), counted)
-        wild_slope = torch.zeros_like(slope).scatter_(-1, place, slope)
-        enough = (k >= 2)[:, None]
-        calm, wild = calm * enough, wild * enough
-        open_ = gate[:, odd]
-    else:
-        place = falling_order(edges[:, odd])
+    if options.config.regulariser == "released":
+        place = falling_order(graph[:, odd] * edges[:, odd])
         strongest = (torch.arange(n, device=graph.device) < k[:, None, None, None]).expand(place.shape)
-        open_ = gate[:, odd] & torch.zeros_like(gate[:, odd]).scatter_(-1, place, strongest)
-        wild, wild_slope = varied((graph[:, odd] * open_).sum(-1))
-        enough = torch.ones_like(calm, dtype=torch.bool)
+        edges[:, odd] &= torch.zeros_like(edges[:, odd]).scatter_(-1, place, strongest)
+    degrees = (graph * edges).sum(-1)
+    nodes = torch.zeros_like(degrees)
+    calm, nodes[:, :pairs] = varied(degrees[:, :pairs])
+    if options.config.regulariser == "released":
+        wild, nodes[:, odd] = varied(degrees[:, odd])
+        enough = torch.ones_like(options.lam, dtype=torch.bool)
+    else:
+        place = falling_order(degrees[:, odd])
+        counted = torch.arange(n, device=graph.device) < k[:, None, None]
+        wild, back = varied(degrees[:, odd].gather(-1, place), counted)
+        nodes[:, odd] = torch.zeros_like(back).scatter_(-1, place, back)
+        enough = k >= 2
     gap = calm - wild
     if options.config.regulariser == "equation":
         loss, push = gap.square().mean(1), 2 * gap
     else:
         loss, push = gap.abs().mean(1), gap.sign()
-    push = (push * enough * options.lam[:, None] / pairs)[..., None, None]
-    gradient = torch.zeros_like(graph)
-    torch.mul(gate[:, :pairs], push * calm_slope[..., None], out=gradient[:, :pairs])
-    torch.mul(open_, -push * wild_slope[..., None], out=gradient[:, odd])
-    return options.lam * loss, gradient
+    held = enough & (options.lam != 0)
+    push = torch.where(held[:, None], push * options.lam[:, None] / pairs, 0.0)[..., None]
+    nodes[:, :pairs] *= push
+    nodes[:, odd] *= -push
+    more = replace(slope, along=slope.along + (nodes * degrees).sum(-1), nodes=nodes, edges=edges)
+    return torch.where(held, options.lam * loss, 0.0), more
 
 
 def through_head(
@@ -439,22 +480,12 @@ def through_head(
 ) -> tuple[Float[Tensor, " members"], Float[Tensor, " members"], Float[Tensor, "members batch n n"]]:
     """(classification loss, penalty, gradient in G before it is rescaled) of every member."""
     fused, pull = scaled(graph, options.config.rescale)
-    loss, gradient = classified(fused, weights, gradients, options, wanted)
-    penalty = torch.zeros_like(loss)
-    held = options.lam.nonzero().flatten()
-    if len(held) == len(loss):
-        penalty, more = penalised(fused, normal, options)
-        gradient += more
-    elif len(held):
-        penalty[held], more = penalised(fused[held], normal, options.of(held))
-        gradient[held] += more
-    return loss, penalty, pull(gradient)
+    loss, slope = classified(fused, weights, gradients, options, wanted)
+    penalty, slope = penalised(fused, normal, options, slope)
+    return loss, penalty, pull(slope)
 
 
 # ---------------------------------------------------------------------------- from the weights to G, and back
-
-
-Pull = Callable[[Float[Tensor, "members batch n n"]], None]
 
 
 class Fixed:
