@@ -1,8 +1,5 @@
 """The controls of the weights page and what stands below its bars."""
 
-from importlib import import_module
-from importlib.util import find_spec
-
 import numpy as np
 import streamlit as st
 from scipy.special import expit
@@ -280,7 +277,17 @@ def by_output(chosen: Selection, part: Part, found: Opened) -> None:
     )
 
 
-def kernels(chosen: Selection) -> None:
-    """MKL's own figures: β, the gap, kernel PCA."""
-    if find_spec("app.components.kernels") is not None:
-        import_module("app.components.kernels").draw(chosen)
+def tabs(chosen: Selection, part: Part, found: Weights, how: str, said: Opened) -> None:
+    """What stands below: other p (MKL solves again for these, further down), and which output hears what."""
+    drawn = {}
+    if found.what == "branch":
+        drawn["Against p"] = lambda: against_p(chosen, found, how)
+    if part.task.outputs > 1:
+        drawn["By output"] = lambda: by_output(chosen, part, said)
+    if not drawn:
+        return
+    shelves = st.tabs(list(drawn), key="below_weights", on_change="rerun", bind="query-params")
+    for tab, draw in zip(shelves, drawn.values(), strict=True):
+        with tab:
+            if tab.open:
+                draw()

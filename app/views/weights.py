@@ -3,7 +3,7 @@
 import streamlit as st
 
 from app import cache, selection
-from app.components import weights
+from app.components import kernels, weights
 
 chosen = selection.current()
 if chosen.run is None or cache.run(chosen.run).fusion not in weights.FUSIONS:
@@ -30,15 +30,6 @@ with right:
     st.header("The chosen row, part by part")
     weights.chosen_row(chosen, part, row, opened)
 
-tabs = {"Against p": lambda: weights.against_p(chosen, found, how)}
-if part.task.outputs > 1:
-    tabs["By output"] = lambda: weights.by_output(chosen, part, opened)
-for tab, draw in zip(
-    st.tabs(list(tabs), key="below_weights", on_change="rerun", bind="query-params"), tabs.values(), strict=True
-):
-    with tab:
-        if tab.open:
-            draw()
-
+weights.tabs(chosen, part, found, how, opened)
 if found.what == "kernel":
-    weights.kernels(chosen)
+    kernels.draw(chosen)
