@@ -5,11 +5,13 @@ writer, for clicks inside components: call it from an `on_..._change` callback, 
 Bounds of the sliders never change, because a slider whose bounds change loses its value.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode
 
+import numpy as np
 import streamlit as st
 from streamlit.runtime.scriptrunner import RerunData, RerunException, get_script_run_ctx
 
@@ -18,8 +20,9 @@ from app.figures.style import Colours, colours
 from core.clip import Clip
 from core.data.names import shown
 
-SHARED = ("dataset", "run", "clip", "time", "sample", "alpha", "k", "threshold", "picture")
+SHARED = ("dataset", "run", "clip", "time", "sample", "alpha", "k", "threshold", "picture", "find")
 ALPHA, K, THRESHOLD = 0.5, 10, 0.5  # α and k as LEGO trains by default
+FEW, WINDOW = 500, 100  # clips that are listed whole; of more, how many at once
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class Selection:
     threshold   a unit raises an alarm when its score >= threshold
     colours     the set for the page's theme
     picture     format the figures' camera button saves: png or svg
+    find        words that the names of listed clips hold, where there are many; else empty
     """
 
     dataset: str
@@ -47,6 +51,7 @@ class Selection:
     colours: Colours
     picture: str
     sample: int = 0
+    find: str = ""
 
     def unit(self, clip: Clip) -> int | None:
         """Index of the unit that `time` falls into; None when no moment is chosen. Past the end: the last unit."""
@@ -103,8 +108,10 @@ def _choose_sample(count: int) -> None:
 def _choose_clip(dataset: str) -> None:
     """The controls of a dataset of clips: clip, moment, and the three numbers that answer for all clips."""
     side = st.sidebar
-    clips = [clip.name for clip in cache.clips(dataset)]
-    side.selectbox("Clip", clips, key="clip", bind="query-params", format_func=_name, on_change=_forget)
+    clips, told = _listed_clips(dataset)
+    side.selectbox(
+        "Clip", clips, key="clip", bind="query-params", format_func=_name, on_change=_forget, help=told or None
+    )
     side.number_input(
         "Moment (s)",
         min_value=0.0,
@@ -139,6 +146,44 @@ def _choose_clip(dataset: str) -> None:
     _choose_threshold("A unit raises an alarm when its score is at least this.")
 
 
+def _listed_clips(dataset: str) -> tuple[list[str], str]:
+    """(clips to choose from, a sentence where these are not all): of many those around the chosen one that are found.
+
+    A list of 10,000 names would be sent with every rerun. The chosen clip is always among them, so a link to any clip
+    reopens it.
+    """
+    places, small = cache.clip_names(dataset)
+    names = list(places)
+    if len(names) <= FEW:
+        return names, ""
+    wanted = st.sidebar.text_input(
+        "Find clips",
+        key="find",
+        bind="query-params",
+        max_chars=100,
+        placeholder=f"any part of {len(names):,} names",
+        help=f"The list below holds {WINDOW} clips around the chosen one; words here narrow it.",
+    )
+    found = matching(small, wanted or "")
+    chosen = st.session_state.get("clip", st.query_params.get("clip"))
+    if chosen not in places:  # a link holds names as they are shown
+        chosen = next((name for name in names if _name(name) == chosen), names[0])
+    at = int(np.searchsorted(found, places[chosen]))
+    start = max(0, min(at - WINDOW // 2, len(found) - WINDOW))
+    kept = sorted({places[chosen], *found[start : start + WINDOW].tolist()})
+    return [names[place] for place in kept], f"{len(kept):,} of {len(found):,} clips that are found."
+
+
+def matching(small: Sequence[str], wanted: str) -> np.ndarray:
+    """Places of the names that hold every wanted word; `small` are names in small letters.
+
+    >>> matching(["gate-01", "gate-02", "plaza-01"], "01 GATE").tolist()
+    [0]
+    """
+    words = wanted.lower().split()
+    return np.array([at for at, name in enumerate(small) if all(word in name for word in words)], dtype=np.int64)
+
+
 def _choose_threshold(words: str) -> None:
     st.sidebar.slider(
         "Alarm threshold",
@@ -167,6 +212,7 @@ def current() -> Selection:
         colours=colours(st.context.theme.type),
         picture=state.get("picture", "png"),
         sample=int(state.get("sample") or 0),
+        find=str(state.get("find") or "") if len(cache.clips(state.get("dataset", ""))) > FEW else "",
     )
 
 
@@ -186,7 +232,7 @@ def _forget(dataset: bool = False) -> None:
     put(time=None)
     if dataset:
         clips = cache.clips(st.session_state["dataset"])
-        put(sample=0, **({"clip": clips[0].name} if clips else {}))
+        put(sample=0, find="", **({"clip": clips[0].name} if clips else {}))
 
 
 def _name(name: str) -> str:

@@ -3,6 +3,7 @@
 import streamlit as st
 
 ROW = 35  # pixels of a table's row
+MOST, SIZE = 200, 50  # longer lists of clips are paged; rows of a page
 
 
 def turn(count: int, size: int, key: str) -> slice:

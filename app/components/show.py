@@ -11,6 +11,7 @@ import streamlit as st
 from app.figures.style import Colours, file_name, plotly_config
 
 Table = pd.DataFrame | Mapping[str, Sequence[Any]]
+MOST_ROWS = 100  # of a figure's numbers that are sent to the page; the CSV has all of them
 
 
 def figure(
@@ -44,7 +45,10 @@ def figure(
     if table is not None:
         numbers = pd.DataFrame(table)
         with st.expander("Numbers and files", icon=":material/table:"):
-            st.dataframe(numbers, hide_index=True, height=min(320, 36 * (len(numbers) + 1) + 3), alt=f"numbers: {alt}")
+            if len(numbers) > MOST_ROWS:
+                st.caption(f"The first {MOST_ROWS} of {len(numbers):,} rows; the CSV has all of them.")
+            sent = numbers.head(MOST_ROWS)
+            st.dataframe(sent, hide_index=True, height=min(320, 36 * (len(sent) + 1) + 3), alt=f"numbers: {alt}")
             with st.container(horizontal=True):
                 st.download_button(
                     "CSV", lambda: csv(numbers), f"{stem}.csv", "text/csv", key=f"{key}-csv", on_click="ignore"

@@ -8,19 +8,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-from jaxtyping import Bool, Float
+from jaxtyping import Float, Int
 
 from app.figures.style import Colours, plotly_text
 from core.clip import Clip
 from core.data.dataset import Dataset
 from core.data.names import shown
-from core.evaluate import Curve, Decision, auc, decide, kind_of_units, precision_recall, ranks, roc
+from core.evaluate import Curve, Decision, Graded, Units, auc, kind_of_units, ranks
 from core.runs import Run
 from core.sample import METRIC_WORDS, Samples
 from core.table import summary
-
-Scores = Float[np.ndarray, " n"]
-Labels = Bool[np.ndarray, " n"]
 
 
 def clip_table(clips: Sequence[Clip], scores: Mapping[str, np.ndarray], threshold: float) -> pd.DataFrame:
@@ -46,6 +43,26 @@ def clip_table(clips: Sequence[Clip], scores: Mapping[str, np.ndarray], threshol
             }
         )
     return pd.DataFrame(rows)
+
+
+ORDERS = ("as listed", "highest score first", "most alarms first", "lowest AUC first")
+
+
+def clip_order(
+    order: str,
+    units: Units,
+    highest: Float[np.ndarray, " clips"],
+    aucs: Float[np.ndarray, " clips"],
+    threshold: float,
+) -> Float[np.ndarray, " clips"]:
+    """A number a clip, the smallest listed first; clips without an AUC come last in its order."""
+    if order == ORDERS[1]:
+        return np.asarray(-highest, dtype=float)
+    if order == ORDERS[2]:
+        return -units.each(units.scores >= np.asarray(threshold, units.scores.dtype)).astype(float)
+    if order == ORDERS[3]:
+        return np.where(np.isnan(aucs), np.inf, aucs)
+    return np.arange(len(highest), dtype=float)
 
 
 def unit_table(clip: Clip, scores: Float[np.ndarray, " units"], threshold: float) -> pd.DataFrame:
@@ -78,6 +95,16 @@ def score_span(scores: Mapping[str, np.ndarray], threshold: float) -> tuple[floa
         return 0.0, 1.0
     low, high = math.floor(low / 0.05) * 0.05, math.ceil(high / 0.05) * 0.05
     return round(low, 2), round(max(high, low + 0.05), 2)
+
+
+def thinned(curve: Curve) -> Curve:
+    """At most `POINTS` points of a curve at equal steps of its length, both ends among them; short ones stay whole."""
+    if len(curve.x) <= POINTS:
+        return curve
+    along = np.concatenate([[0.0], np.cumsum(np.abs(np.diff(curve.x)) + np.abs(np.diff(curve.y)))])
+    at = np.unique(np.searchsorted(along, np.linspace(0, along[-1], POINTS)).clip(max=len(along) - 1))
+    small = (each[at].astype(np.float32) for each in (curve.x, curve.y, curve.thresholds))  # half the bytes to send
+    return Curve(*small)
 
 
 def operating_curve(
@@ -138,23 +165,20 @@ def curve_table(curve: Curve, axes: tuple[str, str]) -> pd.DataFrame:
     return pd.DataFrame({"threshold": curve.thresholds, axes[0]: curve.x, axes[1]: curve.y})
 
 
-def roc_figure(
-    scores: Scores, labels: Labels, now: Decision, best: Decision, colours: Colours
-) -> tuple[go.Figure, pd.DataFrame]:
+def roc_figure(found: Graded, now: Decision, best: Decision, colours: Colours) -> tuple[go.Figure, pd.DataFrame]:
     """False-alarm rate against recall, and its numbers."""
-    curve, axes = roc(scores, labels), ("false-alarm rate", "recall")
+    curve, axes = found.roc, ("false-alarm rate", "recall")
     points = (now.false_alarm_rate, now.recall), (best.false_alarm_rate, best.recall)
-    return operating_curve(curve, *points, axes, colours, [(0.0, 0.0), (1.0, 1.0)]), curve_table(curve, axes)
+    return operating_curve(thinned(curve), *points, axes, colours, [(0.0, 0.0), (1.0, 1.0)]), curve_table(curve, axes)
 
 
-def pr_figure(
-    scores: Scores, labels: Labels, now: Decision, best: Decision, colours: Colours
-) -> tuple[go.Figure, pd.DataFrame]:
+def pr_figure(found: Graded, now: Decision, best: Decision, colours: Colours) -> tuple[go.Figure, pd.DataFrame]:
     """Recall against precision, and its numbers; an alarm at random has the anomalies' share as its precision."""
-    curve, axes = precision_recall(scores, labels), ("recall", "precision")
-    share = float(labels.mean())
+    curve, axes = found.precision_recall, ("recall", "precision")
+    share = len(found.anomalous) / len(found)
     points = (now.recall, now.precision), (best.recall, best.precision)
-    return operating_curve(curve, *points, axes, colours, [(0.0, share), (1.0, share)]), curve_table(curve, axes)
+    chance = [(0.0, share), (1.0, share)]
+    return operating_curve(thinned(curve), *points, axes, colours, chance), curve_table(curve, axes)
 
 
 def decision_facts(now: Decision, best: Decision, miss_price: float, hours: float, level: str) -> dict[str, str]:
@@ -176,20 +200,27 @@ def hours(clips: Sequence[Clip]) -> float:
 
 
 def histogram(
-    scores: Scores, labels: Labels, threshold: float, span: tuple[float, float], colours: Colours
-) -> go.Figure:
-    """How the scores of normal and of anomalous units lie on either side of the threshold; 40 equal bins."""
-    bins = {"start": span[0], "end": span[1], "size": (span[1] - span[0]) / 40}
+    found: Graded, threshold: float, span: tuple[float, float], colours: Colours
+) -> tuple[go.Figure, pd.DataFrame]:
+    """How the scores of normal and of anomalous units lie on either side of the threshold, and its numbers; 40 bins."""
+    edges = np.linspace(*span, 41)
+    size = edges[1] - edges[0]
+    table: dict[str, Any] = {"from": edges[:-1].round(4), "to": edges[1:].round(4)}
     figure = go.Figure()
-    for name, chosen, colour, pattern in (
-        ("normal", ~labels, colours.normal, ""),
-        ("anomalous", labels, colours.anomaly, "/"),
+    for name, side, colour, pattern, shift in (
+        ("normal", found.normal, colours.normal, "", 0.27),
+        ("anomalous", found.anomalous, colours.anomaly, "/", 0.73),
     ):
-        figure.add_histogram(
-            x=scores[chosen],
-            xbins=bins,
+        above = found.above(side, edges)
+        above[-1] = 0  # what equals the last edge is in the last bin
+        counts = above[:-1] - above[1:]
+        table[name] = counts
+        figure.add_bar(
+            x=edges[:-1] + shift * size,
+            y=counts / max(len(side), 1),
+            width=0.45 * size,
             name=name,
-            histnorm="probability",
+            customdata=[f"{low:.3f} to {high:.3f}" for low, high in zip(edges[:-1], edges[1:], strict=True)],
             marker={
                 "color": colour,
                 "pattern": {
@@ -200,31 +231,29 @@ def histogram(
                     "size": 6,
                 },
             },
-            hovertemplate=f"{name}<br>score %{{x}}<br>share %{{y:.1%}}<extra></extra>",
+            hovertemplate=f"{name}<br>score %{{customdata}}<br>share %{{y:.1%}}<extra></extra>",
         )
     figure.add_vline(
         x=threshold,
         line={"color": colours.selected, "width": 2},
         annotation={"text": "threshold", "font": {"color": colours.ink, "size": 11}},
     )
-    return figure.update_layout(
+    figure.update_layout(
         height=240,
-        barmode="group",
-        bargap=0.1,
+        barmode="overlay",
         xaxis={"title": {"text": "score"}, "range": list(span)},
         yaxis={"title": {"text": "share of its units"}, "tickformat": ".0%"},
     )
+    return figure, pd.DataFrame(table)
 
 
 def cost_figure(
-    scores: Scores, labels: Labels, miss_price: float, now: Decision, best: Decision, colours: Colours
+    found: Graded, miss_price: float, now: Decision, best: Decision, colours: Colours
 ) -> tuple[go.Figure, pd.DataFrame]:
     """Cost in false alarms at every threshold, when a miss costs `miss_price` of them, and its numbers."""
-    at = np.concatenate([[0.0], np.unique(scores), [1.0]])
-    at = at[:: max(1, len(at) // 400)]
-    # one sort of each class serves every threshold
-    false = (~labels).sum() - np.searchsorted(np.sort(scores[~labels]), at, "left")
-    misses = np.searchsorted(np.sort(scores[labels]), at, "left")
+    useful = found.thresholds
+    at = np.concatenate([[0.0], useful[:: max(1, len(useful) // POINTS)], [1.0]])
+    false, misses = found.above(found.normal, at), len(found.anomalous) - found.above(found.anomalous, at)
     costs = false + miss_price * misses
     figure = go.Figure(
         go.Scatter(
@@ -279,44 +308,85 @@ def confusion(now: Decision, colours: Colours) -> go.Figure:
     return figure.update_layout(height=200, yaxis={"autorange": "reversed"}, xaxis={"side": "top"})
 
 
-def decision_table(clips: Sequence[Clip], scores: Mapping[str, np.ndarray], threshold: float) -> pd.DataFrame:
-    """One row a labelled clip: its four counts at the threshold."""
-    rows = []
+def decision_table(clips: Sequence[Clip], units: Units, threshold: float, order: str = "as listed") -> pd.DataFrame:
+    """One row a labelled clip: its four counts at the threshold.
+
+    order   as listed, or a column, the largest first
+    """
+    alarm = units.scores >= np.asarray(threshold, units.scores.dtype)
+    counts = {
+        "found": units.each(alarm & units.labels),
+        "missed": units.each(~alarm & units.labels),
+        "false alarms": units.each(alarm & ~units.labels),
+        "quiet": units.each(~alarm & ~units.labels),
+    }
+    kept = np.flatnonzero(units.labelled)
+    if order in counts:
+        kept = kept[np.argsort(-counts[order][kept], kind="stable")]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        recall = counts["found"] / (counts["found"] + counts["missed"])
+    return pd.DataFrame(
+        {
+            "clip": [clips[i].name for i in kept.tolist()],
+            "kinds": [clips[i].kinds for i in kept.tolist()],
+            **{name: values[kept] for name, values in counts.items()},
+            "recall": recall[kept],
+        }
+    )
+
+
+def told_clips(table: pd.DataFrame) -> pd.DataFrame:
+    """A page of `decision_table` with names and kinds as they may be shown."""
+    return table.assign(
+        clip=[shown(name) for name in table["clip"]],
+        kinds=[", ".join(shown(kind, 30) for kind in dict.fromkeys(kinds)) for kinds in table["kinds"]],
+    )
+
+
+@dataclass(frozen=True)
+class Kinds:
+    """The kind of anomaly of every unit of some clips, one clip after another.
+
+    names    kinds that occur, sorted; may be hostile text
+    code     one a unit: its place in `names`, -1 for a unit without one
+    """
+
+    names: tuple[str, ...]
+    code: Int[np.ndarray, " units"]
+
+
+def kinds_of(clips: Sequence[Clip]) -> Kinds:
+    """Kinds of all units; a clip without labels or without an anomaly has none."""
+    code = np.full(sum(clip.units for clip in clips), -1, np.int32)
+    places: dict[str, int] = {}
+    start = 0
     for clip in clips:
-        if clip.labels is None:
-            continue
-        now = decide(scores[clip.name], clip.labels.numpy(), threshold)
-        rows.append(
-            {
-                "clip": shown(clip.name),
-                "kinds": ", ".join(shown(kind, 30) for kind in dict.fromkeys(clip.kinds)),
-                "found": now.true_alarms,
-                "missed": now.misses,
-                "false alarms": now.false_alarms,
-                "quiet": now.true_rests,
-                "recall": now.recall,
-            }
-        )
-    return pd.DataFrame(rows)
+        if clip.labels is not None and bool(clip.labels.any()):
+            for unit, kind in enumerate(kind_of_units(clip)):
+                if kind:
+                    code[start + unit] = places.setdefault(kind, len(places))
+        start += clip.units
+    names = sorted(places)
+    new = np.array([names.index(kind) for kind in places] + [-1], np.int32)
+    code = new[code]
+    code.setflags(write=False)
+    return Kinds(tuple(names), code)
 
 
-def kind_table(clips: Sequence[Clip], scores: Mapping[str, np.ndarray], threshold: float) -> pd.DataFrame:
+def kind_table(kinds: Kinds, units: Units, threshold: float) -> pd.DataFrame:
     """One row a kind of anomaly: how many of its units raise an alarm."""
-    kept = [clip for clip in clips if clip.labels is not None and clip.labels.any()]
-    kinds = np.array([kind for clip in kept for kind in kind_of_units(clip)])
-    alarms = np.concatenate([scores[clip.name] >= threshold for clip in kept]) if kept else np.zeros(0, bool)
-    rows = []
-    for kind in sorted(set(kinds) - {""}):
-        chosen = kinds == kind
-        rows.append(
-            {
-                "kind": shown(kind, 30),
-                "units": int(chosen.sum()),
-                "found": int(alarms[chosen].sum()),
-                "recall": float(alarms[chosen].mean()),
-            }
-        )
-    return pd.DataFrame(rows, columns=["kind", "units", "found", "recall"])
+    alarm = units.scores >= np.asarray(threshold, units.scores.dtype)
+    some = kinds.code >= 0
+    there = np.bincount(kinds.code[some], minlength=len(kinds.names))
+    found = np.bincount(kinds.code[some & alarm], minlength=len(kinds.names))
+    return pd.DataFrame(
+        {
+            "kind": [shown(kind, 30) for kind in kinds.names],
+            "units": there,
+            "found": found,
+            "recall": found / np.maximum(there, 1),
+        }
+    )
 
 
 def group_table(runs: Mapping[str, Run], baseline: str | None) -> pd.DataFrame:
@@ -348,6 +418,7 @@ def group_table(runs: Mapping[str, Run], baseline: str | None) -> pd.DataFrame:
     return table.sort_values(name_of, ascending=False, kind="stable", ignore_index=True)
 
 
+POINTS = 300  # of a drawn curve
 DELTA = "Δ"
 BARS = 24  # methods drawn at once
 SHOWN_METRICS = {

@@ -4,6 +4,7 @@ import numpy as np
 import streamlit as st
 
 from app import cache, selection
+from app.components import pages
 from app.components.samples import answers
 from app.components.video import player
 from app.figures import scores as figures
@@ -27,12 +28,6 @@ mine = scores[clip.name]
 
 def moved(time: float | None, threshold: float | None) -> None:
     selection.put(**({"time": time} if threshold is None else {"threshold": threshold}))
-
-
-def opened() -> None:
-    row = selection.picked("clip-table")
-    if row is not None:
-        selection.put(clip=clips[row].name, time=None)
 
 
 def sought() -> None:
@@ -84,7 +79,7 @@ with left:
         key="player",
         on_change=moved,
         other=None if against is None else cache.scores(against, chosen.dataset)[clip.name],
-        span=figures.score_span(scores, chosen.threshold),
+        span=figures.score_span({"all": cache.units(chosen.run, chosen.dataset)[0].scores}, chosen.threshold),
     )
     st.caption(
         "The score of every unit against time. Hatched: labelled anomalies. Filled: alarms. Click the timeline to go "
@@ -94,13 +89,34 @@ with left:
         st.text(f"{modality}: {shown(sentence, 400)}")
 
 st.header("All clips", anchor=False)
+units, highest, aucs = cache.units(chosen.run, chosen.dataset)
+rows = np.arange(len(clips))
+if len(clips) > pages.MOST:
+    order = st.selectbox(
+        "Order of the clips", list(figures.ORDERS), key="clips-order", bind="query-params", width=200,
+    )  # fmt: skip
+    rows = selection.matching(cache.clip_names(chosen.dataset)[1], chosen.find)
+    rows = rows[figures.clip_order(order, units, highest, aucs, chosen.threshold)[rows].argsort(kind="stable")]
+    rows = rows[pages.turn(len(rows), pages.SIZE, "clips-page")]
+listed = [clips[row] for row in rows.tolist()]
+
+
+def opened() -> None:
+    row = selection.picked("clip-table")
+    if row is not None and row < len(listed):
+        selection.put(clip=listed[row].name, time=None)
+
+
+if not listed:
+    st.info("No clip's name holds these words. Change *Find clips* in the sidebar.")
+    st.stop()
 st.dataframe(
-    figures.clip_table(clips, scores, chosen.threshold),
+    figures.clip_table(listed, scores, chosen.threshold),
     key="clip-table",
     on_select=opened,
     selection_mode="single-row",
     hide_index=True,
-    alt=f"highest score, AUC and alarms of {len(clips)} clips",
+    alt=f"highest score, AUC and alarms of {len(listed)} clips",
     column_config={
         "scores": st.column_config.LineChartColumn("scores over time", y_min=0, y_max=1),
         "highest": st.column_config.NumberColumn(format="%.3f"),
@@ -108,4 +124,7 @@ st.dataframe(
         "seconds": st.column_config.NumberColumn(format="%.1f"),
     },
 )
-st.caption("Every clip of the test part; click a column to sort, select a row to open the clip.")
+st.caption(
+    f"{'Every clip' if len(listed) == len(clips) else f'{len(listed)} clips'} of the test part; click a column to "
+    "sort, select a row to open the clip."
+)

@@ -5,11 +5,9 @@ from functools import partial
 import streamlit as st
 
 from app import cache, selection
-from app.components import retrain, show
+from app.components import pages, retrain, show
 from app.components.samples import pick_class
 from app.figures import scores as figures
-from app.figures.samples import one_against_rest
-from core.evaluate import auc, average_precision, cheapest, decide, pooled, pooled_frames
 
 chosen = selection.current()
 if chosen.run is None:
@@ -19,32 +17,28 @@ samples = cache.samples(chosen.dataset)
 if samples is not None and samples.task.kind != "class":
     st.info("A threshold parts two kinds; the targets of this sample set are real values, so there is none to choose.")
     st.stop()
-clips = cache.clips(chosen.dataset)
+clips, about = cache.clips(chosen.dataset), 0
 with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
     if samples is None:
         level = st.segmented_control(
             "Judge", ["units", "frames"], default="units", required=True, key="level", bind="query-params"
         )
     else:
-        level, about = "samples", pick_class(samples)
+        level = "samples"
+        about = pick_class(samples)
     price = float(
         st.slider("A miss costs as much as … false alarms", 1, 100, 5, key="price", bind="query-params", width=360)
     )
-if samples is None:
-    scores = cache.scores(chosen.run, chosen.dataset)
-    values, labels = (pooled if level == "units" else pooled_frames)(scores, clips)
-else:
-    values, labels = one_against_rest(cache.part(chosen.dataset), cache.outputs(chosen.run, chosen.dataset), about)
-    scores = {"samples": values}
-if not len(labels):
+found = cache.grades(chosen.run, chosen.dataset, str(level), about)
+if not len(found):
     st.info(f"Nobody labelled the {level} of these clips, so there is nothing to set the threshold against.")
     st.stop()
 
 if samples is not None:
     st.caption("A sample is *anomalous* here when it is of this class, and *normal* when it is of any other.")
-now, best = decide(values, labels, chosen.threshold), cheapest(values, labels, price)
+now, best = found.decide(chosen.threshold), found.cheapest(price)
 with st.container(horizontal=True, vertical_alignment="bottom"):
-    for label, value in figures.decision_facts(now, best, price, figures.hours(clips), level).items():
+    for label, value in figures.decision_facts(now, best, price, cache.hours(chosen.dataset), level).items():
         st.metric(label, value, width="content")
     limit = min(best.threshold, 1.0)
     st.button(f"Use the cheapest: {limit:.3f}", on_click=selection.put, kwargs={"threshold": limit})
@@ -52,13 +46,13 @@ retrain.offer(chosen)
 
 draw = partial(show.figure, colours=chosen.colours, picture=chosen.picture)
 left, right = st.columns(2, gap="medium")
-if labels.all() or not labels.any():
-    kind = "anomalous" if labels.all() else "normal"
-    st.info(f"All {len(labels):,} {level} are {kind}: ROC, precision-recall and AUC need both kinds, so none is shown.")
+if not found.both:
+    kind = "anomalous" if len(found.anomalous) else "normal"
+    st.info(f"All {len(found):,} {level} are {kind}: ROC, precision-recall and AUC need both kinds, so none is shown.")
 else:
     with left:
-        drawn, table = figures.roc_figure(values, labels, now, best, chosen.colours)
-        area = f"{auc(values, labels):.1f} %"
+        drawn, table = figures.roc_figure(found, now, best, chosen.colours)
+        area = f"{found.auc:.1f} %"
         draw(
             drawn,
             f"ROC: the share of anomalous {level} found against the share of false alarms, AUC {area}.",
@@ -67,8 +61,8 @@ else:
             table=table,
         )
     with right:
-        drawn, table = figures.pr_figure(values, labels, now, best, chosen.colours)
-        area = f"{average_precision(values, labels):.1f} %"
+        drawn, table = figures.pr_figure(found, now, best, chosen.colours)
+        area = f"{found.average_precision:.1f} %"
         draw(
             drawn,
             f"Precision against recall, average precision {area}; the dotted line is an alarm at random.",
@@ -77,17 +71,18 @@ else:
             "pr",
             table=table,
         )
-span = figures.score_span(scores, chosen.threshold)
+span = figures.score_span({"all": found.span}, chosen.threshold)
 with left:
+    drawn, table = figures.histogram(found, chosen.threshold, span, chosen.colours)
     draw(
-        figures.histogram(values, labels, chosen.threshold, span, chosen.colours),
+        drawn,
         f"How the scores of normal and of anomalous {level} lie on either side of the threshold.",
         f"{now.true_alarms} anomalous and {now.false_alarms} normal {level} lie above {chosen.threshold:.3f}",
         "histogram",
-        table={"score": values, "anomalous": labels},
+        table=table,
     )
 with right:
-    drawn, table = figures.cost_figure(values, labels, price, now, best, chosen.colours)
+    drawn, table = figures.cost_figure(found, price, now, best, chosen.colours)
     draw(
         drawn,
         f"What every threshold costs when a miss costs {price:.0f} false alarms; the star is the cheapest.",
@@ -107,17 +102,27 @@ with left:
 if samples is not None:
     st.stop()
 recall = st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1)
+units, *_ = cache.units(chosen.run, chosen.dataset)
 with middle:
     st.dataframe(
-        figures.kind_table(clips, scores, chosen.threshold),
+        figures.kind_table(cache.kinds(chosen.dataset), units, chosen.threshold),
         hide_index=True,
         alt="units found of each kind of anomaly",
         column_config={"recall": recall},
     )
     st.caption("Units found, by kind of anomaly.")
 with right:
+    order, shown_rows = "as listed", slice(None)
+    if len(clips) > pages.MOST:
+        order = st.selectbox(
+            "Order of the clips", ["missed", "false alarms", "found", "as listed"], key="clip-order",
+            bind="query-params", width=200,
+        )  # fmt: skip
+    listed = figures.decision_table(clips, units, chosen.threshold, order)
+    if len(clips) > pages.MOST:
+        shown_rows = pages.turn(len(listed), pages.SIZE, "decision-page")
     st.dataframe(
-        figures.decision_table(clips, scores, chosen.threshold),
+        figures.told_clips(listed.iloc[shown_rows]),
         hide_index=True,
         height=320,
         alt="units found, missed and falsely alarmed in each clip",
