@@ -244,14 +244,14 @@ def save(found: Whole, path: Path) -> None:
 def load(path: Path) -> Whole:
     """Errors: `UnreadableError`."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             held = {name: file[name] for name in file.files}
         about: dict[str, Any] = json.loads(held.pop("about").tobytes())
         for array in held.values():
             array.setflags(write=False)
         summary = Summary(held.pop("members"), held.pop("groups"), tuple(about.pop("kinds")), held.pop("relations"))
         return Whole(scores=held.pop("scores", None), summary=summary, **held, **about)
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise UnreadableError(f"the stored result {path.name!r} cannot be read; compute it again") from error
 
 

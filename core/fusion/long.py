@@ -106,7 +106,7 @@ def directions(rows: Float[Tensor, "n d"]) -> g.Rows:
     return g.unit_rows(rows / rows.abs().amax(-1, keepdim=True).clamp_min(torch.finfo(rows.dtype).tiny))
 
 
-def own_relations(rows: Sequence[g.Rows], A: Float[Tensor, "..."]) -> Float[Tensor, " n"]:
+def own_relations(rows: Sequence[Float[Tensor, "n _"]], A: Float[Tensor, "..."]) -> Float[Tensor, " n"]:
     """G's diagonal: the only place that power 0 touches."""
     stacks = []
     for row, size in zip(rows, A.shape, strict=True):

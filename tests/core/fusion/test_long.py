@@ -1,5 +1,6 @@
 """Long windows: what is streamed equals what the whole matrix says."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -77,3 +78,87 @@ def test_its_largest_entry_rescales_as_the_model_does():
     scale = long_graph(rows, A).largest
     found = long_graph(rows, A, alpha=0.5 * scale).degrees / scale
     torch.testing.assert_close(found, g.degrees(g.rescaled(G, "graph"), 0.5), atol=1e-3, rtol=1e-3)
+
+
+# ---------------------------------------------------------------------------- whole rows, some at a time
+
+
+@pytest.fixture
+def tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many tiles and bands, also cut ones."""
+    monkeypatch.setattr(long, "ROWS", 16)
+    monkeypatch.setattr(long, "COLUMNS", 24)
+    monkeypatch.setattr(long, "BAND", 20)
+
+
+@pytest.mark.parametrize(("shape", "units"), [((4, 3), 97), ((1, 3), 97), ((3, 2, 2), 97), ((4, 3), 2), ((4, 3), 1)])
+@pytest.mark.usefixtures("tiles")
+def test_one_pass_tells_degrees_at_every_alpha(shape, units):
+    rows, A = features(units, len(shape)), operators(shape)[0]
+    alphas = np.array([0.0, 0.2, 0.31, 0.9])
+    for rescale in ("graph", "none", "standard"):
+        G = g.rescaled(dense(rows, A), rescale)
+        some = long.Rows(rows, A)
+        shift, scale, largest = long.scale_of(some, rescale)
+        assert largest == pytest.approx(float(dense(rows, A).max()), abs=1e-5)
+        found = long.reading(some, alphas, 3, shift, scale, lambda band, falling, start: falling[:, 0])
+        for at, alpha in enumerate(alphas):
+            clear = ((G - alpha).abs() > 1e-5).all(1).numpy()  # a value on the very edge of α is a matter of rounding
+            wanted = g.degrees(G, float(alpha)).numpy()
+            np.testing.assert_allclose(found.degrees[clear, at], wanted[clear], atol=2e-4, rtol=1e-4)
+            assert (found.reached[clear, at] == G.ge(alpha).sum(1).numpy()[clear]).all()
+        np.testing.assert_allclose(found.means, G.mean(1), atol=1e-5, rtol=1e-4)
+        np.testing.assert_allclose(found.scores, G.amax(1), atol=1e-5, rtol=1e-5)
+        others = G.clone().fill_diagonal_(-torch.inf).topk(min(3, units - 1)).values
+        np.testing.assert_allclose(found.values[:, : units - 1], others, atol=1e-5, rtol=1e-5)
+        assert (found.partners[:, units - 1 :] == -1).all()
+
+
+def test_without_a_negative_weight_a_units_own_relation_is_the_largest():
+    """So the scale needs no pass over G: it must be the maximum of the whole graph all the same."""
+    for shape in ((4, 3), (1, 2), (3, 2, 2)):
+        rows, A = features(60, len(shape)), operators(shape)[0].abs()
+        assert long.scale_of(long.Rows(rows, A), "graph")[1] == pytest.approx(float(dense(rows, A).max()), rel=1e-6)
+
+
+def test_a_relation_of_exactly_alpha_counts():
+    rows = [torch.eye(4)[[0, 0, 1, 2]]]
+    found = long.reading(long.Rows(rows, torch.tensor([0.0, 0.5])), np.array([0.0, 0.5, 0.51]))
+    assert found.degrees.tolist() == [[1, 1, 0], [1, 1, 0], [0.5, 0.5, 0], [0.5, 0.5, 0]]
+    assert found.reached.tolist() == [[4, 2, 0], [4, 2, 0], [4, 1, 0], [4, 1, 0]]
+
+
+@pytest.mark.parametrize("units", [1, 2, 97])
+@pytest.mark.usefixtures("tiles")
+def test_sums_between_groups_are_the_matrix_product(units):
+    rows, A = features(units, 2), operators((3, 3))[0]
+    groups = np.random.default_rng(units).integers(0, 5, units)
+    C = np.eye(6)[groups]  # group 5 is empty
+    G = dense(rows, A).double().numpy()
+    np.testing.assert_allclose(long.between(long.Rows(rows, A), groups, 6), C.T @ G @ C, atol=1e-3, rtol=1e-5)
+
+
+def test_no_units_and_no_relations():
+    none = [torch.zeros(0, 3)] * 2
+    A = torch.rand(3, 3)
+    found = long_graph(none, A, 0.5, 2)
+    assert found.degrees.shape == (0,)
+    assert found.values.shape == (0, 2)
+    rows = long.Rows(none, A)
+    assert long.reading(rows, np.array([0.5]), 2).degrees.shape == (0, 1)
+    assert long.scale_of(rows, "graph")[:2] == (0.0, 1.0)
+    dead = long.Rows([torch.zeros(5, 3)] * 2, A)
+    shift, scale, _ = long.scale_of(dead, "graph")
+    found = long.reading(dead, np.array([0.0, 0.5]), 9, shift, scale)
+    only = float(A[0, 0]) / scale  # power 0 is the identity, whatever the features
+    np.testing.assert_allclose(found.degrees, [[only, only]] * 5, rtol=1e-6)
+    assert (found.values[:, :4] == 0).all()
+
+
+@pytest.mark.parametrize("length", [1e-18, 1e15])
+def test_very_long_and_very_short_rows_relate_as_in_one_window(length):
+    rows = [row * length for row in features(30, 2)]
+    A = operators((3, 3))[0]
+    G = dense(rows, A)
+    found = long.reading(long.Rows(rows, A), np.zeros(0))
+    np.testing.assert_allclose(found.means, G.mean(1), atol=1e-5, rtol=1e-4)
