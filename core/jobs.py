@@ -147,19 +147,24 @@ def forget(root: Path, id: str) -> None:
 
 
 def ensure(root: Path) -> None:
-    """Start a worker unless one is at work; of two started at once, one leaves again."""
+    """Start a worker unless one is at work.
+
+    The lock is taken here and handed on with the open file: no moment is left in which a worker that is still starting
+    holds nothing, and everyone who looks would start another.
+    """
     with (root / "worker.lock").open("a") as lock:
         if not _lock(lock.fileno()):
             return
-    worker = subprocess.Popen(
-        [*COMMAND, "work", str(root.resolve())],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        cwd=_home(),
-        env=_environment(),
-        start_new_session=True,
-    )
+        worker = subprocess.Popen(
+            [*COMMAND, "work", str(root.resolve()), str(lock.fileno())],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd=_home(),
+            env=_environment(),
+            start_new_session=True,
+            pass_fds=(lock.fileno(),),
+        )
     threading.Thread(target=worker.wait, daemon=True).start()  # or it would stay a zombie until this process ends
 
 
@@ -180,12 +185,16 @@ def tidy(root: Path) -> None:
                     shutil.rmtree(folder, ignore_errors=True)
 
 
-def work(root: Path) -> None:
-    """Run waiting jobs, one at a time, until none is left; at once when another worker is at it."""
-    while any(job.state == "queued" for job in listing(root)):
-        with (root / "worker.lock").open("a") as lock:
-            if not _lock(lock.fileno()):
+def work(root: Path, held: int | None = None) -> None:
+    """Run waiting jobs, one at a time, until none is left; at once when another worker is at it.
+
+    held    the open worker.lock, locked already by who started this process
+    """
+    while held is not None or any(job.state == "queued" for job in listing(root)):
+        with (root / "worker.lock").open("a") if held is None else os.fdopen(held, "a") as lock:
+            if held is None and not _lock(lock.fileno()):
                 return
+            held = None
             tidy(root)
             while (job := _next(root)) is not None:
                 _start(root, job)
@@ -466,6 +475,8 @@ def main(words: list[str]) -> None:
     match words:
         case ["work", folder]:
             work(Path(folder))
+        case ["work", folder, handle]:
+            work(Path(folder), int(handle))
         case ["run", folder, name]:
             run(Path(folder), name)
         case _:

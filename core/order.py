@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from core import runs
 from core.data import drafts
 from core.data.dataset import Dataset
 from core.data.names import shown
+from core.device import sparing
 from core.fusion import FUSIONS
 from core.fusion.base import count_weights
 from core.options import checked, made, options
@@ -263,7 +265,7 @@ def carry_out(
     plan = planned(order, data)
     book = Book(folder, plan, every)
     device = "cpu" if order.device == "cpu" else _device(order.device)
-    note = ""
+    note, full = "", list[str]()
     for index, each in enumerate(plan):
         before = f"seed {each.seed} ({index + 1} of {len(plan)})" if len(plan) > 1 else f"seed {each.seed}"
         tell(index / len(plan), f"{before}: begins")
@@ -273,15 +275,10 @@ def carry_out(
             book.put(index, True, state="there", metric=kept.metrics.get(kept.metric), seconds=kept.seconds)
             continue
         book.put(index, True, state="running")
-        live = Live(book, index, len(plan), before, tell)
-        try:
-            done = _trained(order, data, each.seed, live, device)
-        except torch.OutOfMemoryError:
-            if device == "cpu":
-                raise
-            device, note = "cpu", " (the accelerator's memory was full: on the CPU)"
-            live = Live(book, index, len(plan), f"{before}{note}", tell)
-            done = _trained(order, data, each.seed, live, device)
+        work = partial(_trained, order, data, book, index, f"{before}{note}", tell)
+        live, done = sparing(work, 1, device, full.append)
+        if full and not note:
+            device, note = "cpu", " (on the CPU: the accelerator's memory is full)"
         if done.run.id != each.id:
             raise ValueError(f"run {done.run.id} was to be {each.id}: its data changed meanwhile; start it again")
         runs.save(done.run, done.model.state_dict(), done.history, root)
@@ -290,10 +287,15 @@ def carry_out(
     return [each.id for each in plan]
 
 
-def _trained(order: Order, data: Data, seed: int, live: "Live", device: str) -> Trained:
-    training = made(TrainConfig, order.training)
-    names = order.modalities or None
-    return train(data, order.fusion, order.options, training, seed, order.protocol, names, live, device)
+def _trained(
+    order: Order, data: Data, book: "Book", index: int, before: str, tell: Tell, size: int, device: torch.device
+) -> tuple["Live", Trained]:
+    live = Live(book, index, before, tell)
+    training, seed = made(TrainConfig, order.training), order.seeds[index]
+    done = train(
+        data, order.fusion, order.options, training, seed, order.protocol, order.modalities or None, live, device
+    )
+    return live, done
 
 
 def _device(asked: str) -> str:
@@ -306,8 +308,8 @@ def _device(asked: str) -> str:
 class Live:
     """What the loop tells after every epoch, as a line: losses always, the test metric as often as `SHARE` allows."""
 
-    def __init__(self, book: Book, index: int, count: int, before: str, tell: Tell) -> None:
-        self.book, self.index, self.count, self.before, self.tell = book, index, count, before, tell
+    def __init__(self, book: Book, index: int, before: str, tell: Tell) -> None:
+        self.book, self.index, self.count, self.before, self.tell = book, index, len(book.lines), before, tell
         self.epochs: list[int] = []
         self.loss: list[float] = []
         self.seen: list[int] = []

@@ -118,7 +118,7 @@ class Run:
 
     @property
     def title(self) -> str:
-        """A short name for people: the fusion, its level where it has one, and the modality it uses alone."""
+        """A short name for people: the fusion, its level and modality where it has them, options that are not usual."""
         words = [WORDS.get(self.fusion, self.fusion)]
         if self.fusion == "single":
             words.append(str(self.config.get("modality") or next(iter(self.source.widths))))
@@ -128,9 +128,10 @@ class Run:
             words.append(f"({self.level})")
         if self.fusion in WITH_PROJECTION and self.asked.kind == "units":
             words += ["unprojected"] * (self.config.get("project", ...) is None)
-        elif self.fusion in FUSIONS and self.fusion not in WITH_PROJECTION:
+        if self.fusion in FUSIONS and not self.training.get("imported"):
             usual = asdict(FUSIONS[self.fusion].Config())
-            words += [f"{k}={v}" for k, v in self.config.items() if k != "project" and k in usual and usual[k] != v]
+            said = ("project", "level", "modality")
+            words += [f"{k}={v}" for k, v in self.config.items() if k not in said and k in usual and usual[k] != v]
         return " ".join(words)
 
 

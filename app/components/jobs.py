@@ -103,4 +103,4 @@ def open_run(key: str, name: str, page: str, label: str, mark: str, **options: A
     """A button that makes a run the chosen one, of its dataset, and goes to a page."""
     values = {"run": name} | ({} if selection.current().dataset == key else chosen_data(key))
     if st.button(label, key=f"open-{mark}-{page}", on_click=selection.put, kwargs=values, **options):
-        selection.open_page(page, **values)
+        selection.open_page(page, **values | {"run": cache.run_titles(key)[name]})  # links hold what people read

@@ -121,11 +121,9 @@ def _strip(chosen: Selection) -> None:
             new, old = next(iter(job.result.split()), ""), str(job.arguments.get("beside", ""))
             ready = job.state == "done" and new in cache.runs(chosen.dataset)
             if ready and new != chosen.run:
-                st.button(
-                    "Look at the new run", key="to-new", type="primary", on_click=selection.put, kwargs={"run": new}
-                )
+                _choose("Look at the new run", new, type="primary")
             elif ready and old in cache.runs(chosen.dataset) and old != chosen.run:
-                st.button("Back to the old run", key="to-old", on_click=selection.put, kwargs={"run": old})
+                _choose("Back to the old run", old)
             stop_or_hide(job)
         if ready and old in cache.runs(chosen.dataset) and old != new:
             st.dataframe(
@@ -133,6 +131,11 @@ def _strip(chosen: Selection) -> None:
                 hide_index=True,
                 alt="the old run and the new one side by side",
             )
+
+
+def _choose(label: str, name: str, **options: Any) -> None:
+    if st.button(label, key=f"to-{name}", on_click=selection.put, kwargs={"run": name}, **options):
+        st.rerun()  # the sidebar lies outside of what is drawn anew
 
 
 def comparison(chosen: Selection, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:

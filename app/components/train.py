@@ -17,6 +17,7 @@ from app.selection import Selection
 from core import jobs
 from core import order as orders
 from core.data.names import shown
+from core.device import device_words
 from core.fusion import FUSIONS
 from core.options import Option, fusions, options, training_options
 from core.order import Line, Order, order_of
@@ -167,9 +168,7 @@ def _start(chosen: Selection, asked: Order, like: Run | None) -> None:
             on_click=_clicked,
             args=(chosen.dataset, asked, chosen.run if like else None),
         )
-        st.badge(
-            "on the CPU" if asked.device == "cpu" else "on the accelerator", icon=":material/memory:", color="gray"
-        )
+        st.badge(markdown_text(device_words(asked.device), 60), icon=":material/memory:", color="gray")
         if plan:
             there = [run.seed for run in plan if run.id in cache.all_runs()]
             words = f"{plan[0].weights:,} weights"

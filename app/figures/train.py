@@ -135,4 +135,5 @@ def delta(new: Sequence[float | None], old: Sequence[float | None], metric: str)
     ]
     if len(means) < 2 or means[0] is None or means[1] is None:
         return ""
-    return f"{means[0] - means[1]:+.{3 if metric in ('correlation', 'mae') else 1}f}"
+    words = f"{means[0] - means[1]:+.{3 if metric in ('correlation', 'mae') else 1}f}"
+    return words if words.strip("+-0.") else f"±{words[1:]}"
