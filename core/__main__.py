@@ -601,6 +601,68 @@ def robustness(
     put(*robust.table(data, chosen, tell), json_)
 
 
+@app.command()
+def whole(
+    run: Path,
+    dataset: Path,
+    clip: Annotated[str, typer.Option(help="Which clip; the longest one unless given.")] = "",
+    alpha: Annotated[float, typer.Option(help="Relations of at least this count in the degrees.")] = 0.5,
+    out: Annotated[Path | None, typer.Option(help="A new .npz file with every unit's numbers.")] = None,
+    json_: Json = False,
+) -> None:
+    """A clip as one window, however long: degrees, pairs, communities and scores without an N x N table."""
+    import numpy as np
+    import torch
+
+    from core import runs
+    from core import whole as one
+    from core.evaluate import auc
+    from core.sample import Samples
+
+    torch.set_num_threads(1)
+    data = opened(dataset)
+    if isinstance(data, Samples):
+        raise ValueError(f"{data.name!r} holds samples; only clips have units that relate to each other")
+    clip = clip or max(data.clips, key=lambda name: data.clips[name].units)
+    if clip not in data.clips:
+        raise ValueError(f"there is no clip {clip!r} in {data.name!r}")
+    if not 0 <= alpha <= 1:
+        raise ValueError(f"alpha is a strength between 0 and 1, got {alpha}")
+    if out is not None and (out.exists() or out.suffix != ".npz"):
+        raise ValueError(f"--out is a new .npz file, got {out.name!r}")
+    found = one.whole(runs.model(run), data.clips[clip], report=lambda done, words: tell(f"{done:4.0%} {words}"))
+    if out is not None:
+        one.save(found, out, keep=None)
+    at = one.level(alpha)
+    given = data.clips[clip].labels
+    labels = None if given is None else given.numpy()
+
+    def judged(scores: np.ndarray | None) -> float | None:
+        value = float("nan") if scores is None or labels is None else auc(scores.astype(float), labels)
+        return None if value != value else value
+
+    result = {
+        "clip": clip,
+        "units": found.units,
+        "alpha": float(one.ALPHAS[at]),
+        "pairs": found.units * (found.units - 1) // 2,
+        "pairs_reaching_alpha": int(found.pairs[at]),
+        "mean_degree": float(found.degrees[:, at].mean()),
+        "largest": found.largest,
+        "communities": found.summary.sizes.tolist(),
+        "auc_whole": judged(found.scores),
+        "auc_mean_relation": judged(-found.means),
+        "auc_degree": judged(-found.degrees[:, at]),
+        "why": found.why,
+        "seconds": found.seconds,
+    }
+    words = (
+        f"{clip}: {found.units:,} units, {found.pairs[at]:,} of {result['pairs']:,} pairs reach {one.ALPHAS[at]:.2f}, "
+        f"mean degree {result['mean_degree']:.2f}, {len(found.summary.kinds)} communities, {found.seconds:.1f} s"
+    )
+    put(result, words, json_)
+
+
 def main() -> int:
     import torch
 

@@ -227,8 +227,8 @@ def name_of(run: str, data: str, clip: str, A: Tensor | None) -> str:
     return f"{hashlib.sha256(told.encode()).hexdigest()[:32]}.npz"
 
 
-def save(found: Whole, path: Path) -> None:
-    """Whole or not at all; only the `KEPT` newest results stay."""
+def save(found: Whole, path: Path, keep: int | None = KEPT) -> None:
+    """Whole or not at all; only the `keep` newest results in the folder stay, None: all files do."""
     path.parent.mkdir(parents=True, exist_ok=True)
     about = {name: getattr(found, name) for name in ("why", "shift", "scale", "largest", "seconds")}
     words = json.dumps(about | {"kinds": found.summary.kinds})
@@ -236,9 +236,10 @@ def save(found: Whole, path: Path) -> None:
     held: dict[str, Any] = {"about": np.frombuffer(words.encode(), np.uint8), **arrays(found)}
     np.savez(out, **held)
     drafts.write_file(path, out.getvalue())
-    others = sorted(path.parent.glob("*.npz"), key=lambda file: file.stat().st_mtime)
-    for old in others[:-KEPT]:
-        old.unlink(missing_ok=True)
+    if keep is not None:
+        others = sorted(path.parent.glob("*.npz"), key=lambda file: file.stat().st_mtime)
+        for old in others[:-keep]:
+            old.unlink(missing_ok=True)
 
 
 def load(path: Path) -> Whole:

@@ -9,7 +9,7 @@ import streamlit as st
 
 from app import cache, selection
 from app.components import show
-from app.components.controls import TALL
+from app.components.controls import TALL, WIDE
 from app.components.library import job_root, told
 from app.figures import summary as figures
 from app.figures.steps import clicked_row
@@ -28,8 +28,10 @@ COLUMNS = {
     "units": st.column_config.NumberColumn(format="localized", width=56),
     "nearest": st.column_config.TextColumn(width=56, help="The group it is most related to"),
     "from (s)": st.column_config.NumberColumn(format="%.2f"),
-    "share": st.column_config.NumberColumn(format="percent"),
-    "inside": st.column_config.NumberColumn(format="%.3f", help="Mean relation of two units of the group"),
+    "anomalous": st.column_config.NumberColumn(width=72),
+    "alarmed": st.column_config.NumberColumn(width=64),
+    "share": st.column_config.NumberColumn(format="percent", width=56),
+    "inside": st.column_config.NumberColumn(format="%.3f", width=56, help="Mean relation of two units of the group"),
     "mean degree": st.column_config.NumberColumn(format="%.1f", help="α-gated, to the whole clip"),
     "degree": st.column_config.NumberColumn(format="%.1f", help="α-gated, to the whole clip"),
     "mean relation": st.column_config.NumberColumn(format="%.3f", help="To the whole clip"),
@@ -167,9 +169,14 @@ def _cards(found: Whole, at: int) -> None:
     pairs = n * (n - 1) // 2
     mean = float(found.degrees[:, at].mean())
     with st.container(horizontal=True, gap="small"):
-        st.metric("Units", f"{n:,}", border=True, height=TALL)
+        st.metric("Units", f"{n:,}", border=True, width=WIDE, height=TALL)
         st.metric(
-            "Pairs of units", f"{pairs:,}", border=True, height=TALL, help="All were computed; none is kept as a table."
+            "Pairs of units",
+            f"{pairs:,}",
+            border=True,
+            width=WIDE,
+            height=TALL,
+            help="All were computed; none is kept as a table.",
         )
         st.metric(
             f"Pairs ≥ α = {alpha:.2f}",
@@ -178,6 +185,7 @@ def _cards(found: Whole, at: int) -> None:
             delta_color="off",
             delta_arrow="off",
             border=True,
+            width=WIDE,
             height=TALL,
             help="Counted exactly, not estimated, at all 101 values of α in one pass.",
         )
@@ -185,6 +193,7 @@ def _cards(found: Whole, at: int) -> None:
             "Mean degree",
             f"{mean:,.1f}",
             border=True,
+            width=WIDE,
             height=TALL,
             help="α-gated weighted degree as in eq. 7: the sum of a unit's relations of at least α, itself included.",
         )
@@ -192,6 +201,7 @@ def _cards(found: Whole, at: int) -> None:
             "Largest entry of G",
             f"{found.largest:.4g}",
             border=True,
+            width=WIDE,
             height=TALL,
             help="Before rescaling. Relations are shown as the head sees them, rescaled as in one window of the run.",
         )

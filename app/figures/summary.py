@@ -65,13 +65,14 @@ def _lines(
 ) -> None:
     """Connections in a few darknesses, green, purple where they touch a marked unit; below alpha dotted and grey."""
     i, j, strength = pairs
-    low, high = (float(strength.min()), float(strength.max())) if len(strength) else (0.0, 1.0)
-    shade = np.minimum(((strength - low) / ((high - low) or 1.0) * SHADES).astype(int), SHADES - 1)
+    rank = np.searchsorted(np.sort(strength), strength, side="right") / max(1, len(strength))
+    shade = np.minimum((rank**3 * SHADES).astype(int), SHADES - 1)  # few are dark, or many would hide them all
+    thick = min(1.0, 8 / np.sqrt(max(1, len(places))))
     weak = strength < np.float32(alpha)
     kinds = []
     for level in range(SHADES):
         share = (level + 1) / SHADES
-        look = 0.15 + 0.85 * share, 0.6 + 2.6 * share**2
+        look = 0.15 + 0.85 * share, 0.6 + 2.6 * thick * share**2
         kinds.append((weak & (shade == level), "dot", colours.quiet, *look))
         for purple, colour in ((False, colours.edge), (True, colours.anomaly)):
             kinds.append((~weak & (shade == level) & ((touched[i] | touched[j]) == purple), "solid", colour, *look))
@@ -96,13 +97,14 @@ def _lines(
 
 
 def _square(figure: go.Figure, colours: Colours, height: int) -> go.Figure:
-    axis = {"visible": False, "range": [-1.16 * EXTENT, 1.16 * EXTENT], "fixedrange": False}
+    across = {"visible": False, "range": [-1.16 * EXTENT, 1.16 * EXTENT]}
+    upwards = {"visible": False, "range": [-1.3 * EXTENT, 1.16 * EXTENT]}  # room for the lowest node's words
     return figure.update_layout(
         template=colours.template,
         height=height,
         margin={"l": 4, "r": 4, "t": 28, "b": 4},
-        xaxis=axis,
-        yaxis=axis,
+        xaxis=across,
+        yaxis=upwards,
         clickmode="event+select",
         dragmode="pan",
         legend={"itemsizing": "constant"},
@@ -367,7 +369,7 @@ def track(
 def degree_histogram(
     degrees: Float[np.ndarray, " n"], marked: Bool[np.ndarray, " n"], what: str, colours: Colours
 ) -> tuple[go.Figure, pd.DataFrame]:
-    """How many units have which degree, and the table of it; marked units hatched purple on top."""
+    """How many units have which degree, on a logarithmic scale, and the table of it; marked units hatched purple."""
     low, high = (float(degrees.min()), float(degrees.max())) if len(degrees) else (0.0, 1.0)
     if high - low < 1e-5 * max(abs(high), 1.0):  # all alike: one bar
         edges = np.array([low - 0.5, high + 0.5])
@@ -377,7 +379,7 @@ def degree_histogram(
     middle = (edges[:-1] + edges[1:]) / 2
     figure = go.Figure()
     for count, name, colour, pattern in (
-        (every - some, f"not {what}", colours.normal, ""),
+        (every, "all units", colours.normal, ""),
         (some, what, colours.anomaly, "/"),
     ):
         if count.any():
@@ -392,10 +394,10 @@ def degree_histogram(
     figure.update_layout(
         template=colours.template,
         height=250,
-        barmode="stack",
+        barmode="overlay",
         bargap=0,
         xaxis={"title": "degree"},
-        yaxis={"title": "units"},
+        yaxis={"title": "units", "type": "log", "dtick": 1, "exponentformat": "power"},
     )
     return figure, pd.DataFrame({"from": edges[:-1], "to": edges[1:], "units": every, what: some})
 
@@ -421,7 +423,7 @@ def pair_curve(
         template=colours.template,
         height=250,
         xaxis={"title": "α", "range": [0, 1]},
-        yaxis={"title": "% of all pairs", "type": "log", "dtick": 1},
+        yaxis={"title": "% of all pairs", "type": "log", "dtick": 1, "exponentformat": "power"},
     )
 
 

@@ -230,11 +230,10 @@ def test_a_damaged_result_is_told_apart(tmp_path: Path, cut: int):
         whole.load(tmp_path / "a.npz")
 
 
-def test_old_results_make_room(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(whole, "KEPT", 2)
+def test_old_results_make_room(tmp_path: Path):
     found = whole.whole(lego(), planted(34, 2)[0])
     for number in range(4):
-        whole.save(found, tmp_path / f"{number}.npz")
+        whole.save(found, tmp_path / f"{number}.npz", keep=2)
     assert sorted(file.name for file in tmp_path.glob("*.npz")) == ["2.npz", "3.npz"]
 
 
