@@ -65,7 +65,7 @@ def against_p(chosen: Selection, model: Mkl) -> None:
         st.dataframe(
             figures.weight_table(at, mine, names),
             hide_index=True,
-            height=min(320, 36 * (len(names) + 1) + 3),
+            height=min(320, 35 * (len(names) + 1) + 2),
             alt=f"weights of {len(names)} kernels at p = {now}, the heaviest first",
         )
     with left:
@@ -142,7 +142,7 @@ def numbers(chosen: Selection, at: AtNorm, own: AtNorm) -> None:
     with st.container(horizontal=True):
         moved = None if at.p == own.p or np.isnan(at.value - own.value) else at.value - own.value
         st.metric(
-            METRIC_WORDS[metric],
+            f"{METRIC_WORDS[metric]}, solved again",
             "none" if np.isnan(at.value) else f"{at.value:.{digits}f}",
             None if moved is None else f"{moved:+.{digits}f} to p = {figures.norm_word(own.p)}",
             border=True,
@@ -154,7 +154,12 @@ def numbers(chosen: Selection, at: AtNorm, own: AtNorm) -> None:
             help="exp of the entropy of β / sum β: as many equal kernels would be as uneven.",
         )
         st.metric(
-            "duality gap", f"{at.gap:.0e}", f"{at.rounds} rounds", delta_color="off", delta_arrow="off", border=True
+            "duality gap",
+            f"{at.gap:.0e}",
+            f"{at.rounds} round{'s' * (at.rounds > 1)}",
+            delta_color="off",
+            delta_arrow="off",
+            border=True,
         )
 
 

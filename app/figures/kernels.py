@@ -124,6 +124,7 @@ def weight_map(
             y=[plotly_text(each, 30) for each in names],
             colorscale=SCORES,
             zmin=0,
+            zmax=float(beta.max()),
             texttemplate="%{z:.2f}" if printed else None,
             colorbar={"title": {"text": "β", "side": "top"}},
             hovertemplate="%{y}, %{x}: β = %{z:.3f}<extra></extra>",
@@ -187,7 +188,8 @@ def panel_maps(found: Panels, drawn: Sequence[int], part: Part, row: int, column
     """
     lines = -(-len(drawn) // columns)
     titles = [
-        f"{plotly_text(found.panels[at].name, 28)}<br><sup>separation {number(found.panels[at].separation, 3)}</sup>"
+        f"{plotly_text(found.panels[at].name, 28)}<br><span style='font-size:11px'>separation "
+        f"{number(found.panels[at].separation, 3)}</span>"
         if not math.isnan(found.panels[at].separation)
         else plotly_text(found.panels[at].name, 28)
         for at in drawn
@@ -232,7 +234,7 @@ def panel_maps(found: Panels, drawn: Sequence[int], part: Part, row: int, column
     return figure.update_layout(
         template=colours.template,
         height=70 + 250 * lines,
-        margin={"t": 44},
+        margin={"t": 52},
         legend={"y": -0.03, "yanchor": "top", "itemsizing": "constant"},
         clickmode="event+select",
     )
