@@ -1073,11 +1073,11 @@ def _sweep(folder: str, stamp: str) -> sweep_folders.Sweep | None:
 
 def sweeps(key: str) -> dict[str, sweep_folders.Sweep]:
     """Folder name -> sweep on this dataset, newest first."""
-    place = datasets()[key].resolve()
+    own_data = digest(key)
     found = {
         path.name: _sweep(str(path), _stamp(path / "sweep.json")) for path in _folders(sweeps_root(), "sweep.json")
     }
-    own = {name: one for name, one in found.items() if one is not None and Path(one.plan.dataset) == place}
+    own = {name: one for name, one in found.items() if one is not None and one.data == own_data}
     return dict(sorted(own.items(), key=lambda item: -item[1].created))
 
 

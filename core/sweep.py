@@ -32,7 +32,7 @@ from dataclasses import asdict, dataclass, field, replace
 from decimal import Decimal, InvalidOperation
 from functools import cached_property
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean, median, stdev
 from typing import Any, Literal
 
 import numpy as np
@@ -82,7 +82,7 @@ PRESETS: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
 class Plan:
     """What a sweep is asked for.
 
-    dataset     folder of the data; not in the sweep's id, its fingerprint is
+    dataset     folder of the data, for the record; not in the sweep's id, which holds its fingerprint
     axes        option of the method or of the training loop -> the values it takes, in order
     fixed       the method's other options, where they are not the defaults
     training    the loop's settings; modalities: None for all, else these in this order
@@ -346,7 +346,11 @@ def clip_auc(model: Fusion, clips: Sequence[Clip]) -> float:
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep as its folder holds it. metric: the key of the runs' metrics that cells are compared by."""
+    """A sweep as its folder holds it.
+
+    source      what its runs were trained on; data: the fingerprint of the whole data set, which says whose sweep it is
+    metric      the key of the runs' metrics that cells are compared by
+    """
 
     plan: Plan
     source: Source
@@ -354,6 +358,7 @@ class Sweep:
     created: float = 0.0
     versions: Mapping[str, str] = field(default_factory=dict)
     task: str = "units"
+    data: str = ""
 
     @cached_property
     def id(self) -> str:
@@ -402,7 +407,7 @@ def staged(plan: Plan, data: Data) -> tuple[Sweep, Data]:
                 runs.build(plan.fusion, widths, plan.config(cell), task)
             except ValueError as error:
                 raise ValueError(f"{told(plan.names, cell)}: {error}") from None
-    return Sweep(plan, source, metric, time.time(), runs.versions(), task.kind), used
+    return Sweep(plan, source, metric, time.time(), runs.versions(), task.kind, data.digest()), used
 
 
 def begin(plan: Plan, data: Data, sweeps: Path) -> Path:
@@ -432,7 +437,7 @@ def read(root: Path) -> Sweep:
         plan["modalities"] = None if plan["modalities"] is None else tuple(plan["modalities"])
         sweep = Sweep(
             checked_plan(Plan(**plan), Task(record["task"], ("a", "b"))), Source(**record["source"]), record["metric"],
-            record["created"], record["versions"], record["task"],
+            record["created"], record["versions"], record["task"], record["data"],
         )  # fmt: skip
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"sweep {shown(root.name)!r}: sweep.json does not describe a sweep ({error})") from None
@@ -687,12 +692,12 @@ def guided(asked: Sweep, root: Path) -> Iterator[list[Cell]]:
 
 
 def work(given: Mapping[str, Any], report: Tell) -> str:
-    """The job of a page: go on with the sweep in the folder `given["sweep"]`; its name is the result."""
+    """The job of a page: go on with the sweep in `given["sweep"]` on the data in `given["dataset"]`; its name."""
     from core.data import read as opened
 
     root = Path(given["sweep"])
     report(0.0, "reading the data")
-    for _ in sweep(root, opened(Path(read(root).plan.dataset)), progress=report):
+    for _ in sweep(root, opened(Path(given["dataset"])), progress=report):
         pass
     return root.name
 
@@ -764,14 +769,20 @@ class Results:
         return max((row for row in self.rows if row.n == most), key=lambda row: row.mean) if most else None
 
     @cached_property
-    def close(self) -> tuple[Row, ...]:
-        """Cells whose mean lies within one standard deviation of the best cell's seeds, the best included.
+    def spread(self) -> float:
+        """How far apart seeds lie: the best cell's standard deviation or the middle cell's, whichever is larger.
 
-        Empty with one seed: one number has no spread.
+        A cell is the best partly because its few seeds happen to agree, so its own spread alone would flatter it.
         """
-        if self.best is None or math.isnan(self.best.sd):
+        known = [row.sd for row in self.rows if row.n > 1]
+        return float(np.nanmax([self.best.sd, median(known)])) if self.best is not None and known else NAN
+
+    @cached_property
+    def close(self) -> tuple[Row, ...]:
+        """Cells whose mean lies within the seeds' `spread` of the best, the best included; none with one seed."""
+        if self.best is None or math.isnan(self.spread):
             return ()
-        return tuple(row for row in self.rows if row.mean >= self.best.mean - self.best.sd)
+        return tuple(row for row in self.rows if row.mean >= self.best.mean - self.spread)
 
     def row(self, cell: Cell) -> Row | None:
         return next((row for row in self.rows if row.cell == cell), None)
@@ -1038,6 +1049,7 @@ def record(found: Results, seconds: float | None = None) -> dict[str, Any]:
             {**dict(zip(plan.names, row.cell, strict=True)), "mean": number(row.mean), "sd": number(row.sd), "n": row.n}
             for row in found.rows
         ],
+        "spread": number(found.spread),
         "best": None if best is None else dict(zip(plan.names, best.cell, strict=True)) | {"mean": number(best.mean)},
         "within_spread_of_best": [dict(zip(plan.names, row.cell, strict=True)) for row in found.close],
         "importance": None
@@ -1066,7 +1078,9 @@ def text(found: Results, seconds: float | None = None) -> str:
         f"{found.sweep.judged}"
     )
     if found.close:
-        said.append(f"{len(found.close)} of {len(found.rows)} cells lie within that spread of it")
+        said.append(
+            f"{len(found.close)} of {len(found.rows)} cells lie within the seeds' spread of it, {found.spread:.2g}"
+        )
     if (weighed := importance(found)) is not None:
         shares = ", ".join(f"{' x '.join(e.names)} {100 * e.share:.0f} %" for e in weighed.effects)
         chance = sum(e.noise for e in weighed.effects)

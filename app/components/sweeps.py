@@ -204,13 +204,14 @@ def _start(key: str, plan: Plan) -> None:
         st.session_state["sweep-refused"] = str(refused)
         return
     st.session_state["sweep"] = root.name
-    _resume(root.name)
+    _resume(key, root.name)
 
 
-def _resume(name: str) -> None:
+def _resume(key: str, name: str) -> None:
     if _job(name) is None:
         root = cache.sweeps_root() / name
-        jobs.submit(job_root(), "sweep", core.read(root).title, {"sweep": str(root)})
+        given = {"sweep": str(root), "dataset": str(cache.datasets()[key].resolve())}
+        jobs.submit(job_root(), "sweep", core.read(root).title, given)
 
 
 def _remove(name: str) -> None:
@@ -229,7 +230,7 @@ def _look(name: str, active: bool, chosen: Selection) -> None:
         st.rerun()  # the sidebar lists the runs that were opened; or the clock can stop
     found, weighed = cache.sweep_results(name)
     plan = found.sweep.plan
-    _status(name, found)
+    _status(name, found, chosen)
     if not found.done:
         st.info("No training is done yet; the figures fill as they come.")
         return
@@ -275,7 +276,7 @@ def _label(found: Results, row: Row) -> str:
     return core.told(found.sweep.plan.names, row.cell)
 
 
-def _status(name: str, found: Results) -> None:
+def _status(name: str, found: Results, chosen: Selection) -> None:
     """Where the sweep stands, with its buttons."""
     job = _job(name)
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
@@ -299,7 +300,7 @@ def _status(name: str, found: Results) -> None:
             return
         if not found.complete:
             st.button("Go on", key="sweep-resume", type="primary", icon=":material/play_arrow:",
-                      on_click=_resume, args=(name,))  # fmt: skip
+                      on_click=_resume, args=(chosen.dataset, name))  # fmt: skip
         with st.popover("Remove", icon=":material/delete:"):
             st.markdown(f"Its {found.done:,} runs go with it, for good. Those that were opened stay.")
             if st.button("Remove this sweep", key="sweep-remove", on_click=_remove, args=(name,)):
@@ -334,7 +335,7 @@ def _surface(found: Results, axes: tuple[str, str], rest: Mapping[str, Any], cel
     if best is not None and found.close:
         says += (
             f"Best is {markdown_text(_label(found, best))}; {len(found.close) - 1} of the other {known - 1} cells lie "
-            f"within one standard deviation of its seeds ({best.sd:.{figures.digits(metric)}f})"
+            f"within the seeds' spread of it ({found.spread:.2g}, the larger of the best and of the middle cell)"
             + (": no single cell stands out." if len(found.close) > 1 else ".")
         )
     elif best is not None:
@@ -391,7 +392,7 @@ def _cell(name: str, found: Results, row: Row, chosen: Selection) -> None:
     values = ", ".join(f"seed {seed}: {figures.number(value, metric)}" for seed, value in row.values.items())
     st.caption(
         f"**{markdown_text(_label(found, row))}** · {values}"
-        + (" · the best cell" if best else " · within the best cell's spread" if close else "")
+        + (" · the best cell" if best else " · within the seeds' spread of the best" if close else "")
     )
     for seed, why in row.failed.items():
         st.caption(f":material/error: Seed {seed} came to nothing: {markdown_text(why, 300)}.")

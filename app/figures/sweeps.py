@@ -62,8 +62,8 @@ def surface(
 ) -> go.Figure:
     """The mean of every cell over two options, the others at `rest`; brighter is better.
 
-    A star marks the best cell of the whole sweep, rings those within its seeds' spread, orange the chosen one. Every
-    trained cell can be clicked: its customdata is its place among `found.rows`.
+    A star marks the best cell of the whole sweep, dots those within the seeds' spread of it, orange the chosen one.
+    Every trained cell can be clicked: its customdata is its place among `found.rows`.
     """
     plan, metric = found.sweep.plan, found.sweep.metric
     rows_of, columns_of = plan.axes[axes[0]], plan.axes[axes[1]]
@@ -111,7 +111,7 @@ def surface(
     )
     for name, what, symbol, size in (
         ("best", "best", "star", 11),
-        ("close", "within its seeds' spread", "circle", 7),
+        ("close", "within the seeds' spread of it", "circle", 7),
     ):
         if marks[name]:
             figure.add_scatter(
@@ -165,7 +165,8 @@ def surface_sentence(found: Results) -> str:
     worst = min((row for row in found.rows if row.n), key=lambda row: row.mean)
     said = f"best cell {told(plan.names, best.cell)}: {WORDS[metric]} {spread(best, metric)}, {found.sweep.judged}"
     if found.close:
-        said += f"; {len(found.close)} of {sum(row.n > 0 for row in found.rows)} cells lie within its seeds' spread"
+        known = sum(row.n > 0 for row in found.rows)
+        said += f"; {len(found.close)} of {known} cells lie within the seeds' spread of it, {found.spread:.2g}"
     return f"{said}; worst {told(plan.names, worst.cell)}: {number(worst.mean, metric)}"
 
 
@@ -354,7 +355,7 @@ def importance_table(found: Importance) -> pd.DataFrame:
 def standing(row: Row, best: Cell | None, close: Collection[Cell]) -> str:
     """What is to be said of a cell beside its numbers."""
     failed = f"{len(row.failed)} failed" if row.failed else ""
-    place = "best" if row.cell == best else "within its spread" if row.cell in close else ""
+    place = "best" if row.cell == best else "within the spread" if row.cell in close else ""
     return ", ".join(filter(None, [place, failed]))
 
 
