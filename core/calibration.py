@@ -180,7 +180,7 @@ def entropy(p: Float[np.ndarray, "*batch k"]) -> Float[np.ndarray, "*batch"]:
     >>> entropy(np.array([[0.5, 0.5], [1.0, 0.0]])).round(4).tolist()
     [0.6931, 0.0]
     """
-    return np.asarray(-(p * np.log(np.where(p > 0, p, 1.0))).sum(-1)) + 0.0
+    return np.asarray(np.maximum(-(p * np.log(np.where(p > 0, p, 1.0))).sum(-1), 0.0))
 
 
 @dataclass(frozen=True)

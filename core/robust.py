@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from core import attack, corrupt
 from core import runs as run_folders
-from core.attack import Verdict
+from core.attack import Radius, Verdict
 from core.clip import Clip
 from core.compare import holm
 from core.data.dataset import Dataset
@@ -217,7 +217,7 @@ class Reader:
 
     model: Fusion
     stage: Stage
-    windows: tuple[Int[Tensor, "windows units"], ...]
+    windows: tuple[Int[Tensor, "_ _"], ...]
     place: Int[Tensor, " rows"]
     piece: Int[Tensor, " rows"]
 
@@ -464,7 +464,7 @@ def spoiled(
     mine = [name for name in chosen if name in clean]
     radius = {name: stage.spread[name].double() for name in mine}
 
-    def reads(every: Features) -> dict[str, Tensor]:
+    def reads(every: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {name: every[name] for name in mine}
 
     if kind == "noise":
@@ -495,7 +495,7 @@ def spoiled(
 
 
 def attacked(
-    reading: Reader, kind: str, clean: Features, radius: Features, start: Features, levels: np.ndarray, steps: int
+    reading: Reader, kind: str, clean: Features, radius: Radius, start: Features, levels: np.ndarray, steps: int
 ) -> Iterator[dict[str, Tensor]]:
     """FGSM or PGD at every strength; PGD also considers what it found at the strength before."""
     slopes = attack.gradients(reading.judge, clean, list(radius))[1]

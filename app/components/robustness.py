@@ -18,7 +18,7 @@ from core.data.names import shown
 from core.robust import KINDS, Stress, trends, verdict
 from core.sample import METRIC_WORDS
 
-TALL = 118  # pixels of a number's card, so that all are alike
+TALL = 104  # pixels of a number's card, so that all are alike
 
 
 @dataclass(frozen=True)
@@ -258,6 +258,7 @@ def pictures(chosen: Selection, mine: Stress, now: int) -> None:
     if data is None or not mine.rows or cache.stage(chosen.dataset).note:
         return
     at = min(chosen.sample, len(cache.part(chosen.dataset)) - 1)
+    st.caption(f"The sample as the model gets it at strength {mine.levels[now]:g}:")
     with st.container(horizontal=True, gap="small"):
         for name, (height, width) in data.pictures.items():
             if name not in mine.rows:

@@ -329,6 +329,7 @@ def trend_rows(found: Sequence[Trend], colours: Colours) -> go.Figure:
             y=[KINDS[each.kind].title for each in rows],
             mode="markers",
             name=said,
+            showlegend=bool(rows),
             marker={"symbol": symbol, "color": colour, "size": 11, "line": {"width": 2, "color": colour}},
             error_x={
                 "type": "data",
