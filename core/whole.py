@@ -235,6 +235,7 @@ def save(found: Whole, path: Path, keep: int | None = KEPT) -> None:
     out = io.BytesIO()
     held: dict[str, Any] = {"about": np.frombuffer(words.encode(), np.uint8), **arrays(found)}
     np.savez(out, **held)
+    drafts.sweep(path.parent)  # what a killed process left
     drafts.write_file(path, out.getvalue())
     if keep is not None:
         others = sorted(path.parent.glob("*.npz"), key=lambda file: file.stat().st_mtime)
