@@ -25,6 +25,7 @@ def small(monkeypatch):
     monkeypatch.setattr(bench, "POINTS", 30)
     monkeypatch.setattr(bench, "TOP", 2)
     monkeypatch.setattr(bench, "SWEEP_SEEDS", 1)
+    monkeypatch.setattr(bench, "MEMBERS", 3)
     monkeypatch.setattr(bench, "SWEEP_EPOCHS", 2)
     monkeypatch.setattr(bench, "AS_USUAL", "import numpy")  # UMAP compiles for a minute
     monkeypatch.setattr(bench, "OURS", "import sys")

@@ -96,6 +96,7 @@ def test_every_members_gradient_is_autograds_of_its_own_model(case, modalities, 
         stack, losses = ensemble.fit_many(models, ready, [replace(training, epochs=1)] * len(models), [0] * len(models))
     steps = list(batches(ready.anomalous, training.batch, torch.Generator().manual_seed(0)))
     assert len(seen) == len(steps)
+    assert not any((gradients["A"] * (1 - stack.inside)).any() for gradients in seen)  # what pads A never moves
     for member, model in enumerate(models):
         total = torch.zeros(2)
         for index, gradients in zip(steps, seen, strict=True):
