@@ -1,0 +1,150 @@
+"""700 clips: what a page sends stays small, any link reopens its clip, lists are paged, tables say what loops said."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from streamlit.testing.v1 import AppTest
+
+from app import selection
+from app.components import pages
+from app.figures import scores as figures
+from core import runs
+from core.clip import Clip
+from core.data import native
+from core.data.dataset import Dataset
+from core.evaluate import decide, graded, kind_of_units, roc, units_of
+from core.train import TrainConfig, train
+from tests.app.conftest import Opener, complaints, words
+
+CLIPS, TRAIN = 700, 40
+BYTES = 100_000
+
+
+def small_clip(number: int) -> Clip:
+    random = np.random.default_rng(number)
+    labels = torch.zeros(6, dtype=torch.bool)
+    labels[2:4] = number % 3 == 0
+    rows = {name: torch.from_numpy(random.normal(size=(6, 2)).astype(np.float32)) for name in ("a", "b")}
+    rows["a"][:, 0] += 2 + labels.float()
+    truth = ((32, 64),) if labels.any() else ()
+    kinds = (("cyclist", "van")[number % 2],) * len(truth)
+    return Clip(f"camera-{number % 7}-{number:04d}", rows, labels, 0.64, 96, truth, bool(truth), kinds)
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("many")
+    clips = {each.name: each for each in map(small_clip, range(CLIPS))}
+    names = tuple(clips)
+    made = Dataset("Many", clips, {"weak": {"train": names[:TRAIN], "test": names[TRAIN:]}}, 25.0)
+    native.write(made, root / "demo")
+    done = train(made, "sum", {"level": "feature"}, TrainConfig(epochs=1, batch=40), 0)
+    runs.save(done.run, done.model.state_dict(), done.history, root / "runs")
+    return root
+
+
+def sent(app: AppTest) -> int:
+    """Bytes of everything a rerun draws, page and sidebar."""
+
+    def below(block) -> int:  # noqa: ANN001
+        return sum(
+            below(each) if hasattr(each, "children") else each.proto.ByteSize() for each in block.children.values()
+        )
+
+    return below(app.main) + below(app.sidebar)
+
+
+@pytest.mark.parametrize("page", ["overview", "clips", "thresholds", "library"])
+def test_a_page_sends_little_however_many_clips_there_are(visit: Opener, many: Path, page: str) -> None:
+    app = visit(page, assets=many)
+    assert not complaints(app)
+    assert sent(app) < BYTES
+    assert 1 < len(app.sidebar.selectbox(key="clip").options) <= selection.WINDOW + 1
+
+
+@pytest.mark.parametrize("number", [TRAIN, 419, CLIPS - 1])
+def test_a_link_to_any_clip_reopens_it(visit: Opener, many: Path, number: int) -> None:
+    name = f"camera-{number % 7}-{number:04d}"
+    app = visit("clips", assets=many, clip=name)
+    chooser = app.sidebar.selectbox(key="clip")
+    assert chooser.value == name
+    assert name in chooser.options
+    assert not complaints(app)
+    app.switch_page("views/thresholds.py").run()
+    assert app.sidebar.selectbox(key="clip").value == name
+
+
+def test_words_narrow_the_list_and_keep_the_chosen_clip(visit: Opener, many: Path) -> None:
+    app = visit("clips", assets=many, clip="camera-6-0048", find="CAMERA-3 1")
+    options = app.sidebar.selectbox(key="clip").options
+    found = [f"camera-{n % 7}-{n:04d}" for n in range(TRAIN, CLIPS) if n % 7 == 3 and "1" in f"camera-3-{n:04d}"]
+    assert [name for name in options if name != "camera-6-0048"] == found[: selection.WINDOW]
+    assert app.sidebar.selectbox(key="clip").value == "camera-6-0048"
+    assert app.dataframe[-1].value["clip"].tolist() == found[: pages.SIZE]
+    app.sidebar.text_input(key="find").set_value("nothing is called so").run()
+    assert app.sidebar.selectbox(key="clip").options == ["camera-6-0048"]
+    assert "holds these words" in words(app)
+
+
+def test_the_next_page_of_a_list_goes_on_where_the_last_one_ended(visit: Opener, many: Path) -> None:
+    app = visit("clips", assets=many)
+    first = app.dataframe[-1].value["clip"].tolist()
+    assert first == [f"camera-{n % 7}-{n:04d}" for n in range(TRAIN, TRAIN + pages.SIZE)]
+    app.number_input(key="clips-page").set_value(2).run()
+    assert app.dataframe[-1].value["clip"].tolist()[0] == f"camera-{(TRAIN + 50) % 7}-{TRAIN + 50:04d}"
+    app.number_input(key="clips-page").set_value(99_999).run()
+    assert app.dataframe[-1].value["clip"].tolist()[-1] == f"camera-{(CLIPS - 1) % 7}-{CLIPS - 1:04d}"
+    app.selectbox(key="clips-order").select("highest score first").run()
+    app.number_input(key="clips-page").set_value(1).run()
+    high = app.dataframe[-1].value["highest"].tolist()
+    assert high == sorted(high, reverse=True)
+    app.switch_page("views/thresholds.py").run()
+    missed = app.dataframe[-1].value["missed"].tolist()
+    assert missed == sorted(missed, reverse=True)
+    assert len(missed) == pages.SIZE
+
+
+# ---------------------------------------------------------------------------- the tables behind
+
+
+def test_tables_at_a_threshold_are_what_loops_over_clips_say() -> None:
+    clips = [small_clip(number) for number in range(7)]
+    random = np.random.default_rng(0)
+    scores = {each.name: np.round(random.random(6), 1).astype(np.float32) for each in clips}
+    units = units_of(scores, clips)
+    listed = figures.told_clips(figures.decision_table(clips, units, 0.5))
+    for row, each in zip(listed.itertuples(), clips, strict=True):
+        now = decide(scores[each.name], each.labels.numpy(), 0.5)
+        assert [row.clip, row.found, row.missed, row.quiet] == [each.name, now.true_alarms, now.misses, now.true_rests]
+        assert row.kinds == ", ".join(each.kinds)
+        np.testing.assert_equal(row.recall, now.recall)
+    by_kind = figures.kind_table(figures.kinds_of(clips), units, 0.5)
+    pairs = [(k, s) for each in clips for k, s in zip(kind_of_units(each), scores[each.name], strict=True) if k]
+    for row in by_kind.itertuples():
+        mine = [score for kind, score in pairs if kind == row.kind]
+        assert (row.units, row.found) == (len(mine), sum(score >= 0.5 for score in mine))
+    assert by_kind["units"].sum() == len(pairs)
+
+
+def test_a_long_curve_is_thinned_without_losing_its_shape() -> None:
+    random = np.random.default_rng(1)
+    labels = random.random(20_000) < 0.2
+    curve = roc(random.normal(size=20_000) + labels, labels)
+    thin = figures.thinned(curve)
+    assert len(thin.x) <= figures.POINTS < len(curve.x)
+    assert [thin.x[0], thin.x[-1], thin.y[0], thin.y[-1]] == [0, 1, 0, 1]
+    assert np.abs(np.interp(curve.x, thin.x, thin.y) - curve.y).max() < 0.01
+    assert figures.thinned(thin) is thin
+
+
+def test_bins_hold_every_score_once() -> None:
+    from app.figures.style import LIGHT
+
+    random = np.random.default_rng(1)
+    scores, labels = random.random(500).astype(np.float32), random.random(500) < 0.3
+    scores[:2] = 0, 1
+    _, table = figures.histogram(graded(scores, labels), 0.5, (0.0, 1.0), LIGHT)
+    assert (table["normal"].sum(), table["anomalous"].sum()) == ((~labels).sum(), labels.sum())
+    np.testing.assert_array_equal(table["normal"], np.histogram(scores[~labels], np.linspace(0, 1, 41))[0])
