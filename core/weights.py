@@ -47,9 +47,10 @@ class Weights:
 
     names       modality names joined by " × "; of MKL with several kinds of kernels "motion, rbf"
     subsets     the modalities each one reads
-    values      `(names,)`, at least 0, sum of values^p = 1; MKL with β of its own for every output: their mean
+    values      `(names,)`, at least 0, sum of values^p = 1; the mean where every output has weights of its own
     p           of the norm; infinity: all alike
     what        "branch" or "kernel"
+    sets        how many sets of weights there are: one, or one for each output (MKL's `weights=each`)
     """
 
     names: tuple[str, ...]
@@ -57,6 +58,7 @@ class Weights:
     values: np.ndarray
     p: float
     what: str
+    sets: int = 1
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -89,7 +91,8 @@ def weights(model: Fusion) -> Weights:
         several = len(model.kernels) > len(model.widths)
         names = tuple(f"{each.modality}, {each.kind}" if several else each.modality for each in model.kernels)
         subsets = tuple((each.modality,) for each in model.kernels)
-        return Weights(names, subsets, array(model.beta.mean(1)), float(model.config.p), "kernel")
+        sets = model.beta.shape[1]
+        return Weights(names, subsets, array(model.beta.mean(1)), float(model.config.p), "kernel", sets)
     raise ValueError(f"{type(model).__name__} does not weigh its modalities: MKL and InTense do")
 
 

@@ -121,6 +121,8 @@ def bars(chosen: Selection, found: Weights, how: str, costs: Removals | None) ->
         "to more than 1."
         if how == MODALITIES
         else f"Left: the weight of every {found.what}; the sum of weightᵖ is 1 (p = {found.p:g})."
+        if found.sets == 1
+        else f"Left: the weight of every {found.what}, the mean over {found.sets} outputs, each with weights of its own."
     )
     right = (
         ""
@@ -158,6 +160,13 @@ def disagreement(chosen: Selection, found: Weights, how: str, costs: Removals) -
         "weight-cost",
         chosen.colours,
         chosen.picture,
+        {
+            "name": [shown(name, 80) for name in costs.names],
+            word(found, how): costs.weights.round(4),
+            "lost": costs.cost.round(4),
+            "95 % from": costs.low.round(4),
+            "to": costs.high.round(4),
+        },
         name=f"weight and loss of {chosen.run}",
     )
     listed = disagreements(costs)

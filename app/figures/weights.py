@@ -153,18 +153,34 @@ def beside_sentence(names: Sequence[str], values: Float[np.ndarray, "seeds names
     return "mean weight over seeds: " + "; ".join(said)
 
 
+def apart(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> list[bool]:
+    """Which points have their name beside them: the largest first, and none where two names would overlap.
+
+    >>> apart(np.array([0.0, 0.1, 1.0]), np.array([5.0, 4.9, 0.0]))
+    [True, False, True]
+    """
+    places = np.stack([x / (np.ptp(x) or 1.0), y / (np.ptp(y) or 1.0)], axis=1)
+    kept: list[int] = []
+    for at in np.argsort(-np.abs(y), kind="stable").tolist():
+        gaps = np.abs(places[kept] - places[at])
+        if len(kept) < PRINTED and not ((gaps[:, 0] < 0.5) & (gaps[:, 1] < 0.07)).any():
+            kept.append(at)
+    return [at in kept for at in range(len(x))]
+
+
 def weight_cost(found: Removals, weight: str, colours: Colours) -> go.Figure:
     """Every name where its weight and its loss put it; whoever relies on what is needed rises to the right."""
     figure = go.Figure()
     drawn = heaviest(found.weights[None])
     x = found.weights[drawn]
     low, wide = float(x.min()), float(x.max() - x.min()) or 0.1
+    named = apart(x, found.cost[drawn])
     for place, at in enumerate(drawn):
         colour = colours.series[place % len(colours.series)]
         figure.add_scatter(
             x=[found.weights[at]],
             y=[found.cost[at]],
-            mode="markers+text" if len(drawn) <= PRINTED else "markers",
+            mode="markers+text" if named[place] else "markers",
             name=label(found.names[at]),
             text=[label(found.names[at])],
             textposition="middle right" if found.weights[at] < low + wide / 2 else "middle left",
@@ -178,13 +194,14 @@ def weight_cost(found: Removals, weight: str, colours: Colours) -> go.Figure:
                 "thickness": 1.5,
             },
             hovertemplate=f"{label(found.names[at])}<br>weight %{{x:.3f}}, loss %{{y:.3g}}<extra></extra>",
-            showlegend=False,
+            showlegend=not named[place],
         )
     figure.update_xaxes(title=f"{weight}, chosen run", range=[low - 0.08 * wide, low + 1.08 * wide])
     figure.update_yaxes(
         title=f"loss without it ({axis_words(found.metric)})", zeroline=True, zerolinecolor=colours.quiet
     )
-    return figure.update_layout(template=colours.template, height=380, margin={"t": 12})
+    layout = {"legend": {"y": -0.2, "yanchor": "top"}, "margin": {"t": 12}}
+    return figure.update_layout(template=colours.template, height=380 + 20 * (not all(named)), **layout)
 
 
 def part_bars(
@@ -284,6 +301,7 @@ def output_map(
             y=[label(names[at]) for at in drawn],
             colorscale=[[0, colours.page], [1, colours.faded(colours.edge, 0.7)]],
             zmin=0,
+            zmax=float(kept.max()) or 1.0,
             xgap=1,
             ygap=1,
             texttemplate="%{z:.2f}" if printed else None,
