@@ -122,7 +122,7 @@ def bars(chosen: Selection, found: Weights, how: str, costs: Removals | None) ->
         if how == MODALITIES
         else f"Left: the weight of every {found.what}; the sum of weightᵖ is 1 (p = {found.p:g})."
         if found.sets == 1
-        else f"Left: the weight of every {found.what}, the mean over {found.sets} outputs, each with weights of its own."
+        else f"Left: the weight of every {found.what}, the mean over {found.sets} outputs with weights of their own."
     )
     right = (
         ""
