@@ -44,6 +44,7 @@ def draw(chosen: Selection) -> None:
 # ---------------------------------------------------------------------------- β against p
 
 
+@st.fragment  # the slider moves nothing else on the page
 def against_p(chosen: Selection, model: Mkl) -> None:
     """The path over p, and the numbers at the p of the slider."""
     names = weights(model).names
