@@ -284,7 +284,12 @@ def ticks(spread: Sequence[float]) -> dict[str, list[float] | list[str]]:
 
 
 def cost_points(
-    lines: Sequence[Line], cost: Sequence[float | None], axis: str, metric: str, baseline: str | None, colours: Colours
+    lines: Sequence[Line],
+    cost: Sequence[float | int | None],
+    axis: str,
+    metric: str,
+    baseline: str | None,
+    colours: Colours,
 ) -> go.Figure:
     """Quality against cost, a point a group with its interval over clips; cost on a logarithmic axis."""
     figure = go.Figure()
