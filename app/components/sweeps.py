@@ -235,28 +235,26 @@ def _look(name: str, active: bool, chosen: Selection) -> None:
         st.info("No training is done yet; the figures fill as they come.")
         return
     labels = {_label(found, row): row for row in found.rows if row.tried}
-    picked = st.session_state.get("cell")
-    cell = (
-        labels[picked].cell if picked in labels else found.best.cell if found.best else next(iter(labels.values())).cell
-    )
-    row = found.row(cell)
-    assert row is not None
     left, right = st.columns([3, 2], gap="medium")
+    with right:
+        picked = st.selectbox(
+            "Cell", [BEST, *labels], key="cell", bind="query-params",
+            help="Click a cell of the figure, or choose it here.",
+        )  # fmt: skip
+    row = labels[picked] if picked in labels else found.best or next(iter(labels.values()))
     with left:
         if len(plan.axes) > 1:
-            axes, rest = _across(found, cell)
-            _surface(found, axes, rest, cell, chosen)
+            axes, rest = _across(found, row.cell)
+            _surface(found, axes, rest, row.cell, chosen)
         else:
             _lines(found, chosen)
     with right:
-        st.selectbox("Cell", [BEST, *labels], key="cell", bind="query-params",
-                     help="Click a cell of the figure, or choose it here.")  # fmt: skip
         _cell(name, found, row, chosen)
     tabs: dict[str, Any] = {}
     if len(plan.axes) > 1:
         tabs["One line an option"] = lambda: _lines(found, chosen)
     if plan.fusion == "lego" and len(plan.axes) > 1:
-        tabs["Learned A of every cell"] = lambda: _operators(name, found, axes, rest, cell, chosen)
+        tabs["Learned A of every cell"] = lambda: _operators(name, found, axes, rest, row.cell, chosen)
     tabs["What matters"] = lambda: _importance(found, weighed, chosen)
     tabs["Table"] = lambda: _table(found, chosen)
     for tab, fill in zip(
@@ -317,11 +315,11 @@ def _across(found: Results, cell: Cell) -> tuple[tuple[str, str], Mapping[str, A
     plan = found.sweep.plan
     axes = (plan.names[0], plan.names[1])
     if len(plan.axes) > 2:
-        pairs = [(a, b) for at, a in enumerate(plan.names) for b in plan.names[at + 1 :]]
-        axes = st.segmented_control(
-            "Drawn over", pairs, default=pairs[0], required=True, key="sweep-across",
-            format_func=lambda pair: " x ".join(figures.option(name) for name in pair),
-        )  # fmt: skip
+        pairs = {f"{a} x {b}": (a, b) for at, a in enumerate(plan.names) for b in plan.names[at + 1 :]}
+        drawn = st.segmented_control(
+            "Drawn over", list(pairs), default=next(iter(pairs)), required=True, key=f"sweep-across-{found.sweep.id}"
+        )
+        axes = pairs.get(str(drawn), axes)
     settings = dict(zip(plan.names, cell, strict=True))
     return axes, {name: value for name, value in settings.items() if name not in axes}
 
@@ -387,11 +385,10 @@ def _cell(name: str, found: Results, row: Row, chosen: Selection) -> None:
     with st.container(horizontal=True):
         st.metric(f"{WORDS[metric]}, {found.sweep.judged}", figures.number(row.mean, metric), border=True)
         st.metric("sd over seeds", figures.number(row.sd, metric), border=True)
-        st.metric("Weights", f"{row.weights:,}", border=True)
     close = row.cell in {one.cell for one in found.close}
     values = ", ".join(f"seed {seed}: {figures.number(value, metric)}" for seed, value in row.values.items())
     st.caption(
-        f"**{markdown_text(_label(found, row))}** · {values}"
+        f"**{markdown_text(_label(found, row))}** · {row.weights:,} weights · {values}"
         + (" · the best cell" if best else " · within the seeds' spread of the best" if close else "")
     )
     for seed, why in row.failed.items():

@@ -305,7 +305,7 @@ def operator_map(
 def importance_bars(found: Importance, colours: Colours) -> go.Figure:
     """The share of the variance between cells that each option and each combination makes; ticks: seeds alone."""
     effects = found.effects[::-1]
-    names = [" × ".join(option(name) for name in effect.names) for effect in effects]
+    names = [f"{' × '.join(map(option, effect.names))}   {100 * effect.share:.0f} %" for effect in effects]
     figure = go.Figure(
         go.Bar(
             x=[round(100 * effect.share, 3) for effect in effects],
@@ -313,10 +313,7 @@ def importance_bars(found: Importance, colours: Colours) -> go.Figure:
             orientation="h",
             marker={"color": colours.edge},
             name="share of the variance",
-            text=[f"{100 * effect.share:.0f} %" for effect in effects],
-            textposition="outside",
-            cliponaxis=False,
-            hovertemplate="%{y}: %{x:.1f} %<extra></extra>",
+            hovertemplate="%{x:.1f} %<extra></extra>",
         )
     )
     noise = [100 * effect.noise for effect in effects]
@@ -332,7 +329,7 @@ def importance_bars(found: Importance, colours: Colours) -> go.Figure:
     return figure.update_layout(
         template=colours.template,
         height=90 + 38 * len(effects),
-        xaxis={"title": "share of the variance between cells (%)", "range": [0, 112], "tickvals": [0, 25, 50, 75, 100]},
+        xaxis={"title": "share of the variance between cells (%)", "range": [0, 101], "tickvals": [0, 25, 50, 75, 100]},
         yaxis={"showgrid": False, "type": "category"},
         bargap=0.45,
         margin={"t": 30},
