@@ -23,6 +23,7 @@ def small(monkeypatch):
     monkeypatch.setattr(bench, "LONG_WIDTH", 8)
     monkeypatch.setattr(bench, "WIDTHS", {"video": 16, "text": 8})
     monkeypatch.setattr(bench, "POINTS", 30)
+    monkeypatch.setattr(bench, "MANY", 40)
     monkeypatch.setattr(bench, "TOP", 2)
     monkeypatch.setattr(bench, "SWEEP_SEEDS", 1)
     monkeypatch.setattr(bench, "MEMBERS", 3)
