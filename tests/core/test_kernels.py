@@ -89,6 +89,15 @@ def test_the_gap_bounds_how_far_every_round_is_from_the_minimum() -> None:
     assert told[-1].gap <= 1e-4
 
 
+def test_a_step_that_was_too_long_is_taken_back() -> None:
+    """Where the objective rises, the closed form from the best weights so far is next: it is below them."""
+    K, target, _ = problem(60, 0, (1.0, 1.0, 0.9, 0.8, 0.5))
+    told = [each.objective for each in kernels.alternate(K, target, 1.0, tolerance=1e-6).rounds]
+    rises = [at for at in range(1, len(told) - 1) if told[at] > min(told[:at]) * (1 + 1e-6)]
+    assert rises
+    assert all(told[at + 1] <= min(told[:at]) * (1 + 1e-6) for at in rises)
+
+
 @pytest.mark.parametrize("p", [1.0, 4 / 3, 2.0, 64.0])
 def test_at_the_end_all_active_kernels_are_as_useful(p: float) -> None:
     """‖w_m‖² / β_m^(p+1), from the solution's own numbers, within 1 %."""
