@@ -10,6 +10,7 @@ gives on the command line, bit for bit, and has the same id. So a seed whose run
 import json
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
@@ -121,7 +122,7 @@ def planned(order: Order, data: Data) -> tuple[Run, ...]:
             asdict(training),
             source,
             seed,
-            weights=count_weights(model),
+            weights=0 if model.solved else count_weights(model),  # of a solver they follow from the data
             task=plain(task),
         )
         for seed in order.seeds
@@ -135,9 +136,10 @@ def refuse(order: Order, data: Data) -> None:
         value = getattr(training, name)
         if value < least:
             raise ValueError(f"{name} is {least:g} or more, got {value:g}")
-    (first, *_) = planned(order, data)
-    protocol = None if first.source.protocol == "all" else first.source.protocol
-    with torch.random.fork_rng(devices=[]):
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+        warnings.simplefilter("ignore")  # torch warns of layers without width, which fail below
+        (first, *_) = planned(order, data)
+        protocol = None if first.source.protocol == "all" else first.source.protocol
         torch.manual_seed(0)
         model = build(order.fusion, first.source.widths, order.options, task_of(data))
         try:
@@ -173,6 +175,11 @@ def _try_clips(model: Any, data: Dataset, training: TrainConfig, protocol: str |
     few = prepare([clip for side in sides for clip in side[:1]], tuple(model.widths), training.units)
     if model.solved:
         return
+    if model.window not in (None, training.units):
+        raise ValueError(
+            f"the model reads {model.window} units at once and training resamples every clip to {training.units}: "
+            "set nodes and units alike"
+        )
     index = next(batches(few.anomalous, 2, torch.Generator().manual_seed(0)))
     model.train()
     labels = None if few.labels is None else few.labels[index]
@@ -338,9 +345,9 @@ class Live:
         self._put(True, state="done", metric=value, seconds=done.run.seconds)
 
     def _put(self, now: bool = False, **changes: Any) -> None:
-        epochs, loss = thinned(self.epochs, self.loss)
-        seen, test = thinned(self.seen, self.test)
-        self.book.put(self.index, now, epochs=epochs, loss=loss, seen=seen, test=test, **changes)
+        curves = [*thinned(self.epochs, self.loss), *thinned(self.seen, self.test)]
+        kept = dict(zip(("epochs", "loss", "seen", "test"), map(tuple, curves), strict=True))
+        self.book.put(self.index, now, **kept, **changes)
 
     def _words(self, now: Progress) -> str:
         words = f"{self.before}: epoch {now.epoch} of {now.epochs}, loss {now.loss:.4g}"

@@ -171,7 +171,7 @@ def _start(chosen: Selection, asked: Order, like: Run | None) -> None:
         st.badge(markdown_text(device_words(asked.device), 60), icon=":material/memory:", color="gray")
         if plan:
             there = [run.seed for run in plan if run.id in cache.all_runs()]
-            words = f"{plan[0].weights:,} weights"
+            words = f"{plan[0].weights:,} weights" if plan[0].weights else "solved, not trained by steps"
             if there:
                 words += f"; seed {', '.join(map(str, there))} {'was' if len(there) == 1 else 'were'} trained already"
             st.markdown(words)

@@ -228,6 +228,67 @@ def test_features_are_imported_by_a_real_job(root: Path) -> None:
     assert jobs.find(root, job.id) is None
 
 
+def test_a_queue_whose_worker_was_killed_goes_on_when_someone_looks_and_with_one_worker(root: Path) -> None:
+    first, second = slow(root, "a"), slow(root, "b")
+    until(lambda: (root.parent / "a.began").exists())
+    for process in [*_processes("work", str(root)), *_processes("run", str(root))]:
+        os.kill(process, signal.SIGKILL)
+    until(lambda: not _processes("work", str(root)))
+    assert [state(root, job) for job in (first, second)] == ["failed", "queued"]
+    for _ in range(20):  # many look at once, before the new worker has begun
+        jobs.revive(root)
+    assert len(_processes("work", str(root))) == 1
+    until(lambda: (root.parent / "b.began").exists())
+    go(root, "b")
+    until(lambda: state(root, second) == "done")
+    jobs.revive(root)
+    until(lambda: not _processes("work", str(root)))
+
+
+def test_a_job_that_ends_sees_that_the_queue_goes_on(root: Path) -> None:
+    first, second = slow(root, "a"), slow(root, "b")
+    until(lambda: (root.parent / "a.began").exists())
+    for process in _processes("work", str(root)):
+        os.kill(process, signal.SIGKILL)
+    go(root, "a")
+    until(lambda: (root.parent / "b.began").exists())
+    assert state(root, first) == "done"
+    go(root, "b")
+    until(lambda: state(root, second) == "done")
+
+
+def test_what_a_killed_writer_left_is_tidied_and_the_queue_is_bounded(root: Path, monkeypatch) -> None:
+    (root / "0-half").mkdir()
+    (root / "0-half/.draft-999999999-x").touch()
+    (root / "1-new").mkdir()
+    os.utime(root / "0-half", (0, 0))
+    jobs.tidy(root)
+    os.utime(root / "0-half", (0, 0))  # the sweep of its draft touched it
+    jobs.tidy(root)
+    assert [path.name for path in root.iterdir()] == ["1-new"]
+    monkeypatch.setattr(jobs, "ensure", lambda root: None)
+    monkeypatch.setattr(jobs, "MOST_WAITING", 2)
+    for name in "ab":
+        slow(root, name)
+    with pytest.raises(ValueError, match="2 jobs wait already"):
+        slow(root, "c")
+
+
+def test_kills_of_app_worker_and_job_break_and_lose_nothing(root: Path) -> None:
+    """A handful with jobs that are quick; `python -m tests.core.crash --rounds 60` does it with trainings."""
+    from core import runs
+    from core.train import TrainConfig, train
+    from tests.core import crash
+    from tests.core.made import dataset
+
+    done = train(dataset(4, 4), "lego", {"P": 1}, TrainConfig(epochs=1, batch=8))
+    pattern = runs.save(done.run, done.model.state_dict(), done.history, root.parent / "pattern")
+    out = crash.crash(6, root.parent / "crash", "quick", pattern, most=0.4)
+    assert out.well, out
+    assert out.jobs >= 4
+    assert out.done + out.failed == out.jobs
+
+
 def _processes(*words: str) -> list[int]:
     found = []
     for place in Path("/proc").iterdir():
