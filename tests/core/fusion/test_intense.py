@@ -140,6 +140,18 @@ def test_running_statistics_are_those_evaluation_needs() -> None:
     assert (selfish[3:] < running[3:] - 0.03).all()
 
 
+def test_the_statistics_follow_the_encoders_while_these_are_trained() -> None:
+    fusion, data = model(order=3), rows()
+    fusion.learn(data)
+    with torch.no_grad():
+        for weight in fusion.encode.parameters():
+            weight.mul_(3)
+    for _ in range(80):  # 0.9^80: what was before is forgotten
+        fusion.train()(data)
+    for u in fusion.eval().rows_of_branches(data).values():
+        assert float(u.detach().square().sum(-1).mean()) == pytest.approx(1, abs=0.1)
+
+
 def test_one_row_is_trained_on_by_the_running_statistics() -> None:
     fusion = model(order=3)
     fusion.learn(rows())
