@@ -624,7 +624,7 @@ def spread_over(values: Sequence[float]) -> dict[str, float | None]:
 
 
 def grouped(found: Sequence[Record]) -> list[dict[str, Any]]:
-    """One row a configuration, mean and sd over its seeds, the one that keeps most under noise first."""
+    """One row a configuration, mean and sd over its seeds, the best clean one first."""
     groups: dict[str, list[Record]] = {}
     for each in found:
         groups.setdefault(each.run.group, []).append(each)
