@@ -83,9 +83,9 @@ def put(result: dict[str, Any], text: str, as_json: bool) -> None:
 
 
 def device_of(name: str) -> str:
-    from core.infer import best_device
+    from core.device import device_named
 
-    return str(best_device()) if name == "auto" else name
+    return device_named(name)
 
 
 def opened(path: Path, extracted: Path | None = None, workers: int = 2) -> Any:

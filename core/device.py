@@ -28,6 +28,21 @@ def device_words(device: torch.device | str | None = None) -> str:
     return f"CPU, {cores} core{'s' * (cores > 1)}"
 
 
+def device_named(name: str) -> str:
+    """`auto` is the accelerator where there is one; a device that is not here is a `ValueError`."""
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        kind = torch.device(name).type
+    except RuntimeError:
+        kind = ""
+    if kind not in ("cpu", "cuda"):
+        raise ValueError(f"there is no device {name!r}; there are cpu, cuda and auto")
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device {name!r} is not here: PyTorch finds no accelerator; use cpu or auto")
+    return name
+
+
 def sparing(
     work: Callable[[int, torch.device], T],
     size: int,

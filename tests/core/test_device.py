@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from core import attribute
-from core.device import MIXED, Rounded, device_words, mixed, sparing
+from core.device import MIXED, Rounded, device_named, device_words, mixed, sparing
 from core.ensemble import Asked, train_many
 from core.fusion import FUSIONS
 from core.infer import look, score
@@ -152,3 +152,15 @@ def test_scores_do_not_depend_on_how_much_goes_through_at_once():
 
 def test_the_badge_names_the_processor():
     assert device_words("cpu").startswith("CPU, ")
+
+
+def test_a_device_that_is_not_here_is_refused_by_name(monkeypatch):
+    assert device_named("cpu") == "cpu"
+    with pytest.raises(ValueError, match="no device 'gpu'; there are cpu, cuda and auto"):
+        device_named("gpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert device_named("auto") == "cpu"
+    with pytest.raises(ValueError, match="'cuda:1' is not here"):
+        device_named("cuda:1")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert (device_named("auto"), device_named("cuda:1")) == ("cuda", "cuda:1")
