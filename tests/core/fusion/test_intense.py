@@ -159,6 +159,8 @@ def test_one_row_is_trained_on_by_the_running_statistics() -> None:
     one = {name: values[:1] for name, values in rows().items()}
     torch.testing.assert_close(fusion.train()(one).scores, fusion.eval()(one).scores)
     assert all(torch.equal(values, held[name]) for name, values in fusion.named_buffers())
+    fusion.learn(one)  # a training part of one row has no spread
+    assert fusion.eval()(one).scores.isfinite().all()
 
 
 def test_a_modality_that_never_moves_says_nothing() -> None:
