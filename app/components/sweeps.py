@@ -142,6 +142,9 @@ def _ask(chosen: Selection) -> None:
             "Other options", key="sweep-fixed", max_chars=500, placeholder="project=none head=row",
             help="name=value, apart by spaces; what is not named keeps its default.",
         )  # fmt: skip
+    if not axes:
+        st.info("Choose one to three options and their values; then this says what the sweep will take.")
+        return
     try:
         plan = core.checked_plan(
             Plan(
@@ -494,7 +497,7 @@ def _table(found: Results, chosen: Selection) -> None:
             st.session_state["cell"] = _label(found, order[at])
 
     st.dataframe(
-        numbers, key="sweep-table", on_select=picked, selection_mode="single-row", hide_index=True, height=360,
+        numbers, key="sweep-table", on_select=picked, selection_mode="single-row", hide_index=True, height=min(360, 35 * (len(numbers) + 1) + 3),
         alt=f"{len(numbers)} cells, best first; a row that is chosen here is the chosen cell",
     )  # fmt: skip
     st.download_button("CSV", lambda: show.csv(pd.DataFrame(numbers)), f"sweep-{found.sweep.id}.csv", "text/csv",

@@ -368,7 +368,7 @@ def cell_table(found: Results, close: Collection[Cell]) -> pd.DataFrame:
                 f"{WORDS[metric]}": round(row.mean, 4),
                 "sd": round(row.sd, 4),
                 "seeds": row.n,
-                "": standing(row, best, close),
+                "standing": standing(row, best, close),
                 "weights": row.weights,
                 "seconds": round(row.seconds, 3),
             }
