@@ -10,9 +10,10 @@ import streamlit as st
 from app import cache, selection
 from app.components import show
 from app.components.library import job_root
+from app.components.pages import height
 from app.figures import sweeps as figures
 from app.figures.operator import operator_matrix, operator_sentence, plane
-from app.figures.style import markdown_text
+from app.figures.style import markdown_text, plotly_config
 from app.selection import Selection
 from core import jobs, options
 from core import sweep as core
@@ -402,9 +403,12 @@ def _cell(name: str, found: Results, row: Row, chosen: Selection) -> None:
     if A is not None and A.ndim >= 2:
         axes = list(found.sweep.source.widths)
         rest = tuple(min(1, size - 1) for size in A.shape[2:])
+        drawn = operator_matrix(plane(A, rest), (axes[0], axes[1]), chosen.colours, reach=max(14, 180 // max(A.shape)))
+        if max(A.shape) > 6:  # in half a page the numbers would touch; they are said when pointed at
+            drawn.update_traces(texttemplate="", selector={"type": "heatmap"})
         st.plotly_chart(
-            operator_matrix(plane(A, rest), (axes[0], axes[1]), chosen.colours, reach=max(14, 180 // max(A.shape))),
-            key="sweep-operator", theme=None, alt=operator_sentence(A, axes),
+            drawn, key="sweep-operator", theme=None, alt=operator_sentence(A, axes), width="stretch",
+            config=plotly_config(f"A of {found.sweep.id} {_label(found, row)}", chosen.picture),
         )  # fmt: skip
         st.caption(f"Its learned A, the mean over {len(row.runs)} {'seed' if len(row.runs) == 1 else 'seeds'}.")
 
@@ -497,7 +501,8 @@ def _table(found: Results, chosen: Selection) -> None:
             st.session_state["cell"] = _label(found, order[at])
 
     st.dataframe(
-        numbers, key="sweep-table", on_select=picked, selection_mode="single-row", hide_index=True, height=min(360, 35 * (len(numbers) + 1) + 3),
+        numbers, key="sweep-table", on_select=picked, selection_mode="single-row", hide_index=True,
+        height=min(360, height(len(numbers))),
         alt=f"{len(numbers)} cells, best first; a row that is chosen here is the chosen cell",
     )  # fmt: skip
     st.download_button("CSV", lambda: show.csv(pd.DataFrame(numbers)), f"sweep-{found.sweep.id}.csv", "text/csv",
