@@ -171,6 +171,16 @@ def test_groups_gather_what_is_small_and_what_is_alone():
     )
 
 
+def test_relations_of_0_and_below_join_nothing():
+    partners, members = np.array([[1], [0], [3], [2]]), np.arange(4)
+    for weak in (0.0, -0.5):
+        table = summary.edges_of(np.array([[0.2], [0.2], [weak], [weak]]), partners, members)
+        labels = summary.communities(table)
+        assert labels[0] == labels[1] >= 0
+        assert labels[2:].tolist() == [-1, -1]
+    assert summary.edges_of(np.full((4, 1), 0.2), partners, np.array([0, 2])).nnz == 0  # their partners are elsewhere
+
+
 def test_units_that_relations_cannot_split_are_split_by_time():
     groups, kinds = summary.grouped(np.full(1000, -1))
     assert set(kinds) == {"time"}

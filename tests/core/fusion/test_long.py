@@ -121,6 +121,15 @@ def test_without_a_negative_weight_a_units_own_relation_is_the_largest():
         assert long.scale_of(long.Rows(rows, A), "graph")[1] == pytest.approx(float(dense(rows, A).max()), rel=1e-6)
 
 
+@pytest.mark.parametrize("rescale", ["graph", "standard", "none"])
+def test_the_scale_is_the_dense_graphs_whatever_the_signs(rescale):
+    rows = features(40, 2)
+    for A in (operators((3, 3))[0], -operators((3, 3))[0].abs(), torch.zeros(3, 3)):
+        G = dense(rows, A)
+        shift, scale, _ = long.scale_of(long.Rows(rows, A), rescale)
+        torch.testing.assert_close((G - shift) / scale, g.rescaled(G, rescale), atol=1e-4, rtol=1e-4)
+
+
 def test_a_relation_of_exactly_alpha_counts():
     rows = [torch.eye(4)[[0, 0, 1, 2]]]
     found = long.reading(long.Rows(rows, torch.tensor([0.0, 0.5])), np.array([0.0, 0.5, 0.51]))
