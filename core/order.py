@@ -345,9 +345,9 @@ class Live:
         self._put(True, state="done", metric=value, seconds=done.run.seconds)
 
     def _put(self, now: bool = False, **changes: Any) -> None:
-        curves = [*thinned(self.epochs, self.loss), *thinned(self.seen, self.test)]
-        kept = dict(zip(("epochs", "loss", "seen", "test"), map(tuple, curves), strict=True))
-        self.book.put(self.index, now, **kept, **changes)
+        (epochs, loss), (seen, test) = thinned(self.epochs, self.loss), thinned(self.seen, self.test)
+        curves = {"epochs": tuple(epochs), "loss": tuple(loss), "seen": tuple(seen), "test": tuple(test)}
+        self.book.put(self.index, now, **curves, **changes)
 
     def _words(self, now: Progress) -> str:
         words = f"{self.before}: epoch {now.epoch} of {now.epochs}, loss {now.loss:.4g}"
