@@ -119,6 +119,15 @@ def test_a_missing_modality_adds_nothing_to_a_linear_kernel_and_the_mean_to_othe
     assert terms.any()
 
 
+def test_the_mean_itself_has_no_direction() -> None:
+    """A cosine divides by the row's length; a row that is the mean up to rounding must not become a row of length 1."""
+    model, (known, _) = solved("class", kernel="linear"), data("class")
+    mean = {name: rows.double().mean(0, keepdim=True).float() for name, rows in known.items()}
+    near = model({name: rows + 1e-6 for name, rows in mean.items()}).trace.terms
+    far = model({name: rows + 1.0 for name, rows in mean.items()}).trace.terms
+    assert near.abs().max() < 1e-3 * far.abs().max()
+
+
 def test_all_directions_are_as_good_as_the_columns_and_few_are_those_of_pca() -> None:
     """Kernels know distances and inner products alone, which a rotation leaves as they are."""
     asked, _ = data("class", 20, 4)
