@@ -15,7 +15,7 @@ from app.figures.style import markdown_text, plotly_config
 from app.selection import Selection
 from core import calibration, corrupt
 from core.data.names import shown
-from core.robust import KINDS, Stress, trends, verdict
+from core.robust import KINDS, Stress, trends, used, verdict
 from core.sample import METRIC_WORDS
 
 TALL = 104  # pixels of a number's card, so that all are alike
@@ -64,7 +64,7 @@ def pick(chosen: Selection) -> Asked:
             format_func=lambda name: shown(name, 40),
             key="corrupted",
             bind="query-params",
-            width=280,
+            width=300,
             help="Which of the features are corrupted. A modality that a run does not read changes nothing for it.",
         )
         others = [name for name in titles if name != chosen.run]
@@ -137,7 +137,7 @@ def cards(mine: Stress, other: Stress | None, now: int) -> None:
             height=TALL,
         )
         st.metric(
-            "Area, mean over strengths",
+            "Area",
             figures.told(mine.area, metric),
             help="The mean of the metric from strength 0 to the strongest, by the trapezoid rule."
             + ("" if np.isnan(mine.kept) else f" It is {mine.kept:.1f} % of the clean one."),
@@ -172,7 +172,12 @@ def curves(chosen: Selection, mine: Stress, other: Stress | None, rival: str | N
         figures.strength_lines(found, now, chosen.colours),
         f"{figures.begun(what)} under {KINDS[mine.kind].words} on "
         f"{markdown_text(', '.join(mine.modalities), 80)}, {how}; both runs meet the same draws."
-        + (f" On {stage.note}." if stage.note else ""),
+        + (f" On {stage.note}." if stage.note else "")
+        + (
+            " All that the run reads moves together: choose one modality to set it apart from the others."
+            if mine.kind == "shift" and set(used(cache.model(chosen.run or ""))) <= set(mine.modalities)
+            else ""
+        ),
         "; ".join(
             f"{shown(name, 60)}: at strength {each.levels[now]:g} scores move by {each.moved[now]:.3f}"
             if mine.why
