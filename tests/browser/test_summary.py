@@ -29,6 +29,7 @@ def says(page: Page, text: str) -> None:
 
 
 def test_a_community_opens_and_the_way_back(visit: Opener, long: str) -> None:
+    visit("overview", address=long)  # a fresh server loads everything for its first visitor
     page = visit(LINK, address=long)
     says(page, "900 units in 3 groups")
     nodes = page.locator(".js-plotly-plot").first.locator("path.point")
@@ -47,7 +48,7 @@ def test_a_community_opens_and_the_way_back(visit: Opener, long: str) -> None:
     says(page, "300 units one by one")
 
 
-@pytest.mark.parametrize("part", ["", "&part=1"])
+@pytest.mark.parametrize(("theme", "part"), [("light", ""), ("dark", "&part=1")])
 def test_axe_finds_nothing(visit: Opener, long: str, theme: str, part: str) -> None:
     page = visit(LINK + part, theme=theme, address=long)
     says(page, "Scores in one window")
