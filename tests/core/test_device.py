@@ -128,10 +128,10 @@ def test_short_memory_is_halved_then_left_to_the_cpu_and_each_time_said(monkeypa
             raise torch.OutOfMemoryError("CUDA out of memory")
         return f"{size} done"
 
-    assert sparing(work, 12, "cuda", said.append, least=3) == "3 done"
-    assert tried == [(12, "cuda"), (6, "cuda"), (3, "cuda"), (3, "cpu")]
+    assert sparing(work, 10, "cuda", said.append, least=3) == "3 done"
+    assert tried == [(10, "cuda"), (5, "cuda"), (3, "cuda"), (3, "cpu")]
     assert said == [
-        "the cuda: out of memory, going on with 6 at a time",
+        "the cuda: out of memory, going on with 5 at a time",
         "the cuda: out of memory, going on with 3 at a time",
         "the cuda: out of memory, going on with the cpu",
     ]
