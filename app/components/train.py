@@ -126,12 +126,12 @@ def _input(option: Option, value: Any, key: str) -> Any:
         names: dict[str | None, str] = {None: "none"} | {word: word for word in option.choices}
         picked = st.selectbox(
             label,
-            ["a number", *(names[other] for other in others)],
+            ["number", *(names[other] for other in others)],
             0 if is_number else 1 + others.index(value),
             key=f"{key}-kind",
             help=said,
         )
-        if picked != "a number":
+        if picked != "number":
             return next(other for other in others if names[other] == picked)
     usual = value if is_number else option.default if isinstance(option.default, (int, float)) else 16
     hidden = (
@@ -173,7 +173,9 @@ def _start(chosen: Selection, asked: Order, like: Run | None) -> None:
             there = [run.seed for run in plan if run.id in cache.all_runs()]
             words = f"{plan[0].weights:,} weights" if plan[0].weights else "solved, not trained by steps"
             if there:
-                words += f"; seed {', '.join(map(str, there))} {'was' if len(there) == 1 else 'were'} trained already"
+                one = len(there) == 1
+                said = f"{'seed' if one else 'seeds'} {', '.join(map(str, there))} {'was' if one else 'were'}"
+                words += f"; {said} trained already"
             st.markdown(words)
 
 
@@ -242,13 +244,12 @@ def _trainings(chosen: Selection) -> None:
 
 def card(job: jobs.Job) -> None:
     """One job in a line: where it stands, what came out, and what can be done with it."""
-    with st.container(horizontal=True, vertical_alignment="center"):
-        with st.container():
-            state(job, outcome(job))
-            if said := clock(job):
-                st.caption(said)
+    state(job, outcome(job))
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         results(job)
         stop_or_hide(job)
+        if said := clock(job):
+            st.caption(said, width="content")
 
 
 def results(job: jobs.Job) -> None:
@@ -309,7 +310,7 @@ def progress(job: jobs.Job, chosen: Selection) -> None:
     old, metric = beside_of(job), lines[0].name
     known = [value for value in values_of(siblings(old), metric) if value is not None] if old else []
     show.figure(
-        figures.curves(lines, chosen.colours, sum(known) / len(known) if known else None, old.title if old else ""),
+        figures.curves(lines, chosen.colours, sum(known) / len(known) if known else None),
         "Left the loss of every epoch, right what the test part says with the weights as they are then. "
         "The last epoch counts; the curve is for watching, never for choosing."
         + (" Dotted: the run it began with, mean over its seeds." if known else ""),

@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from app.figures.style import Colours, plotly_text
+from app.figures.style import Colours
 from core.order import Line
 from core.sample import METRIC_WORDS
 from core.table import show, summary
@@ -20,15 +20,15 @@ def numbers(values: Sequence[float | None]) -> list[float]:
     return [np.nan if value is None else float(value) for value in values]
 
 
-def curves(lines: Sequence[Line], colours: Colours, before: float | None = None, beside: str = "") -> go.Figure:
-    """Left the loss a epoch, right the metric of the test part, each seed a line.
+def curves(lines: Sequence[Line], colours: Colours, before: float | None = None) -> go.Figure:
+    """Left the loss of every epoch, right the metric of the test part, each seed a line.
 
-    before    mean metric of the run it is compared with, `beside` its name: the dotted level on the right
+    before    mean metric of the run it is compared with: the dotted level on the right
     """
     metric = lines[0].name if lines else "auc"
     unit = "" if metric in ("correlation", "mae") else " (%)"
-    titles = ("loss", f"{METRIC_WORDS[metric]} of the test part{unit}")
-    figure = make_subplots(rows=1, cols=2, horizontal_spacing=0.12, subplot_titles=titles)
+    titles = ("loss", f"{METRIC_WORDS[metric]}{unit}")
+    figure = make_subplots(rows=1, cols=2, horizontal_spacing=0.16, subplot_titles=titles)
     for place, line in enumerate(lines):
         look = {
             "color": colours.series[place % len(colours.series)],
@@ -67,7 +67,7 @@ def curves(lines: Sequence[Line], colours: Colours, before: float | None = None,
             col=2,  # type: ignore[arg-type]
             line={"color": colours.selected, "dash": "dot", "width": 1.5},
             annotation={
-                "text": f"{plotly_text(beside, 40)}: {show(before, metric)}",
+                "text": f"before: {show(before, metric)}",
                 "font": {"size": 10, "color": colours.selected},
             },
             annotation_position="bottom left",

@@ -148,10 +148,10 @@ def test_a_run_is_trained_again_with_the_sliders_and_stands_against_the_old_one(
 
 def test_figures_show_gaps_levels_and_signs() -> None:
     line = Line(1, "lego-x", "running", epochs=(1, 2, 3), loss=(3.0, None, 1.0), seen=(2,), test=(70.0,))
-    drawn = figures.curves([line, replace(line, seed=2)], LIGHT, 65.0, "<b>old</b>")
+    drawn = figures.curves([line, replace(line, seed=2)], LIGHT, 65.0)
     assert [trace.y[1] != trace.y[1] for trace in drawn.data[::2]] == [True, True]
     assert len({(trace.line.color, trace.line.dash) for trace in drawn.data[::2]}) == 2
-    assert any("&lt;b&gt;old" in note.text and "65.0" in note.text for note in drawn.layout.annotations)
+    assert any(note.text == "before: 65.0" for note in drawn.layout.annotations)
     assert figures.curve_sentence([line]) == "seed 1: loss 3 to 1 in 3 epochs, unit AUC 70.0"
     assert len(figures.curve_table([line])) == 4
     assert figures.delta([80.0], [80.01], "auc") == "±0.0"
