@@ -57,14 +57,14 @@ def pick(chosen: Selection) -> Asked:
             key="corruption",
             bind="query-params",
         )
-        modalities = st.multiselect(
+        modalities = st.segmented_control(
             "Modalities",
             names,
+            selection_mode="multi",
             default=names,
             format_func=lambda name: shown(name, 40),
             key="corrupted",
             bind="query-params",
-            width=300,
             help="Which of the features are corrupted. A modality that a run does not read changes nothing for it.",
         )
         others = [name for name in titles if name != chosen.run]

@@ -92,12 +92,12 @@ def test_every_corruption_opens_and_its_numbers_are_the_cores(page: Page, stress
 
 def test_modalities_are_a_choice_of_the_link(page: Page, stressful: Path) -> None:
     app = page(corrupted="left", corruption="Noise", **{"strength-noise": "2"})
-    assert app.multiselect(key="corrupted").value == ["left"]
+    assert app.segmented_control(key="corrupted").value == ["left"]
     found = stressed(
         runs.model(folder(stressful, "digits", "lmf", rank=1)), staged(read(stressful / "digits")), "noise", ("left",)
     )
     assert card(app, "accuracy, strength 2") == f"{found.mean[-1]:.1f}"
-    app.multiselect(key="corrupted").set_value([]).run()
+    app.segmented_control(key="corrupted").set_value([]).run()
     assert "at least one modality" in words(app)
 
 

@@ -54,7 +54,7 @@ def test_corruption_modality_and_strength_are_in_the_link(visit: Opener, address
     strongest = card(page, "accuracy, strength")
     assert strongest != before
     assert link(page)["strength-fgsm"] == ["0.25"]
-    page.get_by_test_id("stMultiSelect").get_by_role("button", name=re.compile("left")).first.click()
+    page.get_by_test_id("stMain").get_by_role("button", name="left").first.click()
     until(page, lambda: link(page).get("corrupted") == ["right"], "the link holds the modality")
     settle(page)
     until(page, lambda: card(page, "accuracy, strength") != strongest, "one modality alone loses less")
