@@ -211,7 +211,7 @@ def _piece(piece: str, what: str) -> list[Any]:
         raise ValueError(f"{what}: a step must be above 0, got {match[4]}")
     found: list[Any] = []
     while first <= last and len(found) <= MOST_VALUES:
-        found.append(_value(f"{first:f}" if first == first.to_integral_value() else str(first)))
+        found.append(int(first) if first == first.to_integral_value() else float(first))
         first = first * by if match[3] == "times" else first + by
     return found
 
@@ -620,7 +620,7 @@ def sweep(
 def _duration(seconds: float) -> str:
     """About how long, in words.
 
-    >>> _duration(4.2), _duration(75), _duration(7300)
+    >>> _duration(4.2), _duration(75.0), _duration(7300.0)
     ('5 s', '80 s', '2.0 h')
     """
     if seconds < 10:
