@@ -104,6 +104,10 @@ def test_the_noise_is_the_same_whatever_a_run_reads(clips: Dataset) -> None:
     noise = stage.spread["motion"].double() * corrupt.gaussians(stage.features, 0)["motion"]
     by_hand = reader(lmf, stage).answers({**wide, "motion": wide["motion"] + noise})[0]
     np.testing.assert_array_equal(fused.scores[1], by_hand)
+    alone = build("lmf", {"text": clips.widths["text"]}, {}, UNITS)  # the second of the drawn modalities
+    drawn_for_all = wide["text"] + stage.spread["text"].double() * corrupt.gaussians(stage.features, 0)["text"]
+    by_hand = reader(alone, stage).answers({"text": drawn_for_all})[0]
+    np.testing.assert_array_equal(stressed(alone, stage, "noise", levels=(0.0, 1.0), draws=1).scores[1], by_hand)
 
 
 def test_the_spread_is_the_training_parts(clips: Dataset) -> None:
