@@ -187,6 +187,7 @@ def outputs(model: Fusion, features: Features, entries: int = 1 << 22) -> np.nda
 
     Errors: `ValueError` when a modality has another width, or when the fusion gives no outputs.
     """
+    kind = next(model.parameters()).dtype  # the answer comes in the type the model has
     model = precise(model)
     read = {name: features[name] for name in model.widths if name in features}
     for name, rows in read.items():
@@ -203,7 +204,7 @@ def outputs(model: Fusion, features: Features, entries: int = 1 << 22) -> np.nda
         fused: Fused = model(to_device({name: rows[at : at + size] for name, rows in read.items()}, model))
         if fused.outputs is None:
             raise ValueError(f"{type(model).__name__} scores units of clips and gives no other outputs")
-        found.append(fused.outputs.float().cpu().numpy())
+        found.append(fused.outputs.to(kind).cpu().numpy())
     values = np.concatenate(found)
     values.setflags(write=False)
     return values

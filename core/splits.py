@@ -329,7 +329,7 @@ def metric_of(model: Fusion, part: Part, modalities: Sequence[str]) -> float | N
     """As a run's record has it: of units the scores are judged, whose largest may be equal where logits are not."""
     values = outputs(model, {name: part.features[name] for name in modalities})
     if part.task.kind == "units":
-        values = torch.from_numpy(values.copy()).sigmoid().numpy()
+        values = torch.from_numpy(values.copy()).double().sigmoid().float().numpy()
     found: float | None = jsonable(measure_part(values, part))[model.task.metric]
     return found
 

@@ -233,7 +233,7 @@ def place(dataset: str, row: int, clips: Sequence[Any], part: Any) -> dict[str, 
     """What to put so that this row is the chosen one."""
     if part is not None:
         return {"sample": row}
-    clip, unit = figures.place_of_row(row, clips)
+    clip, unit = figures.place_of_row(row, clips, figures.ends_of(clips))
     return {"clip": clip.name, "time": round(unit * clip.seconds, 2)}
 
 
@@ -249,17 +249,18 @@ def go_to(chosen: Selection, found: compare.Disagreement, a: Group, b: Group, cl
     """The five rows that differ most, at most one a clip, with a picture where there is one."""
     rows: list[int] = []
     seen = set()
+    ends = figures.ends_of(clips)
     for row in found.order[:2000].tolist():
-        name = row if part is not None else figures.place_of_row(row, clips)[0].name
+        name = row if part is not None else figures.place_of_row(row, clips, ends)[0].name
         if name not in seen:
             seen.add(name)
             rows.append(row)
         if len(rows) == 5:
             break
     for column, row in zip(st.columns(5), rows, strict=False):
-        words, truth = figures.row_words(row, clips, part)
+        words, truth = figures.row_words(row, clips, part, ends)
         if part is None:
-            clip, unit = figures.place_of_row(row, clips)
+            clip, unit = figures.place_of_row(row, clips, ends)
             picture = cache.thumbnail(chosen.dataset, clip.name, unit)
             if picture is not None:
                 column.image(picture, width="stretch", alt=shown(words, 60))

@@ -34,7 +34,7 @@ def wrong_fusion(chosen: Selection) -> None:
         title = markdown_text(cache.run_titles(chosen.dataset)[best])
         st.button(f"Open {title}", on_click=lambda: selection.put(run=best), type="primary")
     else:
-        st.caption("Train one: `python -m core train DATASET --fusion profusion --set steps=3 project=16`.")
+        st.caption("Train one: `python -m core train DATASET --fusion profusion --set steps=3 --set project=16`.")
 
 
 def pick(trained: int) -> tuple[int, bool]:

@@ -397,21 +397,25 @@ def disagreement_scatter(
     )
 
 
-def place_of_row(row: int, clips: Sequence[Clip]) -> tuple[Clip, int]:
-    """The clip and the unit of a row, units counted through the clips one after another."""
-    ends = np.cumsum([clip.units for clip in clips])
+def ends_of(clips: Sequence[Clip]) -> np.ndarray:
+    """How many units there are up to the end of every clip; made once for many rows of a large set."""
+    return np.cumsum([clip.units for clip in clips])
+
+
+def place_of_row(row: int, clips: Sequence[Clip], ends: np.ndarray) -> tuple[Clip, int]:
+    """The clip and the unit of a row, units counted through the clips one after another (`ends_of`)."""
     at = int(np.searchsorted(ends, row, "right"))
     return clips[at], int(row - (ends[at - 1] if at else 0))
 
 
-def row_words(row: int, clips: Sequence[Clip], part: Part | None) -> tuple[str, str]:
+def row_words(row: int, clips: Sequence[Clip], part: Part | None, ends: np.ndarray) -> tuple[str, str]:
     """(name and moment, truth) of a row; the name is hostile text."""
     if part is not None:
         truth = ""
         if part.target is not None and part.classes:
             truth = part.classes[int(part.target[row])]
         return part.names[row], truth
-    clip, unit = place_of_row(row, clips)
+    clip, unit = place_of_row(row, clips, ends)
     truth = "?" if clip.labels is None else "anomaly" if bool(clip.labels[unit]) else "normal"
     return f"{clip.name}, {unit * clip.seconds:.2f} s", truth
 
@@ -421,7 +425,8 @@ def disagreement_table(
 ) -> pd.DataFrame:
     """The rows that differ most, the largest difference first: at most `MOST_ROWS`."""
     rows = found.order[:MOST_ROWS]
-    words = [row_words(int(row), clips, part) for row in rows]
+    ends = ends_of(clips)
+    words = [row_words(int(row), clips, part, ends) for row in rows]
     first, second = (shown(title, 24) for title in titles)
     if first == second:
         second += " (second)"

@@ -191,7 +191,7 @@ class Lego(Fusion):
 
     def from_graphs(self, graphs: Mapping[str, g.Graph], present: Sequence[str]) -> Fused[LegoTrace]:
         """All that follows the relations; a modality that is not `present` is missing."""
-        A = self.operator()
+        A = self.operator().to(next(iter(graphs.values())).dtype)  # an operator put in by hand stays in float32
         raw = self.fold(graphs, A, present)
         fused = g.rescaled(raw, self.config.rescale)
         return Fused(self.head(fused), LegoTrace(graphs, A, raw, fused))

@@ -92,7 +92,7 @@ def test_the_strongest_disagreement_opens_its_clip_at_its_moment(page) -> None: 
     every = cache.groups("demo")[0]
     ids = [app.selectbox(key=key).value for key in ("first-group", "second-group")]
     found = cache.disagreement("demo", every[ids[0]], every[ids[1]])
-    clip, unit = figures.place_of_row(int(found.order[0]), cache.clips("demo"))
+    clip, unit = figures.place_of_row(int(found.order[0]), (shown := cache.clips("demo")), figures.ends_of(shown))
     next(button for button in app.main.button if button.key == f"disagree-{found.order[0]}").click().run()
     assert not complaints(app)
     assert app.title[0].value == "Clips & scores"
@@ -147,5 +147,5 @@ def test_many_rows_are_drawn_as_those_that_differ_most_and_a_fair_share_of_the_r
 
 def test_a_row_is_a_unit_of_its_clip() -> None:
     clips = [world.clip("one", 0, None), world.clip("two", 1, None)]
-    assert [figures.place_of_row(row, clips)[0].name for row in (0, 9, 10, 19)] == ["one", "one", "two", "two"]
-    assert [figures.place_of_row(row, clips)[1] for row in (0, 9, 10, 19)] == [0, 9, 0, 9]
+    places = [figures.place_of_row(row, clips, figures.ends_of(clips)) for row in (0, 9, 10, 19)]
+    assert [(clip.name, unit) for clip, unit in places] == [("one", 0), ("one", 9), ("two", 0), ("two", 9)]

@@ -9,10 +9,11 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playwright
 
 from tests import world
 
@@ -96,32 +97,54 @@ def width(request: pytest.FixtureRequest) -> int:
     return int(request.param)
 
 
+@dataclass
+class Watch:
+    """What the pages of the test that runs now have done wrong, and the pages themselves."""
+
+    outside: list[str] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
+    pages: list[Page] = field(default_factory=list)
+
+
+@pytest.fixture(scope="session")
+def contexts(browser: Browser) -> Iterator[tuple[dict[tuple[str, int], BrowserContext], Watch]]:
+    """A browser profile for each theme and width, kept: a new one would fetch and compile Streamlit's scripts anew."""
+    made: dict[tuple[str, int], BrowserContext] = {}
+    yield made, Watch()
+    for context in made.values():
+        context.close()
+
+
 @pytest.fixture
-def visit(browser: Browser, server: str) -> Iterator[Opener]:
+def visit(
+    browser: Browser, contexts: tuple[dict[tuple[str, int], BrowserContext], Watch], server: str
+) -> Iterator[Opener]:
     """visit("clips?clip=test-01", theme="dark", width=1024): a settled page; its errors fail the test at the end."""
-    outside: list[str] = []
-    broken: list[str] = []
-    contexts = []
+    made, watch = contexts
 
     def guard(route: Route) -> None:
         if route.request.url.startswith(("http://127.0.0.1:", "data:", "blob:")):
             route.continue_()
         else:
-            outside.append(route.request.url)
+            watch.outside.append(route.request.url)
             route.abort()
 
     def open_page(path: str = "", theme: str = "light", width: int = 1440, address: str = server) -> Page:
-        context = browser.new_context(color_scheme=theme, viewport={"width": width, "height": 1000})  # type: ignore[arg-type]
-        contexts.append(context)
-        context.route("**/*", guard)
-        page = context.new_page()
-        page.on("pageerror", lambda error: broken.append(str(error)))
+        if (theme, width) not in made:
+            context = browser.new_context(color_scheme=theme, viewport={"width": width, "height": 1000})  # type: ignore[arg-type]
+            context.route("**/*", guard)
+            made[theme, width] = context
+        page = made[theme, width].new_page()
+        page.on("pageerror", lambda error: watch.broken.append(str(error)))
+        watch.pages.append(page)
         page.goto(f"{address}/{path}")
         return settle(page)
 
     yield open_page
-    for context in contexts:
-        context.close()
+    for page in watch.pages:
+        page.close()
+    outside, broken = watch.outside, watch.broken
+    watch.outside, watch.broken, watch.pages = [], [], []
     assert not outside, f"asked beyond this machine: {outside}"
     assert not broken, f"errors in the browser: {broken}"
 

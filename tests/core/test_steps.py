@@ -343,7 +343,7 @@ def test_the_command_runs_the_experiment_on_a_folder(tmp_path: Path) -> None:
     assert rows[0]["seeds"] == 1
     assert len(rows[0]["control"]["blind"]) == 4
     refused = CliRunner().invoke(app, ["experiment", "profusion-step"])
-    assert "profusion-steps DATASET" in str(refused.exception)
+    assert "profusion-steps" in str(refused.exception)
 
 
 def test_a_probe_of_activations_that_diverged_is_undefined_and_stops_nothing():
