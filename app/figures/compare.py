@@ -392,8 +392,8 @@ def disagreement_scatter(
         )
     return figure.update_layout(
         height=440,
-        xaxis={"title": {"text": f"{plotly_text(titles[0], NAME)}: {found.what}"}},
-        yaxis={"title": {"text": f"{plotly_text(titles[1], NAME)}: {found.what}"}},
+        xaxis={"title": {"text": f"{plotly_text(titles[0], NAME)}:<br>{found.what}"}},
+        yaxis={"title": {"text": f"{plotly_text(titles[1], NAME)}:<br>{found.what}"}},
     )
 
 
