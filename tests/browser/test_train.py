@@ -38,7 +38,7 @@ def test_a_training_outlives_its_page_and_is_stopped_from_another(visit: Opener,
     main(page).get_by_role("button", name="Start training").click()
     main(page).get_by_role("button", name="Stop").wait_for(timeout=20_000)
     settle(page)
-    page.context.close()
+    page.close()  # the tab
     page = visit("train", address=address)
     main(page).get_by_text("epoch").first.wait_for(timeout=ENDED)
     main(page).get_by_role("button", name="Stop").click()
