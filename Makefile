@@ -32,9 +32,8 @@ lint: .venv/dev
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy core app
 
-# Three workers on two cores: browser tests wait a third of their time. They come first, so that no long file is left alone.
 test: .venv/dev browser lint
-	$(PY) -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder --durations=12
+	$(PY) -m pytest -q -n 2 --dist loadfile --durations=12
 
 assets: .venv/app
 	$(PY) -m core.demo build
