@@ -89,7 +89,7 @@ def curve_table(lines: Sequence[Line]) -> pd.DataFrame:
             ("loss", line.epochs, line.loss),
             (f"{METRIC_WORDS[line.name]} of the test part", line.seen, line.test),
         )
-        for epoch, value in zip(epochs, numbers(values), strict=False)
+        for epoch, value in zip(epochs, numbers(values), strict=True)
     ]
     return pd.DataFrame(rows, columns=["seed", "what", "epoch", "value"])
 
