@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from core.pool import spread
+from core.pool import TRIES, spread
 
 
 def double(task: int) -> int:
@@ -37,7 +37,9 @@ def once_killed(task: int, folder: str) -> int:
     return 10 * task
 
 
-def always_killed(task: int) -> int:
+def always_killed(task: int, folder: str) -> int:
+    with (Path(folder) / f"begun-{task}").open("a") as begun:
+        begun.write("x")
     if task == 1:
         os.kill(os.getpid(), signal.SIGKILL)
     return task
@@ -80,11 +82,12 @@ def test_a_killed_process_loses_nothing(tmp_path):
     assert sorted(found) == [(i, 10 * i) for i in range(8)]
 
 
-def test_a_task_that_kills_every_worker_is_named_and_the_rest_is_kept():
+def test_a_task_that_kills_every_worker_is_named_after_three_tries_and_the_rest_is_kept(tmp_path):
     given = []
     with pytest.raises(ValueError, match="task 2 of 3: 3 workers died"):
-        given.extend(index for index, _ in spread(always_killed, range(3), workers=2))
+        given.extend(index for index, _ in spread(always_killed, range(3), workers=2, shared=(str(tmp_path),)))
     assert 1 not in given
+    assert (tmp_path / "begun-1").read_text() == TRIES * "x"
 
 
 def test_an_address_where_nobody_answers_is_a_sentence():
