@@ -105,6 +105,15 @@ def test_a_stop_between_epochs_leaves_whole_runs_alone(clips, tmp_path: Path) ->
     assert [line.state for line in lines(tmp_path)] == ["done", "running", "waiting"]
 
 
+def test_data_that_change_meanwhile_give_no_run_under_the_old_name(clips, tmp_path: Path, monkeypatch) -> None:
+    order = Order("lego", {}, SMALL, (0,))
+    before = planned(order, clips)
+    monkeypatch.setattr(orders, "planned", lambda asked, data: before)
+    with pytest.raises(ValueError, match="its data changed meanwhile"):
+        carry_out(order, dataset(seed=7), tmp_path / "runs", tmp_path, QUIET)
+    assert not (tmp_path / "runs").exists()
+
+
 def test_full_memory_of_an_accelerator_goes_on_elsewhere_and_says_so(clips, tmp_path, monkeypatch) -> None:
     real, asked, said = train, [], []
 
