@@ -129,7 +129,7 @@ def _ask(chosen: Selection) -> None:
                 "Epochs", 1, 2000, 150 if task.kind == "units" else 30, key="sweep-epochs", width=120
             )
         judge = st.segmented_control(
-            "Measured on", ["held-out training data", "the test part"], default="held-out training data", required=True,
+            "Measured on", ["held out", "test part"], default="held out", required=True,
             key="sweep-judge",
             help="Held out: a quarter of the training part, drawn once; the test part stays unseen. "
             "The test part: as the papers' figures do.",
@@ -159,7 +159,7 @@ def _ask(chosen: Selection) -> None:
                 "guided" if how == "guided" else "grid",
                 int(trials),
                 int(seeds),
-                "test" if judge == "the test part" else "held-out",
+                "test" if judge == "test part" else "held-out",
             ),
             task,
         )
