@@ -33,7 +33,7 @@ lint: .venv/dev
 	$(PY) -m mypy core app
 
 test: .venv/dev browser lint
-	$(PY) -m pytest -q -n 2 --dist loadfile --durations=12
+	$(PY) -m pytest -q -n 2 --dist loadfile --instafail --durations=12
 
 assets: .venv/app
 	$(PY) -m core.demo build

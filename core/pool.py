@@ -12,6 +12,7 @@ into `shared`, which every worker gets once. Ray (requirements-ray.txt) schedule
 import contextlib
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -21,6 +22,8 @@ from typing import Any
 
 TRIES = 3  # deaths of workers that one task may see before it is called the reason
 AHEAD = 4  # tasks handed out for every worker, so that none waits and memory stays flat
+LOOK = 5.0  # seconds without an answer after which a cluster is asked whether it still has workers
+LOST = 120.0  # seconds that a cluster may be without any; machines that are being replaced come back sooner
 
 Work = Callable[..., Any]
 _shared: tuple[Any, ...] = ()
@@ -36,7 +39,7 @@ def spread(
     """(index of the task, `work(task, *shared)`) in the order in which they are done.
 
     Errors: what `work` raises, with the task's number in a note; `ValueError` when a task's workers died three times,
-    when Ray is not installed, or when no cluster answers at the address.
+    when Ray is not installed, when no cluster answers at the address, or when it has had no worker for two minutes.
     """
     if address is not None:
         yield from _on_ray(work, tasks, address, shared)
@@ -166,13 +169,24 @@ def _on_ray(work: Work, tasks: Sequence[Any], address: str, shared: tuple[Any, .
     slots = max(1, int(ray.cluster_resources().get("CPU", 1)))
     waiting = iter(range(len(tasks)))
     flying: dict[Any, int] = {}
+    alive, given = time.monotonic(), 0
     try:
         while True:
             while len(flying) < AHEAD * slots and (index := next(waiting, None)) is not None:
                 flying[remote.remote(tasks[index], *held)] = index
             if not flying:
                 return
-            (done,), _ = ray.wait(list(flying), num_returns=1)
+            found, _ = ray.wait(list(flying), num_returns=1, timeout=LOOK)
+            if found or any(node["Alive"] and node["Resources"].get("CPU") for node in ray.nodes()):
+                alive = time.monotonic()
+            elif time.monotonic() - alive > LOST:
+                raise ValueError(
+                    f"the cluster at {address!r} has had no worker for {LOST:.0f} s, with {len(tasks) - given} of "
+                    f"{len(tasks)} tasks still to do; what was done is kept: begin again when it has some"
+                )
+            if not found:
+                continue
+            (done,) = found
             index = flying[done]
             with _named(index, len(tasks)):
                 try:
@@ -182,6 +196,7 @@ def _on_ray(work: Work, tasks: Sequence[Any], address: str, shared: tuple[Any, .
                 except (ray.exceptions.WorkerCrashedError, ray.exceptions.NodeDiedError):
                     raise _died(index, len(tasks)) from None
             del flying[done]
+            given += 1
             yield index, result
     finally:
         for one in flying:

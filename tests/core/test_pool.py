@@ -4,9 +4,11 @@ import os
 import signal
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from core import pool
 from core.pool import TRIES, spread
 
 
@@ -96,3 +98,27 @@ def test_an_address_where_nobody_answers_is_a_sentence():
         list(spread(double, [1], "127.0.0.1:1"))
     with pytest.raises(ValueError, match="'nowhere' is no address"):
         list(spread(double, [1], "nowhere"))
+
+
+def test_a_cluster_that_has_lost_all_its_workers_is_told_and_not_waited_for(monkeypatch):
+    """Ray itself waits for ever, in the hope of a new machine."""
+    cancelled = []
+    workers = [{"Alive": True, "Resources": {}}, {"Alive": False, "Resources": {"CPU": 2.0}}]
+    answers = [["t0"], [], []]
+    ray = SimpleNamespace(
+        remote=lambda **_: lambda work: SimpleNamespace(remote=lambda task: f"t{task}"),
+        cluster_resources=lambda: {"CPU": 1.0},
+        wait=lambda flying, num_returns, timeout: (answers.pop(0), flying),
+        get=lambda one: 2 * int(one[1:]),
+        nodes=lambda: workers,
+        cancel=lambda one, force: cancelled.append(one),
+    )
+    monkeypatch.setattr(pool, "connect", lambda address: ray)
+    monkeypatch.setattr(pool, "LOST", -1.0)
+    given = []
+    with pytest.raises(ValueError, match="no worker for -1 s, with 2 of 3 tasks still to do; what was done is kept"):
+        given.extend(spread(double, range(3), "host:1"))
+    assert (given, sorted(cancelled), len(answers)) == ([(0, 0)], ["t1", "t2"], 1)
+    workers[1]["Alive"] = True  # one that is only slow is waited for
+    answers[:] = [[], [], ["t0"], [], ["t2"], ["t1"]]
+    assert list(spread(double, range(3), "host:1")) == [(0, 0), (2, 4), (1, 2)]
