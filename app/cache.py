@@ -37,12 +37,13 @@ from core import (
     compare,
     factors,
     infer,
+    kernels,
     latents,
     project,
+    removal,
     robust,
     splits,
     steps,
-    weighing,
     weights,
     whole,
 )
@@ -878,10 +879,10 @@ COMPUTED: dict[str, Callable[..., Any]] = {
     "step cost": lambda model, data: steps.cost(model, _looked_at_part(data)),
     "weights": lambda model, data: weights.weights(model),
     "weight parts": lambda model, data: weights.opened(model, _looked_at_part(data)),
-    "weight losses": lambda model, data: weights.without_parts(
+    "weight losses": lambda model, data: removal.without_parts(
         weights.opened(model, _looked_at_part(data)), _looked_at_part(data)
     ),
-    "modality losses": lambda model, data: weights.without_modalities(model, _looked_at_part(data)),
+    "modality losses": lambda model, data: removal.without_modalities(model, _looked_at_part(data)),
     "missing": lambda model, data: compare.missing(model, _looked_at_test(data)),
     "flops": lambda model, data: flops(model),
     "scoring time": lambda model, data: compare.scoring_time(model, _looked_at_test(data)),
@@ -891,8 +892,8 @@ COMPUTED: dict[str, Callable[..., Any]] = {
     "reliability": lambda model, data, bins, how: calibration.calibrated(model, _stage_of(data), bins, how),
     "clean answers": lambda model, data: calibration.clean(robust.reader(model, _stage_of(data))),
     "dropout": lambda model, data: calibration.dropped_out(model, _stage_of(data)),
-    "kernel path": lambda model, data, p, *how: weighing.at_norm(model, data, _looked_at_part(data), p, *how),
-    "kernel panels": lambda model, data: weighing.panels(model, _looked_at_part(data)),
+    "kernel path": lambda model, data, p, *how: kernels.at_norm(model, data, _looked_at_part(data), p, *how),
+    "kernel panels": lambda model, data: kernels.panels(model, _looked_at_part(data)),
 }
 
 

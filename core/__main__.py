@@ -456,11 +456,11 @@ def experiment(
 
         put(*weights.report(list(weights.experiment(seeds, tell))), json_)
     elif name == "mkl" and dataset is not None:
-        from core import weighing
+        from core import kernels
         from core.fusion.mkl import MklConfig
 
         config, views = MklConfig(**settings(set_)), opened(dataset)
-        put(*weighing.report(views.name, config, list(weighing.experiment(views, config, seeds, tell=tell))), json_)
+        put(*kernels.report(views.name, config, list(kernels.experiment(views, config, seeds, tell=tell))), json_)
     elif name == "rank-robustness" and dataset is not None:
         from core import robust
 

@@ -14,8 +14,8 @@ from app.figures.style import markdown_text
 from app.selection import Selection
 from core.data.names import shown
 from core.fusion.mkl import Mkl
+from core.kernels import AtNorm, Panels, norms
 from core.sample import METRIC_WORDS
-from core.weighing import AtNorm, Panels, norms
 from core.weights import weights
 
 PATIENCE = 0.3  # seconds before a bar appears

@@ -11,8 +11,9 @@ from app.figures import weights as figures
 from app.figures.style import markdown_text
 from app.selection import Selection
 from core.data.names import shown
+from core.removal import Removals, disagreements, rank_agreement
 from core.sample import METRIC_WORDS, Part
-from core.weights import FUSIONS, Opened, Removals, Weights, disagreements, norms_of, rank_agreement, seeds_of
+from core.weights import FUSIONS, Opened, Weights, norms_of, seeds_of
 
 BRANCHES, MODALITIES = "each by itself", "modalities"
 

@@ -12,8 +12,8 @@ from app.figures.graphs import DOWN, UP
 from app.figures.splits import SYMBOLS
 from app.figures.style import PRINTED, Colours, plotly_text
 from core.data.names import shown
+from core.removal import Removals
 from core.sample import METRIC_WORDS
-from core.weights import Removals
 
 MOST = 24  # names drawn; the heaviest of more
 

@@ -3,7 +3,7 @@ r"""MKL: one kernel machine on a weighted sum of every modality's kernels; the w
     K_β(x, x') = sum over m of  β_m K_m(x, x'),     β >= 0,  ‖β‖_p = 1
     f_o(x)     = sum over m of  β_m sum over i of a_io K_m(x_i, x)  +  b_o
 
-Kloft et al., "ℓp-Norm Multiple Kernel Learning", JMLR 2011; METHODS section 4; the maths is in `core.kernels`. Every
+Kloft et al., "ℓp-Norm Multiple Kernel Learning", JMLR 2011; METHODS section 4; the maths is in `kernels`. Every
 modality has one kernel of every kind asked for, on its standardised rows, or on their directions of largest variance
 (`project`). p = 1 leaves few kernels, p = ∞ weighs all alike. It is solved, not trained by gradient: libsvm and the
 closed form for β take turns until the relative duality gap is at most `tolerance`. The options of the training loop
@@ -32,9 +32,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from core import kernels
+from core.fusion import kernels
 from core.fusion.base import Features, Fused, Solved, Teller, VectorFusion
-from core.kernels import KINDS, Grams, Kernel, Solution
+from core.fusion.kernels import KINDS, Grams, Kernel, Solution
 from core.sample import UNITS, Target, Task
 
 ENTRIES = 1 << 22  # kernel values held at once when scoring

@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 from app import cache
 from app.figures import weights as figures
 from app.figures.style import LIGHT
-from core import runs, weights
+from core import removal, runs, weights
 from core.data import read
 from core.data.samples import native
 from core.infer import outputs
@@ -102,7 +102,7 @@ def test_bars_are_the_seeds_relevances_and_the_ring_is_the_chosen_run(page, weig
     model = runs.model(weighed / "runs" / chosen)
     np.testing.assert_allclose(decoded(ring["x"]), weights.weights(model).values, rtol=1e-5)
     part = read(weighed / "digits").part("test")
-    costs = weights.without_parts(weights.opened(model, part), part)
+    costs = removal.without_parts(weights.opened(model, part), part)
     np.testing.assert_allclose(decoded(lost["x"]), costs.cost, rtol=1e-5)
     assert bars["y"] == ["left", "right", "blind", "left × right", "left × blind", "right × blind"]
     assert card(app, "accuracy") == f"{costs.whole:.1f}"
@@ -116,7 +116,7 @@ def test_modalities_have_their_share_and_their_absence(page, weighed: Path) -> N
     model = runs.model(weighed / "runs" / app.session_state["run"])
     assert bars["y"] == ["left", "right", "blind"]
     np.testing.assert_allclose(decoded(ring["x"]), list(weights.weights(model).shares.values()), rtol=1e-5)
-    costs = weights.without_modalities(model, read(weighed / "digits").part("test"))
+    costs = removal.without_modalities(model, read(weighed / "digits").part("test"))
     np.testing.assert_allclose(decoded(lost["x"]), costs.cost, rtol=1e-5)
     app.session_state["weighed"] = "each by itself"
     app.run()
@@ -193,10 +193,10 @@ def test_real_targets_open_in_their_own_units(visit: Opener, tmp_path: Path) -> 
 # ---------------------------------------------------------------------------- figures
 
 
-def many(count: int) -> weights.Removals:
+def many(count: int) -> removal.Removals:
     values = np.linspace(1, 0.1, count)
     names = tuple(f"<i>m{at}</i> × n" for at in range(count))
-    return weights.Removals("auc", names, values, 80.0, 80 - values, values, values - 1, values + 1, values[:, None], 9)
+    return removal.Removals("auc", names, values, 80.0, 80 - values, values, values - 1, values + 1, values[:, None], 9)
 
 
 def test_of_many_names_the_heaviest_are_drawn_and_none_is_markup() -> None:
@@ -214,7 +214,7 @@ def test_of_many_names_the_heaviest_are_drawn_and_none_is_markup() -> None:
 
 def test_a_loss_that_may_be_nothing_is_open() -> None:
     found = many(3)  # 1, 0.55, 0.1, each give or take 1
-    sure = weights.Removals(**{**found.__dict__, "low": np.array([0.5, -0.4, -0.9])})
+    sure = removal.Removals(**{**found.__dict__, "low": np.array([0.5, -0.4, -0.9])})
     marks = figures.beside(sure.names, sure.weights[None], 0, "s", sure, LIGHT).data[-1]
     assert list(marks.marker.symbol) == ["diamond", "diamond-open", "diamond-open"]
     np.testing.assert_allclose(np.asarray(marks.x) - marks.error_x.arrayminus, sure.low)

@@ -11,8 +11,10 @@ import torch
 from sklearn.decomposition import PCA
 from sklearn.svm import SVC, SVR
 
-from core import kernels, runs, weighing
+from core import kernels as seen
+from core import runs
 from core.data import read
+from core.fusion import kernels
 from core.fusion import mkl as module
 from core.fusion.mkl import Mkl, MklConfig, witnesses
 from core.infer import outputs, score
@@ -266,12 +268,12 @@ def test_the_runs_own_p_solved_again_gives_its_own_weights() -> None:
     parts = {"half": {"train": torch.arange(60), "test": torch.arange(60, 90)}}
     made = Samples("set", features, target, TASKS["class"], parts)
     done = train(made, "mkl", {"p": 1.5, "kernel": "all"})
-    again = weighing.at_norm(done.model, made, part_of(made), 1.5)
+    again = seen.at_norm(done.model, made, part_of(made), 1.5)
     np.testing.assert_array_equal(again.beta, done.model.beta.detach().double().numpy())
     assert again.value == pytest.approx(done.run.metrics["accuracy"])
     assert (again.rows, again.of, again.rounds) == (60, 60, len(done.history))
     assert again.share.sum() == pytest.approx(1)
-    even = weighing.at_norm(done.model, made, part_of(made), math.inf, most=30)
+    even = seen.at_norm(done.model, made, part_of(made), math.inf, most=30)
     np.testing.assert_array_equal(even.beta, 1)
     assert even.rows == 30
 
@@ -280,7 +282,7 @@ def test_panels_are_the_kernels_on_the_rows_that_are_drawn() -> None:
     features, target = data("class", 90)
     made = Samples("set", features, target, TASKS["class"], {})
     model = solved("class", kernel="all")
-    found = weighing.panels(model, part_of(made, "all"))
+    found = seen.panels(model, part_of(made, "all"))
     assert [each.name for each in found.panels] == [
         *(f"{side}, {kind}" for side in WIDTHS for kind in kernels.KINDS), "all together"]  # fmt: skip
     K = model.kernels_of(features)
@@ -289,8 +291,8 @@ def test_panels_are_the_kernels_on_the_rows_that_are_drawn() -> None:
     assert found.panels[1].separation == pytest.approx(kernels.separation(K[1], target.numpy()))
     assert found.chance == pytest.approx(2 / 89)
     assert len(found.rows) == 90
-    assert len(weighing.drawn_rows(5000, 2)) <= weighing.MOST_ROWS
-    real = weighing.panels(solved("real"), part_of(Samples("r", *data("real", 30), TASKS["real"], {}), "all"))
+    assert len(seen.drawn_rows(5000, 2)) <= seen.MOST_ROWS
+    real = seen.panels(solved("real"), part_of(Samples("r", *data("real", 30), TASKS["real"], {}), "all"))
     assert math.isnan(real.panels[0].separation)
     assert 0 < real.panels[0].alignment < 1
 
@@ -298,7 +300,7 @@ def test_panels_are_the_kernels_on_the_rows_that_are_drawn() -> None:
 @pytest.mark.skipif(not (SHARED / "mfeat").is_dir(), reason="needs ../shared/data")
 def test_six_views_of_digits() -> None:
     """METHODS section 4 on one draw of 400 rows; the mean over five is `python -m core experiment mkl`."""
-    found = weighing.views(read(SHARED / "mfeat"), MklConfig(), seed=3, asked=(1.0, 64.0))
+    found = seen.views(read(SHARED / "mfeat"), MklConfig(), seed=3, asked=(1.0, 64.0))
     assert max(found.gap.values()) <= 1e-4
     assert max(found.stationarity.values()) <= 0.01
     assert abs(found.accuracy[64.0] - found.average) <= 0.5

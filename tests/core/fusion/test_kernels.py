@@ -10,7 +10,7 @@ from sklearn.decomposition import KernelPCA
 from sklearn.metrics.pairwise import linear_kernel, polynomial_kernel, rbf_kernel
 from sklearn.svm import SVC
 
-from core import kernels
+from core.fusion import kernels
 
 
 def problem(count: int = 24, seed: int = 0, strengths: tuple[float, ...] = (1.5, 0.7, 0.0)) -> tuple[np.ndarray, ...]:
