@@ -61,11 +61,12 @@ def settings(pairs: Sequence[str] | None) -> dict[str, Any]:
 
 def split_settings(pairs: Sequence[str] | None) -> tuple[dict[str, Any], Any]:
     """(options of the fusion, the training config): training options are told apart by their names."""
+    from core.options import made
     from core.train import TrainConfig
 
     found = settings(pairs)
     known = {f.name for f in fields(TrainConfig)}
-    training = TrainConfig(**{key: value for key, value in found.items() if key in known})
+    training = made(TrainConfig, {key: value for key, value in found.items() if key in known})
     return {key: value for key, value in found.items() if key not in known}, training
 
 
@@ -242,13 +243,13 @@ def train(
     from core.train import Trained
     from core.train import train as fit
 
-    options, training = split_settings(set_)
+    options, training = split_settings([*(set_ or ()), *["amp=true"] * amp])
     data = opened(dataset)
     made = []
     for seed in range(seeds):
 
         def one(_: int, on: torch.device, seed: int = seed) -> Trained:
-            return fit(data, fusion, options, training, seed, protocol, names(modalities), device=on, amp=amp)
+            return fit(data, fusion, options, training, seed, protocol, names(modalities), device=on)
 
         done = sparing(one, 1, device_of(device), tell)
         folder = runs.save(done.run, done.model.state_dict(), done.history, out)

@@ -248,7 +248,7 @@ def fits(run: runs.Run, plan: Plan, dataset: Dataset | Samples, seed: int) -> bo
     if tuple(run.source.widths) != (plan.modalities or dataset.modalities):
         return False
     config = json.loads(json.dumps(asdict(runs.build(plan.fusion, run.source.widths, plan.options, run.asked).config)))
-    return dict(run.config) == config and dict(run.training) == asdict(plan.training)
+    return dict(run.config) == config and dict(run.training) == runs.recorded(asdict(plan.training))
 
 
 def groups(root: Path, digest: str) -> dict[str, list[tuple[Path, runs.Run]]]:

@@ -9,6 +9,7 @@ the rows that the loss reads (the `top` units of a clip) are differentiated thro
 
 Models with a learned projection stay alone: most of their time goes into reading the features, and on few clips their
 training is chaotic (weights moved by 1e-7 end in other scores), so that no other order of sums gives the same run.
+Models that train in mixed precision stay alone, too: their layers round.
 
 Ding et al., "Learnable Expansion of Graph Operators for Multi-Modal Feature Fusion", ICLR 2025: figures 4 and 5 are
 sweeps over alpha, k, lambda and over P and Q.
@@ -80,6 +81,7 @@ def likeness(asked: Asked) -> Hashable | None:
         or config.pairing != "full"
         or config.rescale not in RESCALES
         or config.nodes != asked.training.units
+        or asked.training.amp
         or min(config.P, config.Q, config.rest) < 0
     ):
         return None

@@ -135,7 +135,7 @@ def training_options(kind: type[Fusion], task: Task) -> list[Option]:
     """Those options of the training loop that change anything for this fusion on data of this task."""
     without = set()
     if kind.solved:
-        without |= {"epochs", "batch", "lr", "weight_decay", "track"}
+        without |= {"epochs", "batch", "lr", "weight_decay", "track", "amp"}
     if task.kind != "units":
         without |= {"supervision", "top", "units"}
     return [option for option in options(TrainConfig) if option.name not in without]

@@ -49,6 +49,7 @@ WORDS = {
     "mkl": "MKL",
     "intense": "InTense",
 }
+LATER: dict[str, Any] = {"amp": False}  # options of the training loop that came after runs had names, as they were
 WITH_PROJECTION = ("lego", "single", "concat", "sum", "product")  # projected unless they say otherwise
 
 
@@ -65,7 +66,10 @@ class Source:
 
 @dataclass(frozen=True)
 class Run:
-    """One training: what was asked for, and what came out. metrics are percent, of the last epoch."""
+    """One training: what was asked for, and what came out. metrics are percent, of the last epoch.
+
+    training    holds what came later (`LATER`) only where it is not as it was: runs that are the same have one name
+    """
 
     fusion: str
     config: Mapping[str, Any]
@@ -78,6 +82,9 @@ class Run:
     note: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
     task: Mapping[str, Any] = field(default_factory=lambda: plain(UNITS))  # follows from the data, so not in the id
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "training", recorded(self.training))
 
     @property
     def metric(self) -> str:
@@ -132,7 +139,17 @@ class Run:
             usual = asdict(FUSIONS[self.fusion].Config())
             said = ("project", "level", "modality")
             words += [f"{k}={v}" for k, v in self.config.items() if k not in said and k in usual and usual[k] != v]
+        words += ["in mixed precision"] * bool(self.training.get("amp"))
         return " ".join(words)
+
+
+def recorded(training: Mapping[str, Any]) -> dict[str, Any]:
+    """The training options as records and names hold them: without what came later and is as it was.
+
+    >>> recorded({"epochs": 5, "amp": False}), recorded({"epochs": 5, "amp": True})
+    ({'epochs': 5}, {'epochs': 5, 'amp': True})
+    """
+    return {name: value for name, value in training.items() if name not in LATER or LATER[name] != value}
 
 
 History = Sequence[Mapping[str, float]]

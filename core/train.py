@@ -40,6 +40,7 @@ class TrainConfig:
     top           clip supervision: the clip's score is the mean of its `top` highest unit scores
     units         N: training resamples every clip to this many units
     track         also measure the test clips after every epoch (for the curve, never for choosing)
+    amp           mixed precision: layers multiply in bfloat16 while they train; scores are always in full
     """
 
     epochs: int = 50
@@ -50,6 +51,7 @@ class TrainConfig:
     top: int = 1
     units: int = 32
     track: bool = False
+    amp: bool = False
 
 
 @dataclass(frozen=True)
@@ -190,13 +192,10 @@ def train(
     modalities: Sequence[str] | None = None,
     progress: Callable[[Progress], None] | None = None,
     device: torch.device | str = "cpu",
-    amp: bool = False,
 ) -> Trained:
     """One training from one seed; the same seed gives the same weights on the same machine.
 
     On clips the unit scores are trained (`supervision`), on samples the class or the real targets.
-
-    amp    mixed precision (`core.device.mixed`): no part of the run's id, so its note says so
     """
     training = training or TrainConfig()
     widths = widths_of(dataset, modalities)
@@ -207,12 +206,12 @@ def train(
         torch.manual_seed(seed)
         model = build(fusion, widths, config or {}, task_of(dataset))
         model.to(device)
-        with mixed(model, amp):
+        with mixed(model, training.amp):
             if isinstance(dataset, Samples):
                 outcome, note = _on_samples(model, dataset, training, named, random, progress)
             else:
                 outcome, note = _on_clips(model, dataset, training, named, random, progress)
-    note = "; ".join(words for words in (note, MIXED if amp else "") if words)
+    note = "; ".join(words for words in (note, MIXED if training.amp else "") if words)
     return record(model, dataset, fusion, training, protocol, seed, outcome, note)
 
 

@@ -1,6 +1,8 @@
 """The same scores on the accelerator as on the processor, skipped, and said so, where there is none; what happens when
 memory is short; and mixed precision."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from core.device import MIXED, Rounded, device_named, device_words, mixed, spari
 from core.ensemble import Asked, train_many
 from core.fusion import FUSIONS
 from core.infer import look, score
+from core.options import made
 from core.train import TrainConfig, train
 from tests.core.made import WIDTHS, clip, dataset
 
@@ -83,7 +86,7 @@ def test_an_ensemble_on_the_gpu_has_the_loss_curves_and_scores_of_the_cpu():
 
 @gpu
 def test_mixed_precision_on_the_gpu_learns_what_full_precision_does():
-    found = [train(dataset(), "concat", training=TrainConfig(epochs=5), device="cuda", amp=on) for on in (False, True)]
+    found = [train(dataset(), "concat", training=TrainConfig(5, amp=on), device="cuda") for on in (False, True)]
     assert found[1].history[-1]["loss"] == pytest.approx(found[0].history[-1]["loss"], abs=0.05)
     assert "GB" in device_words("cuda")
 
@@ -107,11 +110,16 @@ def test_mixed_precision_rounds_layers_while_they_train_and_nothing_else():
         torch.testing.assert_close(model(rows), plain, atol=0, rtol=0)
 
 
-def test_a_run_says_that_it_was_trained_in_mixed_precision_and_keeps_its_name():
-    short = TrainConfig(epochs=2, batch=4)
-    plain, rough = (train(dataset(), "concat", training=short, amp=on) for on in (False, True))
+def test_a_run_in_mixed_precision_has_a_name_of_its_own_and_says_so_and_others_keep_theirs():
+    plain, rough = (train(dataset(), "concat", training=TrainConfig(2, 4, amp=on)) for on in (False, True))
     assert (plain.run.note, rough.run.note) == ("", MIXED)
-    assert plain.run.id == rough.run.id
+    assert plain.run.id != rough.run.id
+    assert plain.run.group != rough.run.group
+    assert rough.run.training == {**plain.run.training, "amp": True}
+    assert rough.run.title == f"{plain.run.title} in mixed precision"
+    before = replace(plain.run, training={k: v for k, v in plain.run.training.items() if k != "amp"})
+    assert before.id == plain.run.id == replace(before, training={**before.training, "amp": False}).id
+    assert made(TrainConfig, rough.run.training).amp
     assert rough.history[-1]["loss"] == pytest.approx(plain.history[-1]["loss"], abs=0.05)
     assert rough.history != plain.history
     weights = rough.model.state_dict()

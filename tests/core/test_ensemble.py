@@ -216,8 +216,11 @@ def test_what_cannot_be_stepped_together_is_trained_alone(data):
         Asked("lego", BASE, replace(SHORT, epochs=2), 0),
         Asked("lego", BASE | {"project": 4}, replace(SHORT, epochs=2), 0),
         Asked("lego", BASE | {"project": 4}, replace(SHORT, epochs=2), 1),
+        Asked("lego", BASE, replace(SHORT, amp=True), 0),
+        Asked("lego", BASE, replace(SHORT, amp=True), 1),
     ]
-    assert together(asked) == [[0, 2], [1], [3], [4], [5], [6], [7], [8], [9], [10]]
+    assert together(asked) == [[0, 2], [1], [3], [4], [5], [6], [7], [8], [9], [10], [11], [12]]
+    asked = asked[:11]
     assert together([asked[7], replace(asked[7], seed=1)]) == [[0], [1]]
     why = {}
     found = dict(train_many(data, asked, failed=why.__setitem__))

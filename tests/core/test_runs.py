@@ -1,6 +1,7 @@
 """Run folders: they come back as saved, nobody sees half of one, and a damaged one is refused."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -29,6 +30,14 @@ def test_a_run_comes_back_as_it_was_saved(trained, folder):
     clips = dataset().part("test")
     one, two = score(trained.model, clips), score(runs.model(folder), clips)
     assert all((one[name] == two[name]).all() for name in one)
+
+
+def test_committed_runs_have_the_names_that_they_are_given_today():
+    found = runs.listing(Path(__file__).parents[2] / "assets" / "runs")
+    assert len(found) > 300
+    assert [run.id for run in found.values()] == list(found)
+    records = [json.loads((Path(__file__).parents[2] / "assets" / "runs" / n / "run.json").read_text()) for n in found]
+    assert [run.group for run in found.values()] == [record["group"] for record in records]
 
 
 def test_seeds_share_a_group_and_differ_in_id(trained):
