@@ -1,0 +1,234 @@
+"""What a sweep is asked for: the plan, its cells, axes as people type them, and what is refused before it begins."""
+
+import contextlib
+import itertools
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from decimal import Decimal, InvalidOperation
+from typing import Any, Literal
+
+from core.data.names import shown
+from core.ensemble import Asked
+from core.fusion import FUSIONS
+from core.options import Option, checked, made, options, training_options
+from core.sample import Task
+from core.train import TrainConfig
+
+MOST_VALUES, MOST_AXES, MOST_TRAININGS = 200, 4, 20_000
+
+How = Literal["grid", "guided"]
+Judge = Literal["held-out", "test"]
+Cell = tuple[Any, ...]  # one value an axis, in the plan's order
+
+# axes as they are typed, and what stays fixed: the paper's figures 4 and 5
+PRESETS: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
+    "figure-5": ({"P": "1..10", "Q": "1..10"}, {"project": None}),
+    "figure-4-alpha": ({"alpha": "0.1..0.9 step 0.1"}, {"project": None}),
+    "figure-4-k": ({"k": "1..20"}, {"project": None}),
+    "figure-4-lambda": ({"lam": "1e-4..100 times 10"}, {"project": None}),
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a sweep is asked for.
+
+    dataset     folder of the data, for the record; not in the sweep's id, which holds its fingerprint
+    axes        option of the method or of the training loop -> the values it takes, in order
+    fixed       the method's other options, where they are not the defaults
+    training    the loop's settings; modalities: None for all, else these in this order
+    how         grid: every cell; guided: `trials` cells that Optuna's TPE asks for, from a seed of its own
+    seeds       each cell is trained from seeds 0 .. seeds - 1
+    judge       held-out: `share` of every class of the training part, drawn once from a seed; test: the test part
+    """
+
+    dataset: str
+    axes: Mapping[str, tuple[Any, ...]]
+    fusion: str = "lego"
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    training: TrainConfig = TrainConfig()
+    protocol: str | None = None
+    modalities: tuple[str, ...] | None = None
+    how: How = "grid"
+    trials: int = 40
+    seeds: int = 3
+    judge: Judge = "held-out"
+    share: float = 0.25
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self.axes)
+
+    @property
+    def size(self) -> int:
+        """How many cells there are to be trained."""
+        every = math.prod(len(values) for values in self.axes.values())
+        return every if self.how == "grid" else min(every, self.trials)
+
+    @property
+    def trainings(self) -> int:
+        return self.size * self.seeds
+
+    def config(self, cell: Cell) -> dict[str, Any]:
+        """All options of the method in this cell."""
+        given = dict(zip(self.names, cell, strict=True))
+        kind = FUSIONS[self.fusion].Config
+        own = {option.name for option in options(kind)}
+        return asdict(made(kind, {**self.fixed, **{name: value for name, value in given.items() if name in own}}))
+
+    def loop(self, cell: Cell) -> TrainConfig:
+        """The training settings in this cell."""
+        given = dict(zip(self.names, cell, strict=True))
+        known = {option.name for option in options(TrainConfig)}
+        own = {option.name for option in options(FUSIONS[self.fusion].Config)}
+        return replace(self.training, **{n: v for n, v in given.items() if n in known and n not in own})
+
+    def asked(self, cell: Cell, seed: int) -> Asked:
+        return Asked(self.fusion, self.config(cell), self.loop(cell), seed)
+
+
+def cells(plan: Plan) -> list[Cell]:
+    """Every choice of values, the last axis moving fastest.
+
+    >>> cells(Plan("", {"P": (1, 2), "Q": (3, 4)}))
+    [(1, 3), (1, 4), (2, 3), (2, 4)]
+    """
+    return list(itertools.product(*plan.axes.values()))
+
+
+def told(names: Sequence[str], cell: Cell) -> str:
+    """A cell in words.
+
+    >>> told(("P", "lam"), (3, 0.01))
+    'P = 3, lam = 0.01'
+    """
+    return ", ".join(f"{name} = {plain(value)}" for name, value in zip(names, cell, strict=True))
+
+
+def plain(value: Any) -> str:
+    """A value as it is typed.
+
+    >>> plain(None), plain(True), plain(0.1), plain(1e-4), plain("sorted")
+    ('none', 'true', '0.1', '0.0001', 'sorted')
+    """
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+# ---------------------------------------------------------------------------- axes as they are typed
+
+RANGE = re.compile(r"(\S+?)\s*\.\.\s*(\S+?)(?:\s+(step|times)\s+(\S+))?")
+
+
+def values_of(text: str, what: str = "the axis") -> tuple[Any, ...]:
+    """The values that a line of text names; a `ValueError` says what is wrong with it.
+
+    >>> values_of("1..4"), values_of("0.1..0.4 step 0.1"), values_of("1e-2..1 times 10")
+    ((1, 2, 3, 4), (0.1, 0.2, 0.3, 0.4), (0.01, 0.1, 1))
+    >>> values_of("none, 8..24 step 8, sorted")
+    (None, 8, 16, 24, 'sorted')
+    """
+    found: list[Any] = []
+    for piece in text.split(","):
+        if not piece.strip():
+            raise ValueError(f"{what}: a value is missing in {shown(text, 60)!r}; write 1..10 or 1, 2, 5")
+        found += _piece(piece.strip(), what)
+        if len(found) > MOST_VALUES:
+            raise ValueError(f"{what} takes more than {MOST_VALUES} values; use larger steps")
+    twice = [value for place, value in enumerate(found) if value in found[:place]]
+    if twice:
+        raise ValueError(f"{what} names {plain(twice[0])} twice")
+    return tuple(found)
+
+
+def _piece(piece: str, what: str) -> list[Any]:
+    if ".." not in piece:
+        if " " in piece:
+            raise ValueError(f"{what}: put commas between values, got {shown(piece, 60)!r}")
+        return [_value(piece)]
+    match = RANGE.fullmatch(piece)
+    if match is None:
+        raise ValueError(f"{what}: {shown(piece, 60)!r} is no range; write 1..10, 0.1..0.9 step 0.1, 0.01..10 times 10")
+    first, last = _number(match[1], what), _number(match[2], what)
+    if match[3] is None and first != first.to_integral_value():
+        raise ValueError(f"{what}: say how far apart the values lie: {match[1]}..{match[2]} step 0.1")
+    by = _number(match[4], what) if match[4] else Decimal(1)
+    if last < first:
+        raise ValueError(f"{what}: {match[1]}..{match[2]} runs backwards; write {match[2]}..{match[1]}")
+    if match[3] == "times" and (by <= 1 or first <= 0):
+        raise ValueError(f"{what}: times wants a factor above 1 and a first value above 0, got {shown(piece, 60)!r}")
+    if match[3] != "times" and by <= 0:
+        raise ValueError(f"{what}: a step must be above 0, got {match[4]}")
+    found: list[Any] = []
+    while first <= last and len(found) <= MOST_VALUES:
+        found.append(int(first) if first == first.to_integral_value() else float(first))
+        first = first * by if match[3] == "times" else first + by
+    return found
+
+
+def _number(text: str, what: str) -> Decimal:
+    try:
+        found = Decimal(text)
+    except InvalidOperation:
+        raise ValueError(f"{what}: {shown(text, 40)!r} is no number") from None
+    if not found.is_finite() or abs(found) > 10**12:
+        raise ValueError(f"{what}: {shown(text, 40)!r} is no number that can be counted from")
+    return found
+
+
+def _value(text: str) -> Any:
+    words = {"none": None, "true": True, "false": False}
+    if text.lower() in words:
+        return words[text.lower()]
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    return text
+
+
+# ---------------------------------------------------------------------------- what is refused
+
+
+def sweepable(fusion: str, task: Task) -> list[Option]:
+    """Options that an axis may name: the method's, then the training loop's (a name of both is the method's)."""
+    own = options(FUSIONS[fusion].Config)
+    taken = {option.name for option in own} | {"track"}
+    return own + [option for option in training_options(FUSIONS[fusion], task) if option.name not in taken]
+
+
+def checked_plan(plan: Plan, task: Task) -> Plan:
+    """The plan with every value as configs hold it; a `ValueError` names what is unknown, wrong or too much."""
+    if plan.fusion not in FUSIONS or task.kind not in FUSIONS[plan.fusion].tasks:
+        fit = [name for name, kind in FUSIONS.items() if task.kind in kind.tasks]
+        raise ValueError(f"no method {shown(plan.fusion, 40)!r} can be trained here; there are {', '.join(fit)}")
+    if not 1 <= len(plan.axes) <= MOST_AXES:
+        raise ValueError(f"a sweep has 1 to {MOST_AXES} axes, got {len(plan.axes)}")
+    known = sweepable(plan.fusion, task)
+    by_name = {option.name: option for option in known}
+    unknown = [name for name in plan.axes if name not in by_name]
+    if unknown:
+        raise ValueError(f"{plan.fusion} has no option {shown(unknown[0], 40)!r}; it has {', '.join(sorted(by_name))}")
+    axes = {}
+    for name, values in plan.axes.items():
+        axes[name] = tuple(by_name[name].checked(value) for value in values)
+        if not axes[name] or len(set(axes[name])) < len(axes[name]):
+            raise ValueError(f"axis {name!r} needs one or more values, each of them once")
+    fixed = checked(options(FUSIONS[plan.fusion].Config), plan.fixed)
+    both = [name for name in axes if name in fixed]
+    if both:
+        raise ValueError(f"{both[0]!r} is an axis and cannot be fixed as well")
+    if plan.how not in ("grid", "guided") or plan.judge not in ("held-out", "test"):
+        raise ValueError(f"a sweep is grid or guided, judged on held-out or test, not {plan.how!r}, {plan.judge!r}")
+    if plan.seeds < 1 or plan.trials < 1 or not 0 < plan.share < 1:
+        raise ValueError(
+            f"seeds and trials are 1 or more, the held-out share is between 0 and 1; got {plan.seeds}, {plan.trials}, "
+            f"{plan.share}"
+        )
+    plan = replace(plan, axes=axes, fixed=fixed)
+    if plan.trainings > MOST_TRAININGS:
+        raise ValueError(f"{plan.size:,} cells x {plan.seeds} seeds are {plan.trainings:,} trainings; "
+                         f"up to {MOST_TRAININGS:,} are taken")  # fmt: skip
+    return plan

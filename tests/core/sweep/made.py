@@ -1,0 +1,46 @@
+"""Plans, samples and tables of sweeps with known answers, for tests alone."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from core import runs
+from core.sample import Samples, Task
+from core.sweep import Plan, Results, Row, Sweep, cells
+from core.train import TrainConfig
+from tests.core import made
+
+SHORT = TrainConfig(epochs=2, batch=8)
+SOURCE = runs.Source("made", "0" * 64, "held-out", made.WIDTHS)
+RUN = runs.Run("lego", {}, {"epochs": 10}, SOURCE, 0, seconds=2.0)
+
+
+def plan(axes: dict[str, Sequence[Any]] | None = None, **given: Any) -> Plan:
+    usual: dict[str, Any] = {"fixed": {"project": None, "nodes": 32}, "training": SHORT, "seeds": 2}
+    return Plan("somewhere", {n: tuple(v) for n, v in (axes or {"P": (1, 2), "Q": (0, 2)}).items()}, **(usual | given))
+
+
+def samples() -> Samples:
+    random = torch.Generator().manual_seed(0)
+    target = torch.arange(60) % 3
+    features = {name: torch.randn(60, 4, generator=random) + target[:, None] for name in ("a", "b")}
+    parts = {"half": {"train": torch.arange(40), "test": torch.arange(40, 60)}}
+    return Samples("three", features, target, Task("class", ("x", "y", "z")), parts)
+
+
+def times(root: Path) -> dict[str, int]:
+    """Run -> when it was written, of runs alone."""
+    found = [folder for folder in (root / "runs").iterdir() if not folder.name.startswith(".")]
+    return {folder.name: (folder / "run.json").stat().st_mtime_ns for folder in found}
+
+
+def table(axes: dict[str, Sequence[Any]], value: Callable[..., float], seeds: int = 1) -> Results:
+    """A sweep whose cells have these values: `value(*cell, seed)`."""
+    asked = Sweep(plan(axes, seeds=seeds), SOURCE, "auc")
+    rows = [
+        Row(cell, {s: value(*cell, s) for s in range(seeds)}, {s: f"{cell}{s}" for s in range(seeds)})
+        for cell in cells(asked.plan)
+    ]
+    return Results(asked, tuple(rows))
