@@ -130,6 +130,7 @@ class Sweep:
     def id(self) -> str:
         asked = {name: value for name, value in asdict(self.plan).items() if name != "dataset"}
         asked |= {"axes": list(self.plan.axes.items()), "data": [*_plain(self.source)], "metric": self.metric}
+        asked["training"] = runs.recorded(asked["training"])
         if self.plan.how == "grid":
             asked["trials"] = None
         return f"{self.plan.fusion}-{hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:10]}"

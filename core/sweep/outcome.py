@@ -128,7 +128,7 @@ def results(root: Path, load: Callable[[Path], Run | None] = runs.load) -> Resul
             continue
         if run is None:
             continue
-        settings = {**run.training, **run.config}
+        settings = {**runs.LATER, **run.training, **run.config}
         cell = tuple(settings.get(name) for name in plan.names)
         if all(value in values for value, values in zip(cell, plan.axes.values(), strict=True)):
             rows.setdefault(cell, {})[run.seed] = run

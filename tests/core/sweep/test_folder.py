@@ -14,9 +14,10 @@ from core.data.dataset import Dataset
 from core.evaluate import auc
 from core.infer import score
 from core.sample import Samples
-from core.sweep import held_out
+from core.sweep import Sweep, held_out
+from core.train import TrainConfig
 from tests.core import made
-from tests.core.sweep.made import plan, samples
+from tests.core.sweep.made import SOURCE, plan, samples
 
 
 def test_a_cell_that_cannot_be_built_is_told_before_anything_is_trained(clips: Dataset, tmp_path: Path) -> None:
@@ -98,3 +99,9 @@ def test_a_broken_record_is_a_sentence_and_no_listing_fails(tmp_path: Path, cont
     with pytest.raises(ValueError, match="sweep 'bad'"):
         sweep.read(tmp_path / "bad")
     assert not sweep.listing(tmp_path)
+
+
+def test_a_sweep_keeps_its_name_when_the_training_loop_gets_a_new_option() -> None:
+    """The name it had before there was mixed precision: the same command goes on with what lies there."""
+    assert Sweep(plan(), SOURCE, "auc").id == "lego-3ded33b4b4"
+    assert Sweep(plan(training=TrainConfig(epochs=2, batch=8, amp=True)), SOURCE, "auc").id != "lego-3ded33b4b4"

@@ -59,6 +59,14 @@ def test_methods_that_are_not_stepped_together_are_swept_too(tmp_path: Path, fus
     assert sweep.read(root).judged == "on held-out training samples"
 
 
+def test_an_option_that_records_leave_out_may_be_an_axis(tmp_path: Path) -> None:
+    """`amp` stands in a run's record only where it is on."""
+    data = samples()
+    root = sweep.begin(plan({"amp": (False, True)}, fusion="sum", fixed={}, seeds=1), data, tmp_path)
+    list(sweep.sweep(root, data))
+    assert {row.cell: row.n for row in sweep.results(root).rows} == {(False,): 1, (True,): 1}
+
+
 def test_a_finished_sweep_trains_nothing(clips: Dataset, finished: Path) -> None:
     before = times(finished)
     assert not sweep.todo(finished)
