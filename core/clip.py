@@ -1,7 +1,8 @@
 """A clip: the one thing every data source produces and every fusion reads."""
 
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,12 +15,39 @@ MODALITY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")  # a field in weights' 
 HUGE = 1e15  # squares of larger values overflow float32
 
 
+class Stored(Mapping[str, Tensor]):
+    """A clip's features that stay on disk: every look at one of them reads it, and nothing is held.
+
+    read     modality -> its rows, checked as any that come in; a `ValueError` says what is wrong with them
+    shapes   modality -> the shape that `read` gives: widths and units are known without reading
+    """
+
+    __slots__ = ("read", "shapes")
+
+    def __init__(self, read: Callable[[str], Tensor], shapes: Mapping[str, tuple[int, ...]]) -> None:
+        self.read, self.shapes = read, shapes
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self.shapes:
+            raise KeyError(name)
+        return self.read(name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.shapes
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.shapes)
+
+    def __len__(self) -> int:
+        return len(self.shapes)
+
+
 @dataclass(frozen=True)
 class Clip:
     """One video cut into equal units, described by several modalities.
 
     features    modality name -> one feature row per unit, float32 `(units, width)`, or
-                `(crops, units, width)`; row i of every modality is the same moment
+                `(crops, units, width)`; row i of every modality is the same moment. Of large sets they are `Stored`
     labels      True where the unit is anomalous; None when nobody labelled the units
     seconds     length of one unit
     frames      frames in the video; None when unknown (then `units * frames_per_unit`)
@@ -30,7 +58,7 @@ class Clip:
     """
 
     name: str
-    features: Mapping[str, Float[Tensor, "*crops units _"]]
+    features: Mapping[str, Float[Tensor, "*crops units _"]] | Stored
     labels: Bool[Tensor, " units"] | None
     seconds: float
     frames: int | None = None
@@ -46,41 +74,52 @@ class Clip:
             raise ValueError(f"clip {self.name!r} has no modalities")
         if not self.seconds > 0:
             raise ValueError(f"clip {self.name!r}: seconds per unit must be positive, got {self.seconds}")
-        lengths = {name: rows.shape[-2] for name, rows in self.features.items()}
+        shapes = self.shapes
+        lengths = {name: shape[-2] for name, shape in shapes.items()}
         if self.labels is not None:
             lengths["labels"] = self.labels.shape[0]
         if len(set(lengths.values())) > 1:
             raise ValueError(f"clip {self.name!r}: unit counts differ: {lengths}")
         if self.units == 0:
             raise ValueError(f"clip {self.name!r} has no units")
-        for name, rows in self.features.items():
+        for name, shape in shapes.items():
             if not MODALITY.fullmatch(name):
                 raise ValueError(f"clip {self.name!r}: {name!r} is no modality name; use letters, digits, - and _")
-            if rows.shape[-1] == 0:
+            if shape[-1] == 0:
                 raise ValueError(f"clip {self.name!r}: modality {name!r} has rows of width 0")
-            bad = ~rows.isfinite()
-            if bad.any():
+            if isinstance(self.features, Stored):
+                continue  # looked at as they are read
+            rows = self.features[name]
+            top = float(rows.abs().amax())
+            if not math.isfinite(top):
+                bad = ~rows.isfinite()
                 units = sorted(set(bad.nonzero()[:, -2].tolist()))
                 shown = ", ".join(map(str, units[:5])) + (", …" if len(units) > 5 else "")
                 raise ValueError(
                     f"clip {self.name!r}: modality {name!r} has {int(bad.sum())} NaN or infinite values, "
                     f"in units {shown}"
                 )
-            if rows.abs().amax() > HUGE:
+            if top > HUGE:
                 raise ValueError(
-                    f"clip {self.name!r}: modality {name!r} has values up to {float(rows.abs().amax()):.1e}; "
-                    f"scale them below {HUGE:.0e}"
+                    f"clip {self.name!r}: modality {name!r} has values up to {top:.1e}; scale them below {HUGE:.0e}"
                 )
         if self.anomalous is None and self.labels is not None:
             object.__setattr__(self, "anomalous", bool(self.labels.any()))
 
     @property
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """Modality -> shape of its rows."""
+        if isinstance(self.features, Stored):
+            return self.features.shapes
+        return {name: tuple(rows.shape) for name, rows in self.features.items()}
+
+    @property
     def units(self) -> int:
-        return next(iter(self.features.values())).shape[-2]
+        return next(iter(self.shapes.values()))[-2]
 
     @property
     def widths(self) -> dict[str, int]:
-        return {name: rows.shape[-1] for name, rows in self.features.items()}
+        return {name: shape[-1] for name, shape in self.shapes.items()}
 
     @property
     def duration(self) -> float:

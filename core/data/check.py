@@ -14,7 +14,7 @@ from typing import Any
 
 from core.clip import Clip
 from core.data import fields, guard, native, rtfm
-from core.data.names import RefusedError, inside, opened, shown
+from core.data.names import RefusedError, Root, inside, opened, shown
 from core.data.problems import Problem
 from core.data.samples import foreign
 from core.sample import Samples
@@ -219,9 +219,10 @@ def _native(path: Path, name: str) -> Report:
     if index["files"] is None:
         problems.append(Problem("warning", "lists no checksums ('files'): damage would go unseen", "dataset.json"))
     clips: dict[str, Clip] = {}
+    root = Root(path)
     for clip, entry in index["clips"].items():
         try:
-            clips[clip], note = native.read_clip(path, index, clip, entry)
+            clips[clip], note = native.read_clip(root, index, clip, entry)
         except ValueError as refused:
             problems.append(Problem("error", str(refused)))
             continue

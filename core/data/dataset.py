@@ -1,12 +1,12 @@
 """A dataset: named clips, and named ways to split them."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from core.clip import Clip
+from core.clip import Clip, Stored
 
 Split = Mapping[str, tuple[str, ...]]  # "train" | "test" -> clip names
 
@@ -79,15 +79,29 @@ class Dataset:
 
     @cached_property
     def _digest(self) -> str:
-        total = hashlib.sha256()
-        for name in sorted(self.clips):
-            clip = self.clips[name]
-            total.update(name.encode())
-            for modality in sorted(clip.features):
-                rows = clip.features[modality].contiguous()
-                total.update(f"{modality}{tuple(rows.shape)}".encode())
-                total.update(rows.numpy().tobytes())
-            total.update(repr(clip.truth).encode())
-            total.update(b"?" if clip.labels is None else clip.labels.numpy().tobytes())
-        total.update(repr({p: {k: list(v) for k, v in s.items()} for p, s in self.splits.items()}).encode())
-        return total.hexdigest()
+        return fingerprint((self.clips[name] for name in sorted(self.clips)), self.splits)
+
+    def known(self, digest: str) -> "Dataset":
+        """The dataset itself, once its digest is known from an earlier reading of the very same files."""
+        vars(self)["_digest"] = digest
+        return self
+
+    @property
+    def on_disk(self) -> bool:
+        """True when the features are read only as they are asked for."""
+        return isinstance(next(iter(self.clips.values())).features, Stored)
+
+
+def fingerprint(clips: Iterable[Clip], splits: Mapping[str, Split]) -> str:
+    """SHA-256 over clips in the order of their names, one at a time, and the splits."""
+    total = hashlib.sha256()
+    for clip in clips:
+        total.update(clip.name.encode())
+        for modality in sorted(clip.features):
+            rows = clip.features[modality].contiguous()
+            total.update(f"{modality}{tuple(rows.shape)}".encode())
+            total.update(rows.numpy().tobytes())
+        total.update(repr(clip.truth).encode())
+        total.update(b"?" if clip.labels is None else clip.labels.numpy().tobytes())
+    total.update(repr({p: {k: list(v) for k, v in s.items()} for p, s in splits.items()}).encode())
+    return total.hexdigest()

@@ -1,6 +1,7 @@
 """What dataset.json of our own folders may hold: every field of its type, or a refusal that names it."""
 
 import hashlib
+import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from core.data import npy
-from core.data.names import RefusedError, inside, opened, shown
+from core.data.names import RefusedError, Root, inside, opened, shown
 
 LARGEST_INDEX = 64 << 20
 LARGEST_FEATURE = 1 << 30
@@ -52,16 +53,15 @@ def content(path: Path, relative: str, sums: Mapping[str, Any] | None) -> bytes:
 
 
 def array(
-    path: Path, relative: str, sums: Mapping[str, Any] | None, kinds: tuple[str, ...] = ("float32", "float16")
+    path: Path | Root, relative: str, sums: Mapping[str, Any] | None, kinds: tuple[str, ...] = ("float32", "float16")
 ) -> np.ndarray:
     """One of the folder's arrays: header and size first, then its checksum, then the kind of its numbers."""
     what = f"file '{shown(relative, 160)}'"
     stream, size = opened(inside(path, relative, "file"), LARGEST_FEATURE, what)
     with stream:
-        found = npy.read(stream, size, what, LARGEST_FEATURE)
-        if sums is not None:
-            stream.seek(0)
-            _summed(stream.read(), relative, sums, what)
+        told = stream.read(size)
+    found = npy.read(io.BytesIO(told), size, what, LARGEST_FEATURE)
+    _summed(told, relative, sums, what)
     if found.dtype.name not in kinds:
         raise RefusedError(f"{what} holds {found.dtype}; {' or '.join(kinds)} is needed")
     return found

@@ -26,6 +26,8 @@ def shown(text: object, limit: int = 80) -> str:
     'xxxxx…'
     """
     cut = str(text)[: limit + 1]
+    if cut.isprintable():  # then none of its characters is unseen
+        return cut if len(cut) <= limit else cut[:limit] + "…"
     line = "".join(c.encode("unicode_escape").decode() if unicodedata.category(c) in UNSEEN else c for c in cut[:limit])
     return line + ("…" if len(cut) > limit else "")
 
@@ -58,7 +60,23 @@ def clip_name(relative: str) -> str:
     return check_name("-".join(part for part in PurePosixPath(relative).parts if part not in {".", "/"}), "clip")
 
 
-def inside(root: Path, relative: str, what: str = "path") -> Path:
+class Root:
+    """A folder that many files are looked up below, one after another: each folder's real place is found once."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.real = os.path.realpath(path)
+        self.folders: dict[str, str] = {}
+
+    def place(self, relative: str) -> str:
+        """Where `relative` really is, links followed."""
+        folder, _, name = relative.rpartition("/")
+        if folder not in self.folders:
+            self.folders[folder] = os.path.realpath(os.path.join(self.real, folder))
+        found = os.path.join(self.folders[folder], name)
+        return os.path.realpath(found) if name in ("", ".") or os.path.islink(found) else found
+
+
+def inside(root: Path | Root, relative: str, what: str = "path") -> Path:
     """The file at `relative` below `root`, which it never leaves: not by .., not absolute, not by a link.
 
     Errors: `RefusedError` that shows the path as it was written, never the root.
@@ -66,7 +84,7 @@ def inside(root: Path, relative: str, what: str = "path") -> Path:
     line = shown(relative, 120)
     if not relative or len(relative) > 4096:
         raise RefusedError(f"{what} '{line}' has {len(relative)} characters; 1 to 4096 are taken")
-    if any(unicodedata.category(c) in UNSEEN for c in relative):
+    if not relative.isprintable() and any(unicodedata.category(c) in UNSEEN for c in relative):
         raise RefusedError(f"{what} '{line}' holds control or invisible characters")
     if "://" in relative or relative.startswith("file:"):
         raise RefusedError(f"{what} '{line}' is an address; only files below the dataset's folder are read")
@@ -74,9 +92,9 @@ def inside(root: Path, relative: str, what: str = "path") -> Path:
         raise RefusedError(f"{what} '{line}' is absolute; write it relative to the dataset's folder")
     if ".." in relative.replace("\\", "/").split("/"):
         raise RefusedError(f"{what} '{line}' leaves the dataset's folder by '..'")
-    real_root = os.path.realpath(root)
-    real = os.path.realpath(os.path.join(real_root, relative))
-    if real != real_root and not real.startswith(real_root.rstrip("/") + "/"):
+    top = root if isinstance(root, Root) else Root(root)
+    real = top.place(relative)
+    if real != top.real and not real.startswith(top.real.rstrip("/") + "/"):
         raise RefusedError(f"{what} '{line}' is a link that leaves the dataset's folder")
     return Path(real)
 

@@ -11,17 +11,17 @@ the file by hand removes that line. A folder without `files` was made by other h
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-from core.clip import Clip, Intervals, intervals, unit_labels
+from core.clip import Clip, Intervals, Stored, intervals, unit_labels
 from core.data import drafts, fields, npy, rows
-from core.data.dataset import Dataset
-from core.data.names import RefusedError, check_name, inside, shown
+from core.data.dataset import Dataset, Split
+from core.data.names import RefusedError, Root, check_name, inside, shown
 
 FORMAT, VERSION = "fusescope-dataset", 1
 
@@ -32,23 +32,21 @@ def read(path: Path) -> Dataset:
     Errors: `ValueError` naming file, clip, field and numbers; nothing outside the folder is ever opened.
     """
     index = load_index(path)
-    name = index["name"]
-    sums = index["files"]
-    notes = list(index["notes"])
-    if sums is None:
-        notes.append("dataset.json lists no checksums ('files'), so damage to its features would go unseen")
-    clips = {}
+    notes = notes_of(index)
+    clips, root = {}, Root(path)
     for clip_name, entry in index["clips"].items():
-        clip, note = read_clip(path, index, clip_name, entry)
+        clip, note = read_clip(root, index, clip_name, entry)
         clips[clip_name] = clip
         notes.extend([note] if note else [])
+    return dataset_of(path, index, clips, notes)
+
+
+def dataset_of(path: Path, index: Mapping[str, Any], clips: Mapping[str, Clip], notes: Sequence[str]) -> Dataset:
+    """The dataset of a loaded index and its clips."""
     return Dataset(
-        name=name,
+        name=index["name"],
         clips=clips,
-        splits={
-            protocol: {part: tuple(names) for part, names in parts.items()}
-            for protocol, parts in index["splits"].items()
-        },
+        splits=splits_of(index),
         fps=index["fps"],
         frames_per_unit=index["frames_per_unit"],
         extractors={modality: entry["extractor"] for modality, entry in index["modalities"].items()},
@@ -59,21 +57,54 @@ def read(path: Path) -> Dataset:
     )
 
 
-def read_clip(path: Path, index: Mapping[str, Any], name: str, entry: Mapping[str, Any]) -> tuple[Clip, str | None]:
+def splits_of(index: Mapping[str, Any]) -> dict[str, Split]:
+    """The splits of a loaded index."""
+    return {
+        protocol: {part: tuple(names) for part, names in parts.items()} for protocol, parts in index["splits"].items()
+    }
+
+
+def notes_of(index: Mapping[str, Any]) -> list[str]:
+    """What is to be said of a loaded index as a whole."""
+    if index["files"] is not None:
+        return list(index["notes"])
+    return [*index["notes"], "dataset.json lists no checksums ('files'), so damage to its features would go unseen"]
+
+
+def read_clip(
+    path: Path | Root, index: Mapping[str, Any], name: str, entry: Mapping[str, Any]
+) -> tuple[Clip, str | None]:
     """One clip of a loaded index, and the note where a unit was cut."""
-    features: dict[str, Tensor] = {}
-    for modality, described in index["modalities"].items():
-        relative = f"features/{modality}/{name}.npy"
-        array = fields.array(path, relative, index["files"])
-        rows.crop_axis(array.shape, f"file '{shown(relative)}'")
-        features[modality] = rows.to_rows(array, 1 if array.ndim == 3 else None, name, modality)
-        if array.shape[-1] != described["width"]:
-            raise ValueError(
-                f"clip '{shown(name)}': modality '{shown(modality)}' is {array.shape[-1]} wide, "
-                f"dataset.json says {described['width']}"
-            )
+    features = {modality: read_rows(path, index, name, modality) for modality in index["modalities"]}
     features, note = rows.cut(features, name)
-    units = next(iter(features.values())).shape[-2]
+    return clip_of(path, index, name, entry, features, note)
+
+
+def read_rows(path: Path | Root, index: Mapping[str, Any], name: str, modality: str) -> Tensor:
+    """One clip's rows of one modality, as many as its file holds."""
+    relative = f"features/{modality}/{name}.npy"
+    array = fields.array(path, relative, index["files"])
+    rows.crop_axis(array.shape, f"file '{shown(relative)}'")
+    found = rows.to_rows(array, 1 if array.ndim == 3 else None, name, modality)
+    width = index["modalities"][modality]["width"]
+    if array.shape[-1] != width:
+        raise ValueError(
+            f"clip '{shown(name)}': modality '{shown(modality)}' is {array.shape[-1]} wide, dataset.json says {width}"
+        )
+    return found
+
+
+def clip_of(
+    path: Path | Root,
+    index: Mapping[str, Any],
+    name: str,
+    entry: Mapping[str, Any],
+    features: Mapping[str, Tensor],
+    note: str | None,
+) -> tuple[Clip, str | None]:
+    """The clip around its features, and the note again, longer where its video is missing."""
+    shapes = features.shapes if isinstance(features, Stored) else {m: found.shape for m, found in features.items()}
+    units = next(iter(shapes.values()))[-2]
     per_unit, frames, truth = index["frames_per_unit"], entry["frames"], entry["truth"]
     _frames_fit(frames, units, per_unit, name)
     video = inside(path, entry["video"], "video") if entry["video"] is not None else None

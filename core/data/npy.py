@@ -5,6 +5,7 @@ Runs inside the guarded child too, so it needs nothing but numpy and the standar
 """
 
 import ast
+import functools
 import io
 import math
 from typing import Protocol, runtime_checkable
@@ -49,7 +50,7 @@ def header(source: Source, what: str) -> tuple[np.dtype, bool, tuple[int, ...]]:
     if len(text) < length:
         raise RefusedError(f"{what} is cut off inside its header ({len(text)} of {length} bytes)")
     try:
-        found = ast.literal_eval(text.decode("utf-8" if magic[6] == 3 else "latin1").strip())
+        found = _literal(text, magic[6] == 3)
     except (ValueError, SyntaxError, MemoryError, RecursionError, UnicodeDecodeError, TypeError):
         raise RefusedError(f"{what} has a header that cannot be read") from None
     if not isinstance(found, dict) or set(found) != {"descr", "fortran_order", "shape"}:
@@ -66,6 +67,12 @@ def header(source: Source, what: str) -> tuple[np.dtype, bool, tuple[int, ...]]:
     ):
         raise RefusedError(f"{what} has shape {shown(shape, 60)}; up to {AXES} axes of whole numbers are read")
     return np.dtype(kind), order, shape
+
+
+@functools.lru_cache(maxsize=256)
+def _literal(text: bytes, unicode: bool) -> object:
+    """What the header's text says; the files of a dataset share a few headers. Read, never change."""
+    return ast.literal_eval(text.decode("utf-8" if unicode else "latin1").strip())
 
 
 def read(source: Source, size: int, what: str, cap: int = 1 << 30) -> np.ndarray:

@@ -41,12 +41,12 @@ def to_rows(array: np.ndarray, axis: int | None, clip: str, modality: str) -> Te
     if 0 in array.shape:
         raise RefusedError(f"{where} has shape {array.shape}: there is nothing in it")
     if array.dtype.kind == "f":
-        bad = ~np.isfinite(array)
-        if bad.any():
+        top = float(np.abs(array).max())
+        if not np.isfinite(top):
+            bad = ~np.isfinite(array)
             units = np.unique(np.nonzero(bad)[-2])
             first = ", ".join(map(str, units[:5])) + (", …" if len(units) > 5 else "")
             raise RefusedError(f"{where} has {int(bad.sum())} NaN or infinite values, in units {first}")
-        top = float(np.abs(array).max())
         if top > LARGEST:
             raise RefusedError(f"{where} has values up to {top:.3g}; beyond {LARGEST:g} products overflow: rescale it")
     return torch.from_numpy(np.array(array, dtype=np.float32, order="C"))
