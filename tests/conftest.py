@@ -1,9 +1,14 @@
-"""For every test: the process keeps its own main module."""
+"""For every test: the process keeps its own main module; UMAP is compiled once for all of them."""
 
+import fcntl
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
+import numpy as np
 import pytest
+
+from core import project
 
 MAIN = sys.modules["__main__"]
 
@@ -14,3 +19,16 @@ def _own_main() -> Iterator[None]:
     sys.modules["__main__"] = MAIN
     yield
     sys.modules["__main__"] = MAIN
+
+
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with UMAP's compiled code: one test process compiles, half a minute long, and the others wait for it."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if base.name.startswith("popen-") else base) / "numba"
+    folder.mkdir(exist_ok=True)
+    with (folder.parent / "numba.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not any(folder.rglob("*.nbc")):
+            project.elsewhere(np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32), folder)
+    return folder

@@ -29,6 +29,7 @@ FLAGS = [
     "--disable-sync",
 ]
 Opener = Callable[..., Page]
+PATIENCE = 60  # seconds, for whatever has to appear: a machine may be ten times slower than an idle one
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -55,7 +56,7 @@ def serving(assets: Path, workspace: Path, log: Path, **environment: str) -> Ite
         )
     try:
         address = f"http://127.0.0.1:{port}"
-        for _ in range(300):
+        for _ in range(10 * PATIENCE):
             with contextlib.suppress(OSError), urllib.request.urlopen(f"{address}/_stcore/health", timeout=1):
                 break
             if server.poll() is not None:
@@ -133,6 +134,7 @@ def visit(
         if (theme, width) not in made:
             context = browser.new_context(color_scheme=theme, viewport={"width": width, "height": 1000})  # type: ignore[arg-type]
             context.route("**/*", guard)
+            context.set_default_timeout(PATIENCE * 1000)
             made[theme, width] = context
         page = made[theme, width].new_page()
         page.on("pageerror", lambda error: watch.broken.append(str(error)))
@@ -151,17 +153,18 @@ def visit(
 
 def settle(page: Page) -> Page:
     """Wait until the script has run and the page shows what it said."""
-    page.wait_for_selector("[data-testid='stApp'][data-test-connection-state='CONNECTED']", timeout=60_000)
+    page.wait_for_selector("[data-testid='stApp'][data-test-connection-state='CONNECTED']", timeout=PATIENCE * 1000)
     page.wait_for_timeout(250)
-    page.wait_for_selector("[data-testid='stApp'][data-test-script-state='notRunning']", timeout=60_000)
-    page.wait_for_function("() => !document.querySelector('[data-testid=stSkeleton]')", timeout=60_000)
+    page.wait_for_selector("[data-testid='stApp'][data-test-script-state='notRunning']", timeout=PATIENCE * 1000)
+    page.wait_for_function("() => !document.querySelector('[data-testid=stSkeleton]')", timeout=PATIENCE * 1000)
     page.wait_for_timeout(150)
     return page
 
 
-def until(page: Page, true: Callable[[], bool], what: str, seconds: float = 15) -> None:
+def until(page: Page, true: Callable[[], bool], what: str, seconds: float = PATIENCE) -> None:
     """Look again every 50 ms; fail with `what` when it never comes true."""
-    for _ in range(int(seconds / 0.05)):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
         if true():
             return
         page.wait_for_timeout(50)

@@ -192,7 +192,7 @@ def test_pictures_and_files_are_saved(page: Page, tmp_path: Path) -> None:
     shown.on("request", lambda request: asked.append(request.url))
     shown.goto((tmp_path / "saved.html").as_uri())
     for at in range(4):
-        shown.frame_locator("iframe").nth(at).locator("canvas").wait_for(timeout=15_000)
+        shown.frame_locator("iframe").nth(at).locator("canvas").wait_for()
     assert not [url for url in asked if not url.startswith(("file:", "about:", "data:", "blob:"))]
     alone.close()
 

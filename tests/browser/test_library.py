@@ -77,7 +77,7 @@ def test_dropped_views_become_a_sample_set(visit: Opener, address: str, place: P
         page.get_by_role("button", name="Download (").first.click()
     got.value.save_as(tmp_path / "again.zip")
     page.get_by_role("button", name="Remove").first.click()
-    page.get_by_text("Dataset colour was removed.").wait_for(timeout=20_000)
+    page.get_by_text("Dataset colour was removed.").wait_for()
     settle(page)
     drop(page, "Samples", "Read the samples", tmp_path / "again.zip")
     page.get_by_text("is ready as again").wait_for(timeout=ARRIVED)
@@ -102,7 +102,7 @@ def test_what_cannot_be_read_says_why(visit: Opener, address: str, tmp_path: Pat
     for name, (tab, button, content, _) in bad.items():
         (tmp_path / name).write_bytes(content)
         drop(page, tab, button, tmp_path / name)
-        page.get_by_text(name).last.wait_for(timeout=20_000)
+        page.get_by_text(name).last.wait_for()
         settle(page)
     for name, (*_, words) in bad.items():
         told = page.locator("[data-testid='stMarkdown']", has_text="could not be read").filter(has_text=name)
@@ -118,15 +118,16 @@ def test_a_video_is_extracted_with_progress_and_can_be_stopped(
     file = world.video(tmp_path / "<b>my yard.mp4", 64)
     page = visit("library", address=address)
     drop(page, "A video", "Extract its features", file)
-    page.get_by_role("button", name="Stop").wait_for(timeout=20_000)
-    page.get_by_role("button", name="Stop").click()
-    page.get_by_text("was stopped").wait_for(timeout=20_000)
+    stop = page.get_by_test_id("stMain").get_by_role("button", name="Stop")  # Streamlit's own stands in the header
+    stop.wait_for()
+    stop.click()
+    page.get_by_text("was stopped").wait_for()
     assert not list((place / "workspace" / "data").glob("*yard*"))
     settle(page)
     # another name: an input that is handed the very same file again tells the page nothing
     file = file.rename(file.with_name("<b>our yard.mp4"))
     drop(page, "A video", "Extract its features", file)
-    page.locator("[role=progressbar]").first.wait_for(timeout=20_000)
+    page.locator("[role=progressbar]").first.wait_for()
     page.get_by_text("is ready as b-our-yard").wait_for(timeout=ARRIVED)
     assert (place / "workspace" / "data" / "b-our-yard" / "dataset.json").is_file()
     assert not list((place / "workspace" / "uploads").iterdir()), "what was uploaded is gone once it has been read"

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import parse_qs, urlparse
 
 import pytest
@@ -18,7 +19,7 @@ HOSTILE = '<img src=x onerror="window.owned=1">![x](http:evil.test)'
 
 
 @pytest.fixture(scope="module")
-def split_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def split_server(tmp_path_factory: pytest.TempPathFactory, compiled: Path) -> Iterator[str]:
     """The tiny yard with hostile names, scored by GMF alone, so that it is the run that is chosen."""
     root = tmp_path_factory.mktemp("splits")
     names = tuple(f"{name} {HOSTILE}" for name in world.NAMES)
@@ -27,7 +28,7 @@ def split_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     for config in ({}, {"boundary": 0.25}):
         trained = train(data, "gmf", config, TrainConfig(epochs=4, batch=6))
         runs.save(trained.run, trained.model.state_dict(), trained.history, root / "runs")
-    with serving(root, root / "workspace", root / "server.log") as address:
+    with serving(root, root / "workspace", root / "server.log", NUMBA_CACHE_DIR=str(compiled)) as address:
         yield address
 
 
@@ -98,6 +99,7 @@ def test_colours_change_and_points_stay(visit: Opener, split_server: str, theme:
     assert page.evaluate("window.owned") is None
 
 
+@pytest.mark.timeout(600)
 def test_umap_takes_the_place_of_pca_by_itself(visit: Opener, split_server: str) -> None:
     page = visit("splits", address=split_server)
     page.wait_for_selector(".js-plotly-plot .point")
@@ -108,11 +110,14 @@ def test_umap_takes_the_place_of_pca_by_itself(visit: Opener, split_server: str)
 
 
 @pytest.mark.parametrize("tab", ["What the parts know", "Loss and mass", "Missing modalities", "Boundary"])
-def test_every_tab_draws(visit: Opener, split_server: str, tab: str, width: int) -> None:
-    page = visit("splits?map=PCA", width=width, address=split_server)
+def test_every_tab_draws(visit: Opener, split_server: str, tab: str) -> None:
+    page = visit("splits?map=PCA", address=split_server)
     page.get_by_role("tab", name=tab).click()
     settle(page)
     until(page, lambda: page.locator(".js-plotly-plot").count() >= 2, "its figure")
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    page.set_viewport_size({"width": 1024, "height": 1000})
+    settle(page)
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 

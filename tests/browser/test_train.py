@@ -36,13 +36,13 @@ def test_a_training_outlives_its_page_and_is_stopped_from_another(visit: Opener,
     epochs.press("Enter")
     settle(page)
     main(page).get_by_role("button", name="Start training").click()
-    main(page).get_by_role("button", name="Stop").wait_for(timeout=20_000)
+    main(page).get_by_role("button", name="Stop").wait_for()
     settle(page)
     page.close()  # the tab
     page = visit("train", address=address)
     main(page).get_by_text("epoch").first.wait_for(timeout=ENDED)
     main(page).get_by_role("button", name="Stop").click()
-    main(page).get_by_text("was stopped").wait_for(timeout=20_000)
+    main(page).get_by_text("was stopped").wait_for()
     assert not list((place / "workspace" / "runs").glob("*"))
 
 
@@ -57,6 +57,6 @@ def test_retraining_from_the_operator_page_stands_against_the_old_run(visit: Ope
     settle(page)
     page.keyboard.press("Escape")
     new.click()
-    main(page).get_by_role("button", name="Back to the old run").wait_for(timeout=20_000)
+    main(page).get_by_role("button", name="Back to the old run").wait_for()
     until(page, lambda: "alpha%3D0.3" in page.url or "alpha=0.3" in page.url, "the new run is in the link")
     assert page.locator("[data-testid='stAlertContentError']").count() == 0

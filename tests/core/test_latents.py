@@ -2,8 +2,6 @@
 
 import json
 import math
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -121,15 +119,14 @@ def test_the_command_says_what_the_function_does(trained, data, tmp_path):
 
     write(data, tmp_path / "paired")
     runs.save(trained.run, trained.model.state_dict(), trained.history, tmp_path / "runs")
-    words = [sys.executable, "-m", "core", "retrieve", str(tmp_path / "runs"), str(tmp_path / "paired"), "--json"]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
+    code, out, err = command("retrieve", tmp_path / "runs", tmp_path / "paired", "--json")
+    assert code == 0, err
+    said = json.loads(out)
     expected = retrieved(trained.model, data.part("test"))
     assert [one["map"] for one in said["directions"]] == pytest.approx([one.map for one in expected], abs=1e-6)
-    nothing = subprocess.run([*words[:4], str(tmp_path), *words[5:]], capture_output=True, text=True, timeout=120)
-    assert nothing.returncode == 2
-    assert "neither a run nor a folder of runs" in nothing.stderr
+    code, out, err = command("retrieve", tmp_path, tmp_path / "paired", "--json")
+    assert (code, out) == (2, "")
+    assert "neither a run nor a folder of runs" in err
 
 
 @pytest.mark.slow

@@ -56,8 +56,8 @@ def test_a_row_with_twins_is_its_own_nearest() -> None:
 
 
 @pytest.fixture(scope="module")
-def background(tmp_path_factory: pytest.TempPathFactory) -> project.Background:
-    return project.Background(tmp_path_factory.mktemp("numba"))
+def background(compiled: Path) -> project.Background:
+    return project.Background(compiled)
 
 
 def waited(background: project.Background, rows: np.ndarray, seconds: float = 240) -> np.ndarray | None:
@@ -70,6 +70,7 @@ def waited(background: project.Background, rows: np.ndarray, seconds: float = 24
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_umap_comes_later_keeps_groups_together_and_is_kept(background: project.Background) -> None:
     rows, which = blobs()
     assert background.look(rows) == (None, True)  # nobody waits
@@ -85,8 +86,8 @@ def test_umap_comes_later_keeps_groups_together_and_is_kept(background: project.
     assert any(background.folder().rglob("*.nbc"))  # compiled code was kept
 
 
-def test_too_few_rows_have_no_map_and_wait_for_none(background: project.Background) -> None:
-    assert background.look(blobs(19)[0]) == (None, False)
+def test_too_few_rows_have_no_map_and_wait_for_none(tmp_path: Path) -> None:
+    assert project.Background(tmp_path).look(blobs(19)[0]) == (None, False)
     with pytest.raises(ValueError, match="needs 20 rows or more, got 19"):
         project.umap(blobs(19)[0])
 

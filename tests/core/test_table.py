@@ -13,6 +13,7 @@ from core.data import native
 from core.runs import build
 from core.table import flops, methods, stored, summary, table, text
 from core.train import TrainConfig, train
+from tests.command import command
 from tests.core.made import dataset
 from tests.core.test_train import CLASSES, vectors
 
@@ -24,7 +25,8 @@ def folder(tmp_path_factory):
     return root
 
 
-def run(*words):
+def alone(*words):
+    """As a user types it, in a process of its own."""
     done = subprocess.run([sys.executable, "-m", "core", *map(str, words)], capture_output=True, text=True, timeout=120)
     return done.returncode, done.stdout, done.stderr
 
@@ -82,19 +84,17 @@ def test_set_without_a_value_is_an_error():
 
 
 def test_count_prints_an_integer_alone():
-    assert (
-        run("count", "lego", "--widths", "2048,768", "--set", "P=3", "--set", "Q=3", "--set", "project=32")[1]
-        == "91281\n"
-    )
+    words = ("count", "lego", "--widths", "2048,768", "--set", "P=3", "--set", "Q=3", "--set", "project=32")
+    assert command(*words) == alone(*words) == (0, "91281\n", "")
 
 
 def test_train_then_score_print_one_json_object_and_agree(folder, tmp_path):
-    code, out, err = run(
+    code, out, err = alone(
         "train", folder, "--fusion", "lego", "--set", "epochs=2", "--set", "P=2", "--out", tmp_path, "--json"
     )
     assert code == 0, err
     made = json.loads(out)
-    code, out, err = run("score", tmp_path / made["runs"][0], folder, "--json", "--per-clip")
+    code, out, err = command("score", tmp_path / made["runs"][0], folder, "--json", "--per-clip")
     assert code == 0, err
     found = json.loads(out)
     assert found["auc"] == pytest.approx(made["metrics"][0]["auc"], abs=1e-6)
@@ -111,9 +111,16 @@ def test_train_then_score_print_one_json_object_and_agree(folder, tmp_path):
     ],
 )
 def test_mistakes_get_a_sentence_and_code_2(words, message):
-    code, out, err = run(*words)
+    code, out, err = command(*words)
     assert (code, out) == (2, "")
     assert message in err
+    assert "Traceback" not in err
+
+
+def test_a_mistake_ends_the_process_with_its_code():
+    code, out, err = alone("score", "nowhere", "nothing")
+    assert (code, out) == (2, "")
+    assert "'nowhere' is no run" in err
     assert "Traceback" not in err
 
 
@@ -147,13 +154,13 @@ def test_a_run_on_samples_is_scored_by_the_same_command(tmp_path):
 
     data = vectors(CLASSES)
     sample_folder.write(data, tmp_path / "halves")
-    code, out, _ = run(
+    code, out, _ = command(
         "train", tmp_path / "halves", "--fusion", "lmf", "--set", "epochs=2", "--out", tmp_path / "runs", "--json"
     )
     assert code == 0
     made = json.loads(out)
     assert made["metric"] == "accuracy"
-    code, out, _ = run("score", tmp_path / "runs" / made["runs"][0], tmp_path / "halves", "--per-clip", "--json")
+    code, out, _ = command("score", tmp_path / "runs" / made["runs"][0], tmp_path / "halves", "--per-clip", "--json")
     assert code == 0
     found = json.loads(out)
     assert found["accuracy"] == pytest.approx(made["metrics"][0]["accuracy"])
@@ -172,7 +179,7 @@ def test_a_run_on_samples_is_scored_by_the_same_command(tmp_path):
 )
 def test_published_counts(words, weights):
     """GMF: appendix J with reconstruction, without classifier; LMF: r h sum(d_m + 1) + r + h."""
-    code, out, _ = run("count", *words)
+    code, out, _ = command("count", *words)
     assert (code, out.strip()) == (0, str(weights))
 
 
