@@ -14,7 +14,7 @@ from app.figures import compare as figures
 from app.figures.steps import clicked_row
 from app.figures.style import file_name, markdown_text
 from app.selection import Selection
-from core import compare
+from core import compare, draws
 from core.compare import Group, Line
 from core.data.names import shown
 
@@ -131,7 +131,7 @@ def deltas(lines: Sequence[Line], baseline: str | None, what: str, chosen: Selec
         ),
     )
     name = compare.metrics_of(next(iter(base.metrics)))[next(iter(base.metrics))]
-    linear = "" if what == "samples" or len(cache.clips(chosen.dataset)) <= compare.EXACT else " (linear in the draws)"
+    linear = " (linear in the draws)" if what == "clips" and draws.linear(len(cache.clips(chosen.dataset))) else ""
     st.caption(
         f"A paired test of the {name}: the {what} are "
         f"drawn again together for both sides{linear}, and the seeds' own spread enters by Student's t."

@@ -1,4 +1,4 @@
-"""Runs side by side: draws the slow way, tests against scipy and DeLong, hostile names, the command."""
+"""Runs side by side: tests against scipy and DeLong, hostile names, the command."""
 
 import csv
 import io
@@ -12,97 +12,30 @@ import pytest
 import torch
 from scipy.stats import binomtest, norm
 from scipy.stats import t as student
-from sklearn.metrics import average_precision_score
 
 from core import compare as c
-from core import runs
+from core import draws, runs
 from core.__main__ import app as commands
-from core.data import native
+from core.compare.judged import frames_of_units
+from core.data import native, read
 from core.data.samples import native as sample_files
-from core.evaluate import auc, measure, measure_part, pooled_frames
+from core.evaluate import auc, measure, pooled_frames
 from core.infer import score
 from core.sample import Part, Task
 from core.train import TrainConfig, alone, train
-from tests.core.made import clip, dataset
+from tests.core.made import dataset
+from tests.core.test_draws import made_clips
 from tests.core.test_train import CLASSES, vectors
 
 
-def made_clips(count: int = 12, seed: int = 0) -> tuple:  # noqa: ANN001
-    """Clips of unequal length, a third of them without an anomaly, and scores with ties."""
-    random = np.random.default_rng(seed)
-    clips = tuple(clip(f"clip {i}", 8 + i % 5, i % 3 > 0, seed * 100 + i) for i in range(count))
-    scores = {
-        each.name: np.round(0.3 * each.labels.numpy() + random.normal(0.4, 0.2, each.units), 1).astype(np.float32)
-        for each in clips
-    }
-    return clips, scores
+def test_frames_are_counted_as_the_metric_counts_them() -> None:
+    clips, scores = made_clips(5)
+    counted = np.concatenate([frames_of_units(each) for each in clips], axis=1).sum(1)
+    _, labels = pooled_frames(scores, clips)
+    assert counted.tolist() == [labels.sum(), (~labels).sum()]
 
 
-def replicated(clips: tuple, scores: dict, counts: np.ndarray) -> tuple:
-    """The clips as often as they were drawn, under names of their own."""
-    again, values = [], {}
-    for each, times in zip(clips, counts, strict=True):
-        for copy in range(times):
-            again.append(replace(each, name=f"{each.name} copy {copy}"))
-            values[again[-1].name] = scores[each.name]
-    return tuple(again), values
-
-
-# ---------------------------------------------------------------------------- draws
-
-
-def test_every_draw_equals_the_metric_of_the_clips_that_were_drawn() -> None:
-    """The slow way: put every drawn clip in as often as it was drawn and measure."""
-    clips, scores = made_clips()
-    judged = c.judge(scores, clips)
-    assert judged.value == {m: getattr(measure(scores, clips), m) for m in c.metrics_of("auc")}
-    for at, counts in enumerate(c.resamples(len(clips))[:25]):
-        slow = measure(*reversed(replicated(clips, scores, counts)))
-        for metric, draws in judged.draws.items():
-            assert draws[at] == pytest.approx(getattr(slow, metric), abs=1e-9), metric
-
-
-def test_beyond_exact_draws_are_linear_and_spread_as_the_exact_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    clips, scores = made_clips(90, seed=3)
-    exact = c.judge(scores, clips)
-    monkeypatch.setattr(c, "EXACT", 10)
-    linear = c.judge(scores, clips)
-    assert not exact.linear
-    assert linear.linear
-    for metric, draws in linear.draws.items():
-        assert np.corrcoef(draws, exact.draws[metric])[0, 1] > 0.97, metric
-        assert draws.std() == pytest.approx(exact.draws[metric].std(), rel=0.08), metric
-        assert draws.mean() == pytest.approx(exact.value[metric], abs=0.1 * draws.std()), metric
-
-
-def test_the_slope_is_what_a_little_more_of_a_clip_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Finite differences of AUC and AP in how often one clip counts, against the linear draws of a single clip."""
-    clips, scores = made_clips(6, seed=1)
-    values = np.concatenate([scores[each.name] for each in clips]).astype(float)
-    labels = np.concatenate([each.labels.numpy() for each in clips]).astype(float)
-    of = np.repeat(np.arange(6), [each.units for each in clips])
-    step = 1e-6
-    monkeypatch.setattr(c, "EXACT", 0)
-    for which in range(6):
-        table = np.ones((200, 6), np.uint8)
-        table[0, which] = 2
-        monkeypatch.setattr(c, "resamples", lambda count, table=table: table)
-        weight = np.where(of == which, 1 + step, 1.0)
-
-        def slow_auc(w: np.ndarray) -> float:
-            wins = (values[:, None] > values) + 0.5 * (values[:, None] == values)
-            return 100 * (w * labels) @ wins @ (w * (1 - labels)) / ((w @ labels) * (w @ (1 - labels)))
-
-        def slow_ap(w: np.ndarray) -> float:
-            return 100 * average_precision_score(labels, values, sample_weight=w)
-
-        for slow, draws in (
-            (slow_auc, c.auc_draws(values, labels, 1 - labels, of, 6)),
-            (slow_ap, c.ap_draws(values, labels, of, 6)),
-        ):
-            once = np.ones_like(weight)
-            assert draws[0] - draws[1] == pytest.approx((slow(weight) - slow(once)) / step, abs=1e-3)
-            assert draws[1] == pytest.approx(slow(once))
+# ---------------------------------------------------------------------------- tests
 
 
 def delong(scores_a: np.ndarray, scores_b: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
@@ -130,7 +63,9 @@ def test_the_paired_test_agrees_with_delongs_where_every_clip_is_one_unit(count:
     labels, (a, b) = one_unit_clips(count, *gains, seed=5)
     of, odd = np.arange(count), labels.astype(float)
     sides = [
-        c.Judged("auc", {"auc": auc(s, labels)}, {"auc": c.auc_draws(s, odd, 1 - odd, of, count)}, None, count, False)
+        c.Judged(
+            "auc", {"auc": auc(s, labels)}, {"auc": draws.auc_draws(s, odd, 1 - odd, of, count)}, None, count, False
+        )
         for s in (a, b)
     ]
     found = c.difference({0: sides[0]}, {0: sides[1]}, "auc")
@@ -138,35 +73,6 @@ def test_the_paired_test_agrees_with_delongs_where_every_clip_is_one_unit(count:
     assert found.delta == pytest.approx(delta)
     assert (found.high - found.low) / (2 * norm.ppf(0.975)) == pytest.approx(error, rel=0.12)
     assert found.p == pytest.approx(2 * norm.sf(abs(delta) / error), abs=0.05)
-
-
-def test_samples_draw_accuracy_f1_correlation_and_error_the_slow_way() -> None:
-    random = np.random.default_rng(2)
-    target, said = random.integers(0, 3, 60), random.normal(size=(60, 4)).astype(np.float32)
-    said[np.arange(60), target] += 1
-    real, guess = random.normal(size=(60, 2)).astype(np.float32), random.normal(size=(60, 2)).astype(np.float32)
-    places = tuple(("", i) for i in range(60))
-    for task, truth, answer in (
-        (Task("class", tuple("abcd")), torch.from_numpy(target), said),
-        (Task("real", ("x", "y")), torch.from_numpy(real), real + guess),
-    ):
-        part = Part({}, truth, task, tuple(map(str, range(60))), places)
-        judged = c.judge_part(answer, part)
-        for at, counts in enumerate(c.resamples(60)[:20]):
-            index = np.repeat(np.arange(60), counts)
-            slow = measure_part(answer[index], part.take(torch.from_numpy(index)))
-            for metric, draws in judged.draws.items():
-                assert draws[at] == pytest.approx(getattr(slow, metric), rel=1e-5), metric
-
-
-def test_frames_are_counted_as_the_metric_counts_them() -> None:
-    clips, scores = made_clips(5)
-    counted = np.concatenate([c.frames_of_units(each) for each in clips], axis=1).sum(1)
-    _, labels = pooled_frames(scores, clips)
-    assert counted.tolist() == [labels.sum(), (~labels).sum()]
-
-
-# ---------------------------------------------------------------------------- tests
 
 
 @pytest.mark.parametrize(("only_a", "only_b"), [(0, 0), (1, 0), (5, 1), (12, 12), (30, 11), (3, 40)])
@@ -214,7 +120,7 @@ def test_of_errors_less_is_better() -> None:
 def test_the_test_keeps_its_level_when_clips_and_seeds_both_vary(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two groups of three seeds whose models are drawn alike, clips with a mood of their own: 5 % are told apart."""
     random = np.random.default_rng(11)
-    monkeypatch.setattr(c, "DRAWS", 600)
+    monkeypatch.setattr(draws, "DRAWS", 600)
     clips, units, rejected, covered = 23, 5, 0, 0  # as many clips as no other test has: draws are kept
     of = np.repeat(np.arange(clips), units)
     trials = 100
@@ -227,7 +133,12 @@ def test_the_test_keeps_its_level_when_clips_and_seeds_both_vary(monkeypatch: py
             for seed in range(3):
                 s = (gain + 0.3 * random.normal()) * labels + 0.7 * mood + random.normal(size=len(of))
                 runs_[seed] = c.Judged(
-                    "auc", {"auc": auc(s, labels)}, {"auc": c.auc_draws(s, odd, 1 - odd, of, clips)}, None, clips, False
+                    "auc",
+                    {"auc": auc(s, labels)},
+                    {"auc": draws.auc_draws(s, odd, 1 - odd, of, clips)},
+                    None,
+                    clips,
+                    False,
                 )
             groups.append(runs_)
         found = c.difference(groups[0], groups[1], "auc")
@@ -304,8 +215,6 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("stored")
     native.write(dataset(), root / "clips")
     sample_files.write(vectors(CLASSES), root / "vectors")
-    from core.data import read
-
     jobs = [("clips", "lego", {"P": 2, "Q": 2}, 2), ("clips", "sum", {"level": "feature"}, 2),
             ("vectors", "lmf", {}, 1), ("vectors", "concat", {"level": "feature"}, 1)]  # fmt: skip
     for key, fusion, options, seeds in jobs:
@@ -317,14 +226,10 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def compared(stored: Path) -> tuple:
-    from core.data import read
-
     return c.compare(read(stored / "clips"), stored / "runs", ["lego", "sum"], "sum")
 
 
 def test_a_comparison_says_what_the_parts_say(stored: Path, compared: tuple) -> None:
-    from core.data import read
-
     data = read(stored / "clips")
     base, lines = compared
     by = {line.group.first.fusion: line for line in lines}
@@ -357,8 +262,6 @@ def test_names_choose_groups_and_a_wrong_one_is_told(stored: Path, compared: tup
 
 
 def test_one_seed_each_of_classes_is_mcnemars(stored: Path) -> None:
-    from core.data import read
-
     _, lines = c.compare(read(stored / "vectors"), stored / "runs")
     (tested,) = [line.difference for line in lines if line.difference is not None]
     assert tested.test == "McNemar, exact"

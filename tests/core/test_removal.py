@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from core import removal, weights
-from core.compare import resamples
+from core.draws import resamples
 from core.evaluate import auc
 from core.fusion.intense import Intense
 from core.infer import outputs
