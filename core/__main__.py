@@ -236,7 +236,7 @@ def train(
     """Train one fusion from K seeds; each becomes a run folder."""
     import torch
 
-    from core import runs
+    from core import memory, runs
     from core.device import sparing
     from core.sample import METRIC_WORDS
     from core.table import show, summary
@@ -245,6 +245,7 @@ def train(
 
     options, training = split_settings([*(set_ or ()), *["amp=true"] * amp])
     data = opened(dataset)
+    memory.afford(fusion, options, training, memory.shape_of(data, protocol, names(modalities)), device_of(device))
     made = []
     for seed in range(seeds):
 

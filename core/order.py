@@ -19,11 +19,11 @@ from typing import Any
 
 import torch
 
-from core import runs
+from core import memory, runs
 from core.data import drafts
 from core.data.dataset import Dataset
 from core.data.names import shown
-from core.device import sparing
+from core.device import device_named, sparing
 from core.fusion import FUSIONS
 from core.fusion.base import count_weights
 from core.options import checked, made, options
@@ -112,8 +112,7 @@ def planned(order: Order, data: Data) -> tuple[Run, ...]:
     if protocol != "all" and protocol not in data.splits:
         raise ValueError(f"{data.name!r} has no split {shown(protocol, 40)!r}; it has {', '.join(data.splits)}")
     training = made(TrainConfig, order.training)
-    with torch.device("meta"):  # shapes alone: a billion weights cost nothing
-        model = build(order.fusion, widths, order.options, task)
+    model = memory.model_of(order.fusion, order.options, widths, task)
     source = Source(data.name, data.digest(), protocol, widths, data.simulated)
     return tuple(
         Run(
@@ -129,8 +128,18 @@ def planned(order: Order, data: Data) -> tuple[Run, ...]:
     )
 
 
+def afford(order: Order, data: Data, device: torch.device | str | None = None) -> None:
+    """A `ValueError` when there is not the memory that the training will need; nothing is allocated to find out.
+
+    device    in place of the order's own
+    """
+    shape = memory.shape_of(data, order.protocol, order.modalities or None)
+    here = device_named(order.device) if device is None else device
+    memory.afford(order.fusion, order.options, made(TrainConfig, order.training), shape, here)
+
+
 def refuse(order: Order, data: Data) -> None:
-    """Try one step on a few rows; a `ValueError` says what would fail, before a job is made of it."""
+    """Look at the memory, then try one step on a few rows; a `ValueError` says what would fail, before it is a job."""
     training = made(TrainConfig, order.training)
     for name, least in {"epochs": 1, "batch": 1, "top": 1, "units": 1, "lr": 0.0, "weight_decay": 0.0}.items():
         value = getattr(training, name)
@@ -139,6 +148,7 @@ def refuse(order: Order, data: Data) -> None:
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
         warnings.simplefilter("ignore")  # torch warns of layers without width, which fail below
         (first, *_) = planned(order, data)
+        afford(order, data)
         protocol = None if first.source.protocol == "all" else first.source.protocol
         torch.manual_seed(0)
         model = build(order.fusion, first.source.widths, order.options, task_of(data))
@@ -282,6 +292,7 @@ def carry_out(
             book.put(index, True, state="there", metric=kept.metrics.get(kept.metric), seconds=kept.seconds)
             continue
         book.put(index, True, state="running")
+        afford(order, data, device)  # others may hold by now what was free when it was asked for
         work = partial(_trained, order, data, book, index, f"{before}{note}", tell)
         live, done = sparing(work, 1, device, full.append)
         if full and not note:

@@ -154,7 +154,9 @@ def _device() -> str:
 def _start(chosen: Selection, asked: Order, like: Run | None) -> None:
     """What will come out, or why nothing would, and the button."""
     try:
-        plan = orders.planned(Order.read(asked.plain()), cache.data(chosen.dataset))
+        read = Order.read(asked.plain())
+        plan = orders.planned(read, cache.data(chosen.dataset))
+        orders.afford(read, cache.data(chosen.dataset))
     except ValueError as refused:
         st.warning(markdown_text(refused, 600), icon=":material/edit:")
         plan = ()

@@ -80,6 +80,11 @@ def test_what_cannot_be_trained_is_said_before(visit: Opener, tmp_path: Path) ->
     assert "highest powers must be 0 or more" in words(app)
     assert app.button(key="start").disabled
     number["P"].set_value(1)
+    number["units"].set_value(20_000)
+    number["nodes"].set_value(20_000).run()
+    assert "with nodes=20,000 and units=20,000 this training would need about" in words(app).replace("\\", "")
+    assert app.button(key="start").disabled
+    number["units"].set_value(32)
     number["nodes"].set_value(16).run()
     app.button(key="start").click().run()
     assert any("set nodes and units alike" in error.value for error in app.error)
