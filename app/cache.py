@@ -25,6 +25,7 @@ import streamlit as st
 import torch
 from streamlit import runtime
 
+from app.background import Background
 from app.changes import Changes
 from app.figures.network import Layout, positions
 from app.figures.samples import one_against_rest, sample_facts
@@ -37,6 +38,7 @@ from core import (
     compare,
     factors,
     infer,
+    kept,
     kernels,
     latents,
     project,
@@ -50,7 +52,7 @@ from core import (
 from core import runs as run_folders
 from core import sweep as sweep_folders
 from core.clip import Clip
-from core.data import read
+from core.data import native_index
 from core.data.check import Report, check
 from core.data.dataset import Dataset
 from core.data.names import shown
@@ -77,6 +79,7 @@ from core.fusion.lego import Lego
 from core.runs import Run
 from core.sample import Part, Samples, part_of, task_of
 from core.shelf import size_of, sweep
+from core.stage import Stage, reader, staged
 from core.summary import LEAF, Summary, opened
 from core.table import flops
 from core.tune import Answer, Gate, GraphSet
@@ -131,7 +134,7 @@ def data(key: str) -> Data:
 
 @st.cache_resource(max_entries=16, show_spinner="Reading the dataset")
 def _dataset(folder: str, stamp: str) -> Data:
-    return read(Path(folder))
+    return native_index.read(Path(folder), workspace() / "index")
 
 
 def dataset(key: str) -> Dataset:
@@ -214,6 +217,12 @@ def link(key: str, row: int) -> dict[str, Any]:
     return {"clip": clip_name, "time": round(place * clip(key, clip_name).seconds, 2)}
 
 
+def large(key: str) -> bool:
+    """True for clips whose features stay on disk: what reads them all is done in the background."""
+    found = data(key)
+    return isinstance(found, Dataset) and found.on_disk
+
+
 def clip(key: str, name: str) -> Clip:
     """One clip by name, of any part."""
     return dataset(key).clips[name]
@@ -280,9 +289,18 @@ def _report(folder: str, stamp: str) -> Report:
 
 
 def report(key: str) -> Report:
-    """Everything that is wrong with a dataset."""
+    """Everything that is wrong with a dataset; of a large one it takes a while (`unfinished`)."""
     folder = datasets()[key]
-    return _report(str(folder), _stamp(folder / "dataset.json"))
+    stamp = _stamp(folder / "dataset.json")
+    if len((index(key) or {}).get("clips", ())) >= native_index.LARGE:
+        found: Report = _answer_of(_checking, str(folder), stamp)
+        return found
+    return _report(str(folder), stamp)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _checking(folder: str, stamp: str) -> Background:
+    return Background(lambda tell: check(Path(folder)))
 
 
 @st.cache_data(max_entries=16, ttl=30, show_spinner="Looking at it")
@@ -427,10 +445,66 @@ def model(name: str) -> Fusion:
 
 @st.cache_resource(max_entries=256, show_spinner="Scoring the clips")
 def _scores(run_folder: str, run_stamp: str, data_folder: str, data_stamp: str, key: str) -> dict[str, np.ndarray]:
+    if large(key):
+        known: dict[str, np.ndarray] = _answer_of(_scoring, run_folder, run_stamp, data_folder, data_stamp, key)
+        return known
     found = infer.score(_model(run_folder, run_stamp), clips(key))
     for values in found.values():
         values.setflags(write=False)
     return found
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _scoring(run_folder: str, run_stamp: str, data_folder: str, data_stamp: str, key: str) -> Background:
+    model, found, which = _model(run_folder, run_stamp), data(key), clips(key)
+    place = kept.place_of(workspace() / "scores", Path(run_folder), found.digest(), looked_at(found))
+
+    def work(tell: Callable[[float], None]) -> dict[str, np.ndarray]:
+        scored = kept.load(place, which)
+        if scored is None:
+            scored = infer.score(model, which, tell=tell)
+            with contextlib.suppress(OSError):  # on a read-only disk it is scored again next time
+                kept.save(scored, which, place)
+            for values in scored.values():
+                values.setflags(write=False)
+        return scored
+
+    return Background(work)
+
+
+def _answer_of(start: Any, *key: Hashable) -> Any:
+    """What work in the background came to; work that failed is begun again by who asks next."""
+    try:
+        return start(*key).answer()
+    except Exception:
+        start.clear(*key)
+        raise
+
+
+PATIENCE = 0.3  # seconds a page waits for the background before it shows a bar
+
+
+def unfinished(what: str, name: str | None, key: str) -> Background | None:
+    """Work on a large set that has not ended yet, begun by this call; None where all is there or quickly had.
+
+    what    "scores" or "graphs" of a run, "report" of a dataset
+    """
+    folder = datasets()[key]
+    stamp = _stamp(folder / "dataset.json")
+    if what == "report":
+        if len((index(key) or {}).get("clips", ())) < native_index.LARGE:
+            return None
+        work: Background = _checking(str(folder), stamp)
+    elif name is None or not large(key):
+        return None
+    elif what == "scores":
+        run_folder = all_runs()[name]
+        work = _scoring(str(run_folder), _stamp(run_folder / "run.json"), str(folder), stamp, key)
+    elif model(name).window is None:
+        return None
+    else:
+        work = _building(*_stamps(name, key), name, key)
+    return None if work.within(PATIENCE) else work
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
@@ -533,11 +607,28 @@ def look(name: str, key: str, clip_name: str) -> infer.Look:
     return _look(_stamp(all_runs()[name] / "run.json"), _stamp(datasets()[key] / "dataset.json"), name, key, clip_name)
 
 
-@st.cache_resource(max_entries=8, show_spinner="Building the graphs of all clips")
 def _tuned(run_stamp: str, data_stamp: str, name: str, key: str) -> tuple[GraphSet, torch.Tensor, Gate]:
-    found = GraphSet(model(name), clips(key))
-    fused = found.fused()
-    return found, fused, Gate(fused)
+    if large(key):
+        found: tuple[GraphSet, torch.Tensor, Gate] = _answer_of(_building, run_stamp, data_stamp, name, key)
+        return found
+    return _tuned_at_once(run_stamp, data_stamp, name, key)
+
+
+@st.cache_resource(max_entries=8, show_spinner="Building the graphs of all clips")
+def _tuned_at_once(run_stamp: str, data_stamp: str, name: str, key: str) -> tuple[GraphSet, torch.Tensor, Gate]:
+    return _built(model(name), clips(key))
+
+
+@st.cache_resource(max_entries=2, show_spinner=False)  # a gigabyte each for 10,000 clips
+def _building(run_stamp: str, data_stamp: str, name: str, key: str) -> Background:
+    found, which = model(name), clips(key)
+    return Background(lambda tell: _built(found, which))
+
+
+def _built(found: Fusion, which: Sequence[Clip]) -> tuple[GraphSet, torch.Tensor, Gate]:
+    graphs = GraphSet(found, which)
+    fused = graphs.fused()
+    return graphs, fused, Gate(fused)
 
 
 def tuned(name: str, key: str) -> tuple[GraphSet, torch.Tensor, Gate]:
@@ -890,7 +981,7 @@ COMPUTED: dict[str, Callable[..., Any]] = {
         model, _stage_of(data), kind, modalities, keep=tuple(getattr(data, "pictures", ()))
     ),
     "reliability": lambda model, data, bins, how: calibration.calibrated(model, _stage_of(data), bins, how),
-    "clean answers": lambda model, data: calibration.clean(robust.reader(model, _stage_of(data))),
+    "clean answers": lambda model, data: calibration.clean(reader(model, _stage_of(data))),
     "dropout": lambda model, data: calibration.dropped_out(model, _stage_of(data)),
     "kernel path": lambda model, data, p, *how: kernels.at_norm(model, data, _looked_at_part(data), p, *how),
     "kernel panels": lambda model, data: kernels.panels(model, _looked_at_part(data)),
@@ -909,17 +1000,17 @@ def _looked_at_part(found: Data) -> Part:
     return part_of(found, looked_at(found))
 
 
-def _stage_of(found: Data) -> robust.Stage:
+def _stage_of(found: Data) -> Stage:
     """What the robustness page corrupts: the rows that the pages look at."""
-    return robust.staged(found, looked_at(found))
+    return staged(found, looked_at(found))
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def _stage(folder: str, stamp: str, key: str) -> robust.Stage:
+def _stage(folder: str, stamp: str, key: str) -> Stage:
     return _stage_of(data(key))
 
 
-def stage(key: str) -> robust.Stage:
+def stage(key: str) -> Stage:
     """The rows of `clips(key)` or `part(key)`, ready to be corrupted. Shared by all users: read, never change."""
     return _stage(str(datasets()[key]), _stamp(datasets()[key] / "dataset.json"), key)
 
@@ -1210,7 +1301,7 @@ def warm() -> float:
         sweep(workspace())
     with contextlib.suppress(ValueError):  # a broken demo is told on the page that shows it
         for key in list(datasets())[:1]:
-            for name in list(runs(key))[:1]:
+            for name in [] if large(key) else list(runs(key))[:1]:
                 scores(name, key)
                 if model(name).window is not None:
                     tuned(name, key)

@@ -12,6 +12,7 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from app import cache, selection
+from app.components import waiting
 from app.figures.style import markdown_text
 
 HERE = Path(__file__).parent
@@ -96,7 +97,8 @@ def mark() -> None:
 
 ready = guarded(selection.choose)
 if ready or page.url_path == "library":
-    guarded(page.run)
+    if not ready or guarded(lambda: waiting.all_ready(selection.current(), page.url_path)):
+        guarded(page.run)
     if os.environ.get("FUSESCOPE_TEST_MARK") == "1":
         guarded(mark)
 elif ready is False:

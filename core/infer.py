@@ -7,7 +7,7 @@ out equal, everywhere.
 """
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -103,7 +103,7 @@ def fits(model: Fusion, clip: Clip) -> None:
 
 def windowed(clip: Clip, window: int | None, modalities: Sequence[str] | None = None) -> list[Features]:
     """The clip's windows, all modalities with the same crops, each `(crops, units, width)`."""
-    chosen = {name: rows for name, rows in clip.features.items() if modalities is None or name in modalities}
+    chosen = {name: clip.features[name] for name in clip.features if modalities is None or name in modalities}
     crops = max((rows.shape[0] for rows in chosen.values() if rows.ndim == 3), default=1)
     full = {}
     for name, rows in chosen.items():
@@ -155,29 +155,57 @@ def precise(model: Fusion) -> Fusion:
     return copy.deepcopy(model).double().eval()
 
 
+GRAPHS = 16  # numbers a window's graphs take beside its features, times units²: powers, terms, what is fused
+WAITING = 4  # batches' worth of features that may wait for clips of their length
+
+
 @torch.inference_mode()
-def score(model: Fusion, clips: Sequence[Clip], entries: int = 1 << 22) -> dict[str, np.ndarray]:
+def score(
+    model: Fusion,
+    clips: Sequence[Clip],
+    entries: int = 1 << 22,
+    tell: Callable[[float], None] = lambda share: None,
+) -> dict[str, np.ndarray]:
     """Clip name -> unit scores; windows of all clips go through the model in large batches.
 
-    `entries` bounds one batch's feature values. A fusion without a window takes clips of equal length together.
+    `entries` bounds one batch's values. A fusion without a window takes clips of equal length together. Clips are read
+    one after another and let go once scored, so that memory stays flat however many there are. `tell` hears which
+    share is done; what it raises ends the scoring.
     """
     model = precise(model)
     names = tuple(model.widths)
+    width = sum(model.widths.values())
     found = {clip.name: np.zeros(clip.units, np.float32) for clip in clips}
     groups: dict[tuple[int, int], list[tuple[Clip, tuple[int, int, int], Features]]] = {}
-    for clip in clips:
+
+    def values(crops: int, units: int) -> int:
+        return max(1, crops * units * (width + (GRAPHS * units if model.window is not None else 0)))
+
+    def scored(shape: tuple[int, int]) -> int:
+        part = groups.pop(shape)
+        batch = {n: torch.stack([features[n] for _, _, features in part]) for n in part[0][2]}
+        told = model(to_device(batch, model)).scores.mean(1).float().cpu().numpy()
+        for row, (clip, (start, stop, fresh), _) in zip(told, part, strict=True):
+            found[clip.name][fresh:stop] = row[fresh - start : stop - start]
+        return len(part) * values(*shape)
+
+    waiting = 0
+    for number, clip in enumerate(clips):
         fits(model, clip)
         for features, span in zip(windowed(clip, model.window, names), spans(clip.units, model.window), strict=True):
             first = next(iter(features.values()))
-            groups.setdefault((first.shape[0], first.shape[1]), []).append((clip, span, features))
-    for (crops, units), group in groups.items():
-        size = max(1, entries // max(1, crops * units * sum(model.widths.values())))
-        for at in range(0, len(group), size):
-            part = group[at : at + size]
-            batch = {n: torch.stack([features[n] for _, _, features in part]) for n in part[0][2]}
-            values = model(to_device(batch, model)).scores.mean(1).float().cpu().numpy()
-            for row, (clip, (start, stop, fresh), _) in zip(values, part, strict=True):
-                found[clip.name][fresh:stop] = row[fresh - start : stop - start]
+            shape = first.shape[0], first.shape[1]
+            group = groups.setdefault(shape, [])
+            group.append((clip, span, features))
+            waiting += values(*shape)
+            if len(group) * values(*shape) > entries - values(*shape):
+                waiting -= scored(shape)
+        while waiting > WAITING * entries:
+            waiting -= scored(max(groups, key=lambda shape: len(groups[shape]) * values(*shape)))
+        tell(number / len(clips))
+    for shape in list(groups):
+        scored(shape)
+    tell(1.0)
     return found
 
 

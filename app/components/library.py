@@ -11,6 +11,7 @@ import streamlit as st
 
 from app import cache, selection
 from app.components.jobs import IMPORTS, chosen_data, holds_samples, job_root, listed, state, stop_or_hide, watched
+from app.figures import library as tables
 from app.figures.style import markdown_text
 from core import jobs, shelf
 from core.data import check
@@ -281,3 +282,22 @@ def verdict(report: check.Report) -> str:
     if warnings:
         return f":material/warning: usable, {warnings} {'warning' if warnings == 1 else 'warnings'}"
     return ":material/check_circle: nothing stands in the way"
+
+
+def described(report: check.Report) -> None:
+    """The report in numbers and tables, and as the command line prints it."""
+    with st.container(horizontal=True):
+        for label, value in tables.facts(report).items():
+            st.metric(label, value, width="content")
+    st.dataframe(tables.modality_table(report), hide_index=True, alt="modalities of the dataset")
+    if report.samples:
+        st.dataframe(
+            tables.target_table(report),
+            hide_index=True,
+            height="auto" if len(report.classes) < 8 else 220,
+            alt="classes with their samples, or targets with their ranges",
+        )
+    if report.problems:
+        st.dataframe(tables.problem_table(report), hide_index=True, alt="problems of the dataset")
+    with st.expander("The whole report, as `python -m core check` prints it"):
+        st.code(report.text(), language=None, wrap_lines=True)

@@ -45,6 +45,19 @@ def clip_table(clips: Sequence[Clip], scores: Mapping[str, np.ndarray], threshol
     return pd.DataFrame(rows)
 
 
+def bare_clip_table(clips: Sequence[Clip]) -> pd.DataFrame:
+    """The same without scores: what is known of clips before a model has looked at them."""
+    return pd.DataFrame(
+        {
+            "clip": [shown(clip.name) for clip in clips],
+            "anomalous": ["?" if clip.anomalous is None else "yes" if clip.anomalous else "no" for clip in clips],
+            "kinds": [", ".join(shown(kind, 30) for kind in dict.fromkeys(clip.kinds)) for clip in clips],
+            "units": [clip.units for clip in clips],
+            "seconds": [clip.duration for clip in clips],
+        }
+    )
+
+
 ORDERS = ("as listed", "highest score first", "most alarms first", "lowest AUC first")
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import streamlit as st
 
 from app import cache, selection
-from app.components import pages
+from app.components import listing, pages, waiting
 from app.components.samples import answers
 from app.components.video import player
 from app.figures import scores as figures
@@ -21,6 +21,9 @@ if chosen.run is None:
     st.info("No trained run fits this dataset, so there are no scores to show. Train one: `python -m core train`.")
     st.stop()
 
+if not waiting.ready(chosen.dataset, chosen.run):
+    listing.unscored(chosen, clips)
+    st.stop()
 titles = cache.run_titles(chosen.dataset)
 scores = cache.scores(chosen.run, chosen.dataset)
 mine = scores[clip.name]

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from app import cache
-from app.components import library
+from app.components import library, waiting
 from app.figures import library as tables
 from app.figures.style import markdown_text
 from core.data.names import shown
@@ -46,25 +46,17 @@ else:
     )  # fmt: skip
     picked = event["selection"]["rows"]
     key = rows.index[min(picked[0], len(rows) - 1)] if picked and len(rows) else found.index[0]
-    report = cache.report(key)
+    report = cache.report(key) if cache.unfinished("report", None, key) is None else None
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"**{markdown_text(key)}**: " + library.verdict(report), width="stretch")
+            said = "being checked" if report is None else library.verdict(report)
+            st.markdown(f"**{markdown_text(key)}**: {said}", width="stretch")
             library.download(cache.datasets()[key], "data")
             library.remove("data", key)
-        with st.container(horizontal=True):
-            for label, value in tables.facts(report).items():
-                st.metric(label, value, width="content")
-        st.dataframe(tables.modality_table(report), hide_index=True, alt="modalities of the dataset")
-        if report.samples:
-            st.dataframe(
-                tables.target_table(report), hide_index=True, height="auto" if len(report.classes) < 8 else 220,
-                alt="classes with their samples, or targets with their ranges",
-            )  # fmt: skip
-        if report.problems:
-            st.dataframe(tables.problem_table(report), hide_index=True, alt="problems of the dataset")
-        with st.expander("The whole report, as `python -m core check` prints it"):
-            st.code(report.text(), language=None, wrap_lines=True)
+        if report is not None:
+            library.described(report)
+        else:
+            waiting.ready(key, None, "report")
 
 runs = {name: cache.run(name) for name in cache.readable_runs()}
 with st.container(horizontal=True, vertical_alignment="center"):

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from app import cache, selection
-from app.components import show
+from app.components import show, waiting
 from app.components.samples import method_links
 from app.figures import scores as figures
 from app.figures.style import markdown_text
@@ -73,6 +73,8 @@ with right:
 
 if chosen.run is not None and samples is None:
     st.header("The highest scores", anchor=False)
+    if not waiting.ready(chosen.dataset, chosen.run):
+        st.stop()
     top = cache.moments(chosen.run, chosen.dataset)
     for row in (top[:5], top[5:]):
         for column, moment in zip(st.columns(5), row, strict=False):
