@@ -22,7 +22,7 @@ from torch import nn
 
 from core.evaluate import auc
 from core.fusion.base import Fusion
-from core.robust import NAN, Reader, Stage, reader, value_of
+from core.stage import NAN, Reader, Stage, reader, value_of
 
 How = Literal["width", "mass"]
 Answer = tuple[np.ndarray, np.ndarray | None]  # scores and outputs of every unit or sample

@@ -335,9 +335,8 @@ def solve_clips(
 
 def alone(model: Fusion, test: Sequence[Clip] | Part) -> dict[str, Any]:
     """The test metric when a single modality is there and the others are missing: A / V / AV of GMF's table 2."""
-    used: Sequence[str] = getattr(model, "used", tuple(model.widths))
     found = {}
-    for name in used if len(used) > 1 else ():
+    for name in model.used if len(model.used) > 1 else ():
         if isinstance(test, Part):
             judged: Any = measure_part(outputs(model, {name: test.features[name]}), test)
         else:

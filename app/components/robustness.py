@@ -15,7 +15,7 @@ from app.figures.style import markdown_text, plotly_config
 from app.selection import Selection
 from core import calibration, corrupt
 from core.data.names import shown
-from core.robust import KINDS, Stress, trends, used, verdict
+from core.robust import KINDS, Stress, trends, verdict
 from core.sample import METRIC_WORDS
 
 TALL = 104  # pixels of a number's card, so that all are alike
@@ -175,7 +175,7 @@ def curves(chosen: Selection, mine: Stress, other: Stress | None, rival: str | N
         + (f" On {stage.note}." if stage.note else "")
         + (
             " All that the run reads moves together: choose one modality to set it apart from the others."
-            if mine.kind == "shift" and set(used(cache.model(chosen.run or ""))) <= set(mine.modalities)
+            if mine.kind == "shift" and set(cache.model(chosen.run or "").used) <= set(mine.modalities)
             else ""
         ),
         "; ".join(

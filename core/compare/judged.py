@@ -125,12 +125,11 @@ def missing(model: Fusion, test: Sequence[Clip] | Part) -> dict[str, float]:
 
     Of two modalities, one is missing when the other is alone, so "without" is told from three on.
     """
-    used = tuple(getattr(model, "used", tuple(model.widths)))
-    if len(used) < 2:
+    if len(model.used) < 2:
         return {}
-    asked = {f"only {name}": (name,) for name in used}
-    if len(used) > 2:
-        asked |= {f"without {name}": tuple(other for other in used if other != name) for name in used}
+    asked: dict[str, tuple[str, ...]] = {f"only {name}": (name,) for name in model.used}
+    if len(model.used) > 2:
+        asked |= {f"without {name}": tuple(other for other in model.used if other != name) for name in model.used}
     return {words: _metric_with(model, test, kept) for words, kept in asked.items()}
 
 

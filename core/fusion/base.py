@@ -43,6 +43,7 @@ class Fusion(nn.Module):
     Config      frozen dataclass of the options `--set` may change; every field has a default
     tasks       what it can be asked for; who takes more than units takes a third argument, the task
     window      units that `forward` needs at once, or None when any number will do
+    used        modalities that it reads; one that reads fewer than there are says which
     solved      True for a fusion that is not trained by gradient: then `solve` takes the place of the training loop
     """
 
@@ -54,6 +55,7 @@ class Fusion(nn.Module):
     def __init__(self, widths: Mapping[str, int], config: Any, task: Task = UNITS) -> None:
         super().__init__()
         self.widths, self.config, self.task = dict(widths), config, task
+        self.used = tuple(widths)
 
     def forward(self, features: Features) -> Fused[Any]:
         raise NotImplementedError(f"{type(self).__name__} does not say how it fuses")

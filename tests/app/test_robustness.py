@@ -12,7 +12,8 @@ from core import corrupt, runs
 from core.calibration import calibrated
 from core.data import native, read
 from core.data.samples import native as native_samples
-from core.robust import KINDS, staged, stressed
+from core.robust import KINDS, stressed
+from core.stage import staged
 from core.train import TrainConfig, train
 from tests import world
 from tests.app.conftest import Opener, complaints, words

@@ -10,9 +10,9 @@ from core import attack, corrupt
 from core.attack import Verdict
 from core.data.dataset import Dataset
 from core.fusion import FUSIONS
-from core.robust import Reader, Stage, reader, staged
 from core.runs import build
 from core.sample import UNITS, Samples, Task
+from core.stage import Reader, Stage, reader, staged
 from core.train import TrainConfig, train
 from tests.core.made import dataset
 

@@ -10,9 +10,10 @@ from core import calibration
 from core.calibration import doubt, entropy, reliability
 from core.data.dataset import Dataset
 from core.fusion.lmf import LmfConfig
-from core.robust import Stage, reader, staged, stressed
+from core.robust import stressed
 from core.runs import build
 from core.sample import UNITS, Samples
+from core.stage import Stage, reader, staged
 from core.train import TrainConfig, train
 from tests.core.made import dataset
 from tests.core.test_attack import blobs

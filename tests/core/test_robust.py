@@ -19,9 +19,10 @@ from core.data.samples import native as native_samples
 from core.evaluate import measure, measure_part
 from core.fusion.base import Fusion
 from core.infer import outputs, score
-from core.robust import KINDS, of_clips, reader, staged, stressed
+from core.robust import KINDS, stressed
 from core.runs import build
 from core.sample import UNITS, Samples
+from core.stage import of_clips, reader, staged
 from core.train import TrainConfig, train
 from tests.core.made import clip, dataset
 from tests.core.test_attack import blobs

@@ -1,0 +1,171 @@
+"""The claim that a lower rank of LMF is more robust, put to the test: a slope for every corruption, and a verdict."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from scipy.stats import t as student
+
+from core import runs as run_folders
+from core.compare import holm
+from core.data.dataset import Dataset
+from core.robust.record import Record, recorded, spread_over
+from core.robust.stress import KINDS
+from core.sample import Samples
+from core.stage import NAN, staged
+from core.train import TrainConfig, train
+
+RANKS = (1, 2, 4, 8)
+CLAIM = "lower rank is more robust"
+
+
+@dataclass(frozen=True)
+class Trend:
+    """How the share of the clean metric that a run keeps under one corruption follows the rank.
+
+    slope       percent points a doubling of the rank, least squares over all runs
+    low, high   its 95 % interval, Student's t over runs
+    p, adjusted two-sided, and after Holm over the corruptions
+    lowest      mean kept at the lowest rank less that at the highest, with its 95 % interval after Welch
+    verdict     supported (kept falls with the rank), contradicted (it grows), not decided
+    """
+
+    kind: str
+    slope: float
+    low: float
+    high: float
+    p: float
+    adjusted: float
+    lowest: float
+    lowest_low: float
+    lowest_high: float
+    verdict: str
+
+
+def trend(ranks: Float[np.ndarray, " runs"], kept: Float[np.ndarray, " runs"]) -> tuple[float, float, float, float]:
+    """(slope a doubling, low, high, p) by least squares; NaN for fewer than three runs or one rank.
+
+    >>> [round(each, 3) for each in trend(np.array([1.0, 1.0, 2.0, 2.0]), np.array([1.0, 3.0, 4.0, 6.0]))]
+    [3.0, -3.085, 9.085, 0.168]
+    """
+    x = np.log2(ranks)
+    if len(x) < 3 or len(np.unique(x)) < 2 or not np.isfinite(kept).all():
+        return NAN, NAN, NAN, NAN
+    d = x - x.mean()
+    slope = float(d @ kept / (d @ d))
+    rest = kept - kept.mean() - slope * d
+    error = float(np.sqrt(rest @ rest / (len(x) - 2) / (d @ d)))
+    reach = float(student.ppf(0.975, len(x) - 2)) * error
+    p = float(2 * student.sf(abs(slope) / error, len(x) - 2)) if error > 0 else (1.0 if slope == 0 else 0.0)
+    return slope, slope - reach, slope + reach, p
+
+
+def welch(a: Float[np.ndarray, " n"], b: Float[np.ndarray, " m"]) -> tuple[float, float, float]:
+    """(mean a - mean b, low, high): 95 % interval with unequal spreads; NaN bounds for a single run."""
+    gap = float(a.mean() - b.mean())
+    if min(len(a), len(b)) < 2:
+        return gap, NAN, NAN
+    one, two = a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)
+    if one + two == 0:
+        return gap, gap, gap
+    free = (one + two) ** 2 / (one**2 / (len(a) - 1) + two**2 / (len(b) - 1))
+    reach = float(student.ppf(0.975, free) * np.sqrt(one + two))
+    return gap, gap - reach, gap + reach
+
+
+def trends(found: Sequence[Record]) -> list[Trend]:
+    """Every corruption that all runs were put under; verdicts after Holm's correction at 5 %."""
+    ranks = np.array([float(each.run.config["rank"]) for each in found])
+    kinds = [kind for kind in KINDS if found and all(kind in each.kept for each in found)]
+    raw = {kind: trend(ranks, np.array([each.kept[kind] for each in found])) for kind in kinds}
+    adjusted = holm([p for *_, p in raw.values()])
+    made = []
+    for (kind, (slope, low, high, p)), sure in zip(raw.items(), adjusted, strict=True):
+        kept = np.array([each.kept[kind] for each in found])
+        gap = welch(kept[ranks == ranks.min()], kept[ranks == ranks.max()])
+        said = "not decided" if not sure < 0.05 else "supported" if slope < 0 else "contradicted"
+        made.append(Trend(kind, slope, low, high, p, sure, *gap, said))
+    return made
+
+
+def verdict(found: Sequence[Trend]) -> str:
+    """The claim in one sentence."""
+    counts = {said: [each for each in found if each.verdict == said] for said in ("supported", "contradicted")}
+    yes, no = len(counts["supported"]), len(counts["contradicted"])
+    told = "contradictory" if yes and no else "supported" if yes else "contradicted" if no else "not decided"
+
+    def named(each: Sequence[Trend]) -> str:
+        return f" ({', '.join(KINDS[one.kind].words for one in each)})" if each else ""
+
+    return (
+        f'"{CLAIM[0].upper()}{CLAIM[1:]}" is {told}: of {len(found)} corruptions {yes} support it'
+        f"{named(counts['supported'])}, {no} contradict it{named(counts['contradicted'])}, "
+        f"{len(found) - yes - no} decide nothing."
+    )
+
+
+def of_ranks(folders: Sequence[Path]) -> list[Path]:
+    """Of these runs the LMF ones whose configurations differ in the rank alone: the largest such set."""
+    sets: dict[str, list[Path]] = {}
+    for folder in folders:
+        run = run_folders.load(folder)
+        if run.fusion == "lmf":
+            rest = {key: value for key, value in run.config.items() if key != "rank"}
+            alike = repr((sorted(rest.items(), key=str), sorted(run.training.items()), list(run.source.widths)))
+            sets.setdefault(alike, []).append(folder)
+    return max(sets.values(), key=len, default=[])
+
+
+def trained_ranks(
+    data: Dataset | Samples,
+    options: Mapping[str, Any],
+    training: TrainConfig,
+    seeds: int,
+    tell: Callable[[str], None] = lambda line: None,
+) -> list[Record]:
+    """LMF of every rank from every seed, trained now and put under stress."""
+    stage = staged(data, "test" if data.splits else "all")
+    found = []
+    for rank in RANKS:
+        for seed in range(seeds):
+            done = train(data, "lmf", {**options, "rank": rank}, training, seed)
+            found.append(recorded(done.run.id, done.run, done.model, stage))
+            tell(f"rank {rank}, seed {seed}: {found[-1].clean:.3g} clean ({found[-1].seconds:.1f} s under stress)")
+    return found
+
+
+def rank_report(name: str, found: Sequence[Record]) -> tuple[dict[str, Any], str]:
+    """The experiment as JSON and as lines."""
+    if len({each.run.config["rank"] for each in found}) < 2:
+        raise ValueError("the claim is about ranks: it takes LMF runs of two ranks or more that differ in nothing else")
+    made = trends(found)
+    lines = []
+    for each in made:
+        lines.append(
+            f"{KINDS[each.kind].title:12s} {each.slope:+.2f} points a doubling of the rank "
+            f"({each.low:+.2f} ... {each.high:+.2f}, p {each.adjusted:.3f} after Holm); rank "
+            f"lowest - highest {each.lowest:+.2f} ({each.lowest_low:+.2f} ... {each.lowest_high:+.2f}): {each.verdict}"
+        )
+    ranks = sorted({int(each.run.config["rank"]) for each in found})
+    runs = {rank: spread_over([each.clean for each in found if each.run.config["rank"] == rank]) for rank in ranks}
+    kept = {
+        str(rank): {
+            kind: spread_over([each.kept[kind] for each in found if each.run.config["rank"] == rank])
+            for kind in (trend.kind for trend in made)
+        }
+        for rank in ranks
+    }
+    lines.append(verdict(made))
+    result = {
+        "dataset": name,
+        "claim": CLAIM,
+        "runs": len(found),
+        "clean": {str(rank): each for rank, each in runs.items()},
+        "kept": kept,
+        "trends": [{k: None if v != v else v for k, v in asdict(each).items()} for each in made],
+        "verdict": verdict(made),
+    }
+    return result, "\n".join(lines)
