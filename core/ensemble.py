@@ -50,6 +50,7 @@ from core.train import (
 
 VARIES = ("P", "Q", "rest", "alpha", "k", "lam")  # of LegoConfig; lr and weight_decay of TrainConfig vary too
 RESCALES = ("graph", "standard", "none")  # not by the batch's maximum: then neighbours decide, as they do alone
+SPACE = 1 << 30  # bytes that the terms members share may take, and as many their graphs
 BLOCK = 8  # members whose graphs go through the head together: they stay in the processor's cache
 BETAS, EPS = (0.9, 0.999), 1e-8  # Adam's, as torch has them
 
@@ -127,10 +128,15 @@ def train_many(
     undone: list[tuple[int, str]] = []
     for group in together(asked):
         left = ordered(asked, group)
-        if isinstance(dataset, Samples):
-            chunk = 1
+        most = 1
+        if not isinstance(dataset, Samples) and len(group) > 1:
+            part = dataset.part("train", None if protocol == "all" else protocol)
+            crops = max((len(rows) for clip in part for rows in clip.features.values() if rows.ndim == 3), default=1)
+            most = at_once(
+                [asked[index] for index in group], len(part) * crops, len(modalities or dataset.modalities), chunk
+            )
         while left:
-            pieces = -(-len(left) // chunk)
+            pieces = -(-len(left) // most)
             size, before = -(-len(left) // pieces), done
 
             def work(count: int, on: torch.device, left: list[int] = left, before: int = before) -> list[Trained | str]:
@@ -163,6 +169,24 @@ def ordered(asked: Sequence[Asked], group: Sequence[int]) -> list[int]:
         return asked[index].seed, int(config.lam != 0), max(config.P, config.Q), config.P, config.Q
 
     return sorted(group, key=order) if len(group) > 1 else list(group)
+
+
+def at_once(asked: Sequence[Asked], clips: int, modalities: int, most: int) -> int:
+    """How many of these, all alike, are stepped together: `most`, or fewer where their graphs would take much memory.
+
+        terms   clips x (P + 1)(Q + 1)... x N x N x 4 bytes, shared       graphs   members x batch x N x N x 4 bytes
+
+    clips   training clips, each crop counted
+    """
+    if likeness(asked[0]) is None:
+        return 1
+    configs = [LegoConfig(**each.config) for each in asked]
+    graph = 4 * configs[0].nodes ** 2
+    tops = ["P", "Q", *["rest"] * (modalities - 2)]
+    terms = math.prod(max(getattr(config, name) for config in configs) + 1 for name in tops)
+    if clips * terms * graph > SPACE:
+        return 1
+    return max(1, min(most, SPACE // (min(asked[0].training.batch, clips) * graph)))
 
 
 def _alone(

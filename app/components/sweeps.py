@@ -163,6 +163,7 @@ def _ask(chosen: Selection) -> None:
             ),
             task,
         )
+        core.afford(plan, data)
     except ValueError as refused:
         st.warning(markdown_text(refused, 600), icon=":material/edit:")
         return

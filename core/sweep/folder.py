@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from core import runs
+from core import memory, runs
 from core.clip import Clip
 from core.data import drafts
 from core.data.dataset import Dataset
@@ -174,7 +174,30 @@ def staged(plan: Plan, data: Data) -> tuple[Sweep, Data]:
                 runs.build(plan.fusion, widths, plan.config(cell), task)
             except ValueError as error:
                 raise ValueError(f"{told(plan.names, cell)}: {error}") from None
+    afford(plan, data)
     return Sweep(plan, source, metric, time.time(), runs.versions(), task.kind, data.digest()), used
+
+
+def afford(plan: Plan, data: Data) -> None:
+    """A `ValueError` when a cell needs more memory than there is: the largest number of every axis, each of its words.
+
+    A training goes on alone where it would need too much together with others (`core.ensemble.at_once`).
+    """
+    shape = memory.shape_of(data, plan.protocol, plan.modalities)
+    top = [max(values) if _counts(values) else values[0] for values in plan.axes.values()]
+    chosen = [tuple(top)]
+    for place, values in enumerate(plan.axes.values()):
+        chosen += [(*top[:place], value, *top[place + 1 :]) for value in values[1:] if not _counts(values)]
+    for cell in chosen:
+        try:
+            memory.afford(plan.fusion, plan.config(cell), plan.loop(cell), shape)
+        except ValueError as error:
+            raise ValueError(f"{told(plan.names, cell)}: {error}") from None
+
+
+def _counts(values: Sequence[Any]) -> bool:
+    """Whether these are numbers alone."""
+    return all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
 
 
 def begin(plan: Plan, data: Data, sweeps: Path) -> Path:

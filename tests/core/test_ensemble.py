@@ -273,6 +273,21 @@ def test_units_without_labels_are_refused_as_they_are_alone(data):
     assert set(WIDTHS) == set(data.modalities)
 
 
+def test_graphs_that_would_take_too_much_are_stepped_with_fewer_others(data, monkeypatch):
+    asked = grid({}, SHORT)
+    assert ensemble.at_once(asked, 10, 2, 50) == 50
+    monkeypatch.setattr(ensemble, "SPACE", terms := 10 * 5 * 4 * NODES**2 * 4)  # P up to 4, Q up to 3
+    assert ensemble.at_once(asked, 10, 2, 50) == terms // (6 * NODES**2 * 4) == 33
+    assert ensemble.at_once(asked, 10, 2, 20) == 20
+    assert ensemble.at_once(asked, 11, 2, 50) == 1
+    assert ensemble.at_once(asked, 10, 3, 50) == 1
+    large = [replace(each, config={**each.config, "nodes": 20_000}) for each in asked]
+    assert ensemble.at_once(large, 10, 2, 50) == 1
+    monkeypatch.setattr(ensemble, "_ensemble", lambda *words: pytest.fail("these were to be trained alone"))
+    monkeypatch.setattr(ensemble, "SPACE", 1)
+    assert sorted(index for index, _ in train_many(data, asked[:2])) == [0, 1]
+
+
 def test_short_memory_halves_the_ensemble_and_says_so(data, monkeypatch):
     """Stubbed: no more than two members fit; then on a device where none does, the CPU."""
     asked = grid({}, SHORT)

@@ -26,6 +26,13 @@ def test_a_cell_that_cannot_be_built_is_told_before_anything_is_trained(clips: D
     assert not list(tmp_path.iterdir())
 
 
+def test_a_cell_that_needs_more_memory_than_there_is_is_told(clips: Dataset, tmp_path: Path) -> None:
+    wide = plan({"head": ("row", "sorted"), "P": (2, 10**7), "k": (1, 2)})
+    with pytest.raises(ValueError, match=r"head = row, P = 10000000, k = 2: with P=10,000,000 this training would"):
+        sweep.begin(wide, clips, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_test_part_is_not_in_what_a_held_out_sweep_sees(clips: Dataset) -> None:
     found = held_out(clips, None, 0.25)
     assert isinstance(found, Dataset)
