@@ -28,7 +28,7 @@ def draw(chosen: Selection) -> None:
     if cache.run(chosen.run).note:
         st.caption(f"About this run: {markdown_text(cache.run(chosen.run).note, 300)}.")
     st.header("How p spreads the weights")
-    against_p(chosen, model)
+    path = st.container()  # filled last: solving again takes seconds the first time, and nothing below waits for it
     st.header("What each kernel sees")
     seen: Panels = cache.computed("kernel panels", chosen.run, chosen.dataset)
     sights(chosen, model, seen)
@@ -39,6 +39,8 @@ def draw(chosen: Selection) -> None:
     with right:
         st.header("How useful each kernel is")
         useful(chosen, model, seen)
+    with path:
+        against_p(chosen, model)
 
 
 # ---------------------------------------------------------------------------- β against p
