@@ -7,7 +7,7 @@ import pytest
 
 from tests import world
 from tests.app.conftest import PAGES
-from tests.browser.conftest import Opener, serving
+from tests.browser.conftest import Opener, Watch, serving
 
 RUNS = "<img src=x onerror=window.hacked=1>"
 CALLS = "![x](http://evil.test/a.png) <img src=http://evil.test/b.png> [y](http://evil.test)"
@@ -55,3 +55,16 @@ def test_nothing_runs_and_nothing_calls_out(visit: Opener, hostile: str, page: s
 def test_a_hostile_link_is_only_text(visit: Opener, hostile: str) -> None:
     link = f"clips?clip={quote(CALLS)}&dataset={quote(RUNS)}&run={quote(CALLS)}&time={quote(RUNS)}"
     assert visit(link, address=hostile).evaluate("window.hacked") is None
+
+
+def test_a_request_beyond_this_machine_is_noticed_and_finds_nothing(
+    visit: Opener, contexts: tuple[object, Watch]
+) -> None:
+    """What every browser test relies on."""
+    page, watch = visit("train"), contexts[1]
+    far = ["http://evil.test/a", "http://198.51.100.7/b"]
+    for address in far:
+        asked = f"fetch({address!r}, {{mode: 'no-cors'}}).then(() => 'answered', () => 'nothing')"
+        assert page.evaluate(asked) == "nothing"
+    assert watch.outside == far
+    watch.outside.clear()

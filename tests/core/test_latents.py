@@ -15,6 +15,7 @@ from core.fusion.lmf import Lmf
 from core.infer import outputs
 from core.latents import compared, latents, prior_distance, retrieved, walk
 from core.train import TrainConfig, train
+from tests.command import command
 from tests.core.fusion.test_jwae import WIDTHS, paired
 
 WIKIPEDIA = Path(__file__).parents[2] / "../shared/data/wikipedia"
