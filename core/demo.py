@@ -126,7 +126,7 @@ PLANS: tuple[Plan, ...] = (
 
 def fingerprint() -> str:
     """What decides the videos' bytes: the simulator's source and the libraries that draw and encode."""
-    source = Path(simulate.__file__).read_bytes()
+    source = b"".join(file.read_bytes() for file in sorted(Path(simulate.__file__).parent.glob("*.py")))
     return hashlib.sha256(source + f"{av.__version__} {cv2.__version__}".encode()).hexdigest()
 
 
@@ -329,7 +329,7 @@ It falls under the project's own licence. The videos are **simulated**: they sho
 | path | what | made by |
 | --- | --- | --- |
 | `demo/clips/*.mp4` | {len(dataset.clips)} simulated clips, {simulate.WIDTH} x {simulate.HEIGHT}, \
-{simulate.FPS} frames a second, H.264 | `core/data/simulate.py` |
+{simulate.FPS} frames a second, H.264 | `core/data/simulate` |
 | `demo/dataset.json` | names, split ({parts["train"]} training clips, {normal} of them normal; {parts["test"]} test \
 clips), frame truth, checksums | the simulator's `truth.json` |
 | `demo/features`, `demo/captions`, `demo/calibration.npz` | what `extract` found in those files | `core/extract` |
@@ -339,7 +339,7 @@ clips), frame truth, checksums | the simulator's `truth.json` |
 
 ## Kinds of anomaly and the evidence they need
 
-By construction of the ordinary traffic, not by measurement; `core/data/simulate.py` says how.
+By construction of the ordinary traffic, not by measurement; `core/data/simulate` says how.
 
 | kind | evidence | views | what |
 | --- | --- | --- | --- |
