@@ -9,6 +9,7 @@ import contextlib
 import copy
 import functools
 import gc
+import json
 import logging
 import os
 import threading
@@ -27,6 +28,7 @@ from streamlit import runtime
 
 from app.background import Background
 from app.changes import Changes
+from app.figures import kernels as kernel_figures
 from app.figures.network import Layout, positions
 from app.figures.samples import one_against_rest, sample_facts
 from app.figures.scores import Kinds, Moment, dataset_facts, group_table, kinds_of, method_bars, top_moments
@@ -1047,6 +1049,20 @@ def _computed(run_stamp: str, data_stamp: str, what: str, name: str, key: str, *
     return COMPUTED[what](model(name), data(key), *arguments)
 
 
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _kernel_maps(run_stamp: str, data_stamp: str, name: str, key: str, row: int, theme: str) -> go.Figure:
+    seen: kernels.Panels = computed("kernel panels", name, key)
+    beta = kernels.mkl(model(name)).beta.detach().mean(1).double().numpy()
+    chosen = kernel_figures.drawn_panels(seen, beta)
+    drawn = kernel_figures.panel_maps(seen, chosen, part(key), row, colours(theme))
+    return drawn.update_layout(template=colours(theme).template)
+
+
+def kernel_maps(name: str, key: str, row: int, theme: str) -> go.Figure:
+    """What every kernel of an MKL run sees, drawn: a hundred traces take longer than the rest of their page."""
+    return _kernel_maps(*_stamps(name, key), name, key, row, theme)
+
+
 # ---------------------------------------------------------------------------- runs side by side
 
 
@@ -1203,15 +1219,14 @@ def sweep_results(name: str) -> tuple[sweep_folders.Results, sweep_folders.Impor
     return _sweep_results(_sweep_stamp(name), name)
 
 
-def swept_runs(key: str) -> list[Run]:
-    """Every training of this dataset's sweeps: what the next ones will take is judged by them."""
-    return [
-        run
-        for name in sweeps(key)
-        for row in sweep_results(name)[0].rows
-        for run in (_swept_run(sweeps_root() / name / "runs" / one) for one in row.runs.values())
-        if run is not None
-    ]
+@st.cache_resource(max_entries=128, show_spinner="Doing a few steps of it, to say how long it will take")
+def _sweep_time(data_stamp: str, key: str, plan: str) -> sweep_folders.Estimate | None:
+    return sweep_folders.estimate(sweep_folders.plan_of(json.loads(plan)), data(key))
+
+
+def sweep_time(key: str, plan: str) -> sweep_folders.Estimate | None:
+    """About how long the sweep of this plan, as JSON, will take on this machine; half a second the first time."""
+    return _sweep_time(_stamp(datasets()[key] / "dataset.json"), key, plan)
 
 
 @functools.lru_cache(maxsize=20_000)

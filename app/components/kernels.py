@@ -175,7 +175,6 @@ def sights(chosen: Selection, model: Mkl, seen: Panels) -> None:
     part, row = cache.part(chosen.dataset), cache.row(chosen)
     beta = model.beta.detach().mean(1).double().numpy()
     drawn = figures.drawn_panels(seen, beta)
-    columns = min(len(drawn), 4 if len(drawn) != 5 else 3)
     rows = f"{len(seen.rows):,} of {len(part):,} rows" if len(seen.rows) < len(part) else f"all {len(part):,} rows"
     separated = not np.isnan(seen.chance)
     told = (
@@ -188,7 +187,7 @@ def sights(chosen: Selection, model: Mkl, seen: Panels) -> None:
     left_out = len(seen.panels) - 1 - (len(drawn) - 1) if len(beta) > 1 else 0
     few = f" The {len(drawn) - 1} heaviest of {len(beta)} kernels are drawn." if left_out else ""
     show.figure(
-        figures.panel_maps(seen, drawn, part, row, columns, chosen.colours),
+        cache.kernel_maps(chosen.run, chosen.dataset, row, chosen.colours.name),
         f"Kernel PCA of {rows} of the test part: each kernel's two directions of largest variance. {told} Click a "
         f"point to choose its row.{missing}{few}",
         "; ".join(
@@ -197,7 +196,7 @@ def sights(chosen: Selection, model: Mkl, seen: Panels) -> None:
             for at in drawn
         ),
         "kernel-panels",
-        chosen.colours,
+        None,
         chosen.picture,
         figures.panel_table(seen, beta),
         name=f"kernel PCA of {chosen.run}",

@@ -181,11 +181,12 @@ def drawn_panels(found: Panels, beta: Float[np.ndarray, " kernels"]) -> list[int
     return [*heavy, kernels] if kernels > 1 else heavy
 
 
-def panel_maps(found: Panels, drawn: Sequence[int], part: Part, row: int, columns: int, colours: Colours) -> go.Figure:
+def panel_maps(found: Panels, drawn: Sequence[int], part: Part, row: int, colours: Colours) -> go.Figure:
     """Kernel PCA of the same rows in every kernel, in the same colours; orange: the chosen row, where it is drawn.
 
     The customdata of every point is its row.
     """
+    columns = min(len(drawn), 4 if len(drawn) != 5 else 3)
     lines = -(-len(drawn) // columns)
     titles = [
         f"{plotly_text(found.panels[at].name, 28)}<br><span style='font-size:11px'>separation "
