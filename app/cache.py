@@ -14,7 +14,6 @@ import logging
 import os
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -57,7 +56,7 @@ from core.clip import Clip
 from core.data import native_index
 from core.data.check import Report, check
 from core.data.dataset import Dataset
-from core.data.names import shown
+from core.data.names import shown, told_apart
 from core.data.reading import about
 from core.data.stills import jpeg, unit_frames
 from core.evaluate import (
@@ -398,8 +397,7 @@ def _sorted_runs(runs_stamp: str, data_stamp: str, key: str) -> tuple[dict[str, 
         )
     )
     plain = {name: shown(f"{found.title} · seed {found.seed}", 200) for name, found in fits.items()}
-    count = Counter(plain.values())
-    return fits, {name: f"{title} · {name[-6:]}" if count[title] > 1 else title for name, title in plain.items()}
+    return fits, told_apart(plain)
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)

@@ -1,6 +1,8 @@
 """Sweeps on the train page: ask for one, watch it fill, look into its cells, open one of them in every page."""
 
+import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -192,14 +194,10 @@ def _cost(key: str, plan: Plan) -> str:
     """How many trainings, and about how long."""
     seeds = f"{plan.seeds} {'seed' if plan.seeds == 1 else 'seeds'}"
     said = f"**{plan.size:,} cells × {seeds} = {plan.trainings:,} trainings**"
-    data = cache.data(key)
-    widths = {name: data.widths[name] for name in plan.modalities or data.modalities}
-    for records, what in ((cache.swept_runs(key), "in sweeps"), (list(cache.own_runs_of(key).values()), "one by one")):
-        found = core.estimate(plan, widths, plan.trainings, records)
-        if found is not None:
-            more = "; together they go faster" if what == "one by one" and plan.fusion == "lego" else ""
-            return f"{said}, {found.words}, judging by {found.count:,} trained {what} on these features{more}"
-    return f"{said}; nothing like it was trained here yet, so how long they take shows once the first are done"
+    found = cache.sweep_time(key, json.dumps(asdict(plan)))
+    if found is None:
+        return f"{said}; how long they take shows once the first are done"
+    return f"{said}, {found.words}, judging by a few steps of it just now"
 
 
 def _start(key: str, plan: Plan) -> None:

@@ -222,16 +222,21 @@ def read(root: Path) -> Sweep:
     try:
         if (record["format"], record["version"]) != (FORMAT["format"], FORMAT["version"]):
             raise ValueError(f"it is of format {record['format']!r}, version {record['version']!r}")
-        plan = {**record["plan"], "training": TrainConfig(**record["plan"]["training"])}
-        plan["axes"] = {name: tuple(values) for name, values in plan["axes"].items()}
-        plan["modalities"] = None if plan["modalities"] is None else tuple(plan["modalities"])
         sweep = Sweep(
-            checked_plan(Plan(**plan), Task(record["task"], ("a", "b"))), Source(**record["source"]), record["metric"],
-            record["created"], record["versions"], record["task"], record["data"],
+            checked_plan(plan_of(record["plan"]), Task(record["task"], ("a", "b"))), Source(**record["source"]),
+            record["metric"], record["created"], record["versions"], record["task"], record["data"],
         )  # fmt: skip
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"sweep {shown(root.name)!r}: sweep.json does not describe a sweep ({error})") from None
     return sweep
+
+
+def plan_of(told: Mapping[str, Any]) -> Plan:
+    """The plan of a record: of `asdict(plan)`, as JSON holds it."""
+    plan = {**told, "training": TrainConfig(**told["training"])}
+    plan["axes"] = {name: tuple(values) for name, values in plan["axes"].items()}
+    plan["modalities"] = None if plan["modalities"] is None else tuple(plan["modalities"])
+    return Plan(**plan)
 
 
 def listing(sweeps: Path) -> dict[str, Sweep]:

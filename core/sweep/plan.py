@@ -16,6 +16,7 @@ from core.options import Option, checked, made, options, training_options
 from core.sample import Task
 from core.train import TrainConfig
 
+BATCH = 8  # cells that a guided sweep asks for at once: they are trained together
 MOST_VALUES, MOST_AXES, MOST_TRAININGS = 200, 4, 20_000
 
 How = Literal["grid", "guided"]

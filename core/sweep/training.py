@@ -2,28 +2,24 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import numpy as np
 import torch
 
 from core import runs
 from core.data import drafts
 from core.data.dataset import Dataset
-from core.ensemble import Asked, ordered, together, train_many
-from core.fusion import FUSIONS
+from core.ensemble import CHUNK, Asked, ordered, together, train_many
 from core.pool import spread
 from core.runs import History, Run
 from core.sample import Samples
+from core.sweep.cost import duration
 from core.sweep.folder import Data, Sweep, clip_auc, locked, read, staged, todo
-from core.sweep.plan import Cell, Plan, cells
-
-BATCH = 8  # cells that a guided sweep asks for at once: they are trained together
-CHUNK = 50  # trainings stepped together
+from core.sweep.plan import BATCH, Cell, cells
 
 Tell = Callable[[float, str], None]  # share done, and where it stands in words
 
@@ -151,7 +147,7 @@ def sweep(
             def step(share: float, before: int = done, here: int = begun, count: int = len(wanted)) -> None:
                 now, made_here = before + share * count, here + share * count
                 left = (time.monotonic() - started) / max(made_here, 1e-9) * (total - now)
-                tell(now / total, f"{100 * now / total:.0f} %, {_duration(left)} to go")
+                tell(now / total, f"{100 * now / total:.0f} %, {duration(left)} to go")
 
             for cell, seed, run in _train(asked, used, root, wanted, address, workers, device, step):
                 done += 1
@@ -233,47 +229,3 @@ def guided(asked: Sweep, root: Path) -> Iterator[list[Cell]]:
             if trial is not None:
                 answer(trial, known[cell])
         left -= len(batch)
-
-
-# ---------------------------------------------------------------------------- how long
-
-
-def _duration(seconds: float) -> str:
-    """About how long, in words.
-
-    >>> _duration(4.2), _duration(75.0), _duration(7300.0)
-    ('5 s', '80 s', '2.0 h')
-    """
-    if seconds < 10:
-        return f"{math.ceil(seconds)} s"
-    if seconds < 120:
-        return f"{math.ceil(seconds / 10) * 10} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """Between how many seconds the trainings will probably take in one process, judged by `count` earlier ones."""
-
-    low: float
-    high: float
-    count: int
-
-    @property
-    def words(self) -> str:
-        low, high = _duration(self.low), _duration(self.high)
-        return f"about {high}" if low == high else f"{low} to {high}"
-
-
-def estimate(plan: Plan, widths: Mapping[str, int], trainings: int, records: Iterable[Run]) -> Estimate | None:
-    """From earlier trainings of this method on features of these widths: their middle half, in step with epochs."""
-    each = []
-    for run in records:
-        epochs = run.training.get("epochs")
-        if run.fusion == plan.fusion and dict(run.source.widths) == dict(widths) and epochs and run.seconds > 0:
-            solved = FUSIONS[run.fusion].solved
-            each.append(run.seconds if solved else run.seconds / epochs * plan.training.epochs)
-    if not each:
-        return None
-    low, high = np.quantile(each, [0.25, 0.75])
-    return Estimate(float(low) * trainings, float(high) * trainings, len(each))

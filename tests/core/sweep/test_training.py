@@ -21,7 +21,6 @@ from core.data import native, read
 from core.data.dataset import Dataset
 from core.sweep import Sweep, cells, held_out, training
 from core.train import TrainConfig, train
-from tests.core import made
 from tests.core.sweep.made import RUN, SHORT, SOURCE, plan, samples, times
 
 HOME = Path(__file__).parents[3]
@@ -219,13 +218,3 @@ def test_more_trials_than_cells_are_all_cells(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(runs, "load", lambda folder: replace(RUN, metrics={"auc": None}))  # all undefined
     named = [cell for batch in sweep.guided(asked, tmp_path) for cell in batch]
     assert sorted(named) == sorted(cells(asked.plan))
-
-
-def test_the_time_is_judged_by_what_was_trained() -> None:
-    asked = plan({"P": (1, 2)}, training=TrainConfig(epochs=30), seeds=5)
-    seen = [replace(RUN, seconds=seconds) for seconds in (1.0, 2.0, 3.0)]
-    others = [replace(RUN, fusion="mtn", seconds=99.0), replace(RUN, source=replace(SOURCE, widths={"x": 1}))]
-    found = sweep.estimate(asked, made.WIDTHS, 10, [*seen, *others])
-    assert found is not None
-    assert (found.low, found.high, found.count) == (45.0, 75.0, 3)  # quartiles 1.5 and 2.5, three times the epochs
-    assert sweep.estimate(asked, made.WIDTHS, 10, others) is None

@@ -1,0 +1,196 @@
+"""How long a sweep will take: a few of its steps are done now, as they will be done then, and the rest is counted.
+
+    seconds = [ sum over pieces  epochs x steps x (seconds of one step)  +  trainings x (seconds of measuring one) ] / w
+
+A piece is an ensemble, stepped together, or a training that can only be done alone (`core.ensemble.together`); w is
+the number of workers. Of many pieces alike the first and the last are stepped, for they lie in order of their powers.
+Loading the data, making an ensemble's graphs, and writing runs to disk are not counted, and what else the machine does
+just now is: the answer is no better than "about".
+"""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
+from typing import TypeVar
+
+import torch
+
+from core.clip import Clip
+from core.data.dataset import Dataset
+from core.ensemble import CHUNK, Asked, at_once, drawn, fit_many, ordered, together
+from core.evaluate import measure_part
+from core.fusion import FUSIONS
+from core.fusion.base import Fusion
+from core.infer import outputs
+from core.runs import build
+from core.sample import Samples, task_of
+from core.sweep.folder import Data, judged_data
+from core.sweep.plan import BATCH, Cell, Plan, cells
+from core.train import fit, fit_samples, judged, prepare, widths_of
+
+MOST_CELLS = 400  # of larger grids as many, evenly spread, stand for all
+PROBED = 2  # pieces of a kind that are stepped
+STEPS = 2  # timed steps of each, after one that is not
+FEW = 8  # test clips that are measured
+
+Clock = Callable[[], float]
+T = TypeVar("T")
+
+
+def duration(seconds: float) -> str:
+    """About how long, in words.
+
+    >>> duration(4.2), duration(75.0), duration(7300.0)
+    ('5 s', '80 s', '2.0 h')
+    """
+    if seconds < 10:
+        return f"{math.ceil(seconds)} s"
+    if seconds < 120:
+        return f"{math.ceil(seconds / 10) * 10} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """About how many seconds; `together` of the trainings are stepped in ensembles, `alone` one by one."""
+
+    seconds: float
+    together: int
+    alone: int
+
+    @property
+    def words(self) -> str:
+        """How long, and how that comes."""
+        how = {
+            (True, False): "trained together",
+            (False, True): "trained one by one",
+            (True, True): f"{self.together:,} trained together, {self.alone:,} one by one",
+        }[self.together > 0, self.alone > 0]
+        return f"about {duration(self.seconds)}, {how}"
+
+
+def estimate(plan: Plan, data: Data, workers: int = 1, clock: Clock = time.perf_counter) -> Estimate | None:
+    """What the sweep will take on this machine, by steps of it that `clock` times; None for a method that is solved.
+
+    Errors: `ValueError` when a cell's options do not go with the data.
+    """
+    if FUSIONS[plan.fusion].solved:
+        return None
+    used, protocol = judged_data(plan, data)
+    probe = Probe(plan, used, None if protocol == "all" else protocol, clock)
+    every = cells(plan)
+    step = max(1, math.ceil(len(every) / MOST_CELLS))
+    asked = [plan.asked(cell, seed) for cell in _spread(every, step, plan) for seed in range(plan.seeds)]
+    times = plan.trainings / len(asked)
+    seconds, counts = 0.0, [0, 0]
+    alone: list[Asked] = []
+    for group in together(asked):
+        line = [asked[index] for index in ordered(asked, group)]
+        count = max(1, round(len(line) * times))
+        size = probe.at_once(line, count)
+        if plan.how == "guided":  # which waits for every batch before it asks for the next
+            size = min(size, BATCH * plan.seeds)
+        if size == 1:
+            alone += line
+            continue
+        pieces = -(-count // size)
+        parts = [line[len(line) * at // pieces : max(len(line) * (at + 1) // pieces, 1)] for at in range(pieces)]
+        members = -(-count // pieces)
+        chosen = [(part * members)[:members] for part in _some([part for part in parts if part])]
+        seconds += pieces * fmean(probe.ensemble(part) for part in chosen)
+        counts[0] += count
+    if alone:
+        counts[1] = max(1, round(len(alone) * times))
+        seconds += counts[1] * fmean(probe.alone(one) for one in _some(alone))
+    seconds += plan.trainings * probe.measuring(asked[len(asked) // 2])
+    return Estimate(seconds / max(1, workers), *counts)
+
+
+def _spread(every: Sequence[Cell], step: int, plan: Plan) -> list[Cell]:
+    """Every `step`-th cell; of a guided sweep as many as it will ask for."""
+    if plan.how == "guided":
+        step = max(step, len(every) // plan.size)
+    return list(every[::step])
+
+
+def _some(found: Sequence[T]) -> list[T]:
+    """The first and the last, or all when they are few."""
+    if len(found) <= PROBED:
+        return list(found)
+    return [found[round(at * (len(found) - 1) / (PROBED - 1))] for at in range(PROBED)]
+
+
+class Probe:
+    """Steps of trainings on one batch of the data, timed."""
+
+    def __init__(self, plan: Plan, data: Data, protocol: str | None, clock: Clock) -> None:
+        self.data, self.protocol, self.clock, self.modalities = data, protocol, clock, plan.modalities
+        self.widths, self.task = widths_of(data, plan.modalities), task_of(data)
+        if isinstance(data, Dataset):
+            clips = data.part("train", protocol)
+            self.sides = [[clip for clip in clips if bool(clip.anomalous) is wanted] for wanted in (False, True)]
+
+    def at_once(self, line: Sequence[Asked], count: int) -> int:
+        """How many of these `core.ensemble.train_many` steps together, when there are so many of them."""
+        if isinstance(self.data, Samples):
+            return 1
+        clips = [clip for side in self.sides for clip in side]
+        crops = max((len(rows) for clip in clips for rows in clip.features.values() if rows.ndim == 3), default=1)
+        return min(count, at_once(line, len(clips) * crops, len(self.widths), CHUNK))
+
+    def few(self, batch: int) -> tuple[Clip, ...]:
+        """Clips of one batch."""
+        return tuple(clip for side in self.sides for clip in side[: max(1, batch // 2)])
+
+    def steps(self, asked: Asked) -> int:
+        """How many steps an epoch has."""
+        if isinstance(self.data, Samples):
+            return -(-len(self.data.part("train", self.protocol)) // asked.training.batch)
+        return -(-max(len(side) for side in self.sides) // max(1, asked.training.batch // 2))
+
+    def timed(self, work: Callable[[Callable[..., None]], object], asked: Asked) -> float:
+        """Seconds of a whole training whose steps `work` does, telling after each."""
+        marks: list[float] = []
+        work(lambda *words: marks.append(self.clock()))
+        each = (marks[-1] - marks[0]) / (len(marks) - 1)
+        return each * self.steps(asked) * asked.training.epochs
+
+    def ensemble(self, asked: Sequence[Asked]) -> float:
+        """Seconds of all of these, stepped together."""
+        models = [drawn(self.widths, each) for each in asked]
+        loops = [replace(each.training, epochs=1 + STEPS) for each in asked]
+        rows = prepare(self.few(loops[0].batch), tuple(self.widths), loops[0].units)
+        seeds = [each.seed for each in asked]
+        return self.timed(lambda mark: fit_many(models, rows, loops, seeds, "cpu", mark), asked[0])
+
+    def alone(self, asked: Asked) -> float:
+        """Seconds of one training by itself."""
+        training = replace(asked.training, epochs=1 + STEPS, track=False)
+        random = torch.Generator().manual_seed(0)
+        model = self.model(asked)
+        if isinstance(self.data, Samples):
+            part = self.data.part("train", self.protocol)
+            few = part.take(torch.arange(min(training.batch, len(part))))
+            return self.timed(lambda mark: fit_samples(model, few, training, random, mark), asked)
+        rows = prepare(self.few(training.batch), tuple(self.widths), training.units)
+        return self.timed(lambda mark: fit(model, rows, training, random, mark), asked)
+
+    def measuring(self, asked: Asked) -> float:
+        """Seconds that one trained model takes to be measured on the test part."""
+        model = self.model(asked).eval()
+        if isinstance(self.data, Samples):
+            part = self.data.part("test", self.protocol)
+            began = self.clock()
+            measure_part(outputs(model, part.features), part)
+            return self.clock() - began
+        clips = self.data.part("test", self.protocol)
+        began = self.clock()
+        judged(model, clips[:FEW], asked.training, [])
+        return (self.clock() - began) * len(clips) / max(1, len(clips[:FEW]))
+
+    def model(self, asked: Asked) -> Fusion:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(asked.seed)
+            return build(asked.fusion, self.widths, asked.config, self.task)
