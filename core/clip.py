@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,8 +15,10 @@ MODALITY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")  # a field in weights' 
 HUGE = 1e15  # squares of larger values overflow float32
 
 
-class Stored(Mapping[str, Tensor]):
+class Stored:
     """A clip's features that stay on disk: every look at one of them reads it, and nothing is held.
+
+    Reads like the mapping it stands for, but is none by its type: what checks a mapping's type looks at a value.
 
     read     modality -> its rows, checked as any that come in; a `ValueError` says what is wrong with them
     shapes   modality -> the shape that `read` gives: widths and units are known without reading
@@ -40,6 +42,15 @@ class Stored(Mapping[str, Tensor]):
 
     def __len__(self) -> int:
         return len(self.shapes)
+
+    def keys(self) -> Iterable[str]:
+        return self.shapes.keys()
+
+    def values(self) -> Iterator[Tensor]:
+        return (self.read(name) for name in self.shapes)
+
+    def items(self) -> Iterator[tuple[str, Tensor]]:
+        return ((name, self.read(name)) for name in self.shapes)
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,7 @@ def clip_of(
     index: Mapping[str, Any],
     name: str,
     entry: Mapping[str, Any],
-    features: Mapping[str, Tensor],
+    features: Mapping[str, Tensor] | Stored,
     note: str | None,
 ) -> tuple[Clip, str | None]:
     """The clip around its features, and the note again, longer where its video is missing."""

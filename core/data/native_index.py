@@ -33,8 +33,8 @@ Stamps = Mapping[tuple[str, str], Stamp]  # (modality, clip) -> its file's
 Report = Callable[[float], None]
 
 
-def read(path: Path, folder: Path, large: int = LARGE) -> Dataset | Samples:
-    """As `core.data.read`; the features of a dataset of ours with `large` clips stay on disk, indexed in `folder`.
+def read(path: Path, folder: Path, large: int | None = None) -> Dataset | Samples:
+    """As `core.data.read`; the features of a dataset of ours with `large` clips stay on disk, its index in `folder`.
 
     Errors: `ValueError` as there. A folder that cannot be written only costs the next opening its time.
     """
@@ -42,7 +42,7 @@ def read(path: Path, folder: Path, large: int = LARGE) -> Dataset | Samples:
         return read_whole(path)
     whole = stamp_of(path / "dataset.json")
     index = native.load_index(path)
-    if len(index["clips"]) < large:
+    if len(index["clips"]) < (LARGE if large is None else large):
         return read_whole(path)
     stamps = stamps_of(path, index)
     marks = mark(whole, stamps)
