@@ -8,9 +8,9 @@ A member is the training `core.train.train` gives alone: the same draws, the sam
 the rows that the loss reads (the `top` units of a clip) are differentiated through the head.
 
 Sums are taken in another order than alone, so weights differ in their last bit (1.2e-7) from the first step on, and
-edges within that of alpha count on one side and not on the other. How far that carries is the training's own doing: moving
-the initial weights of a training *alone* by one last bit, either way, moves it as far. Measured on the demo's pair, as
-(loss curve relative to losses above 1; unit scores), an ensemble's member against alone, and alone against that:
+edges within that of alpha count on one side and not on the other. How far that carries is the training's own doing:
+moving the initial weights of a training *alone* by one last bit, either way, moves it as far. Measured on the demo's
+pair, as (loss curve relative to losses above 1; unit scores), a member against alone, and alone moved against alone:
 
     gate sigmoid, the default: 40 members drawn from alpha 0 .. 0.3, lambda 0 .. 2, P and Q 1 .. 5, seeds 0 .. 3,
     150 epochs           at most 1.1e-6; 1.8e-7                    alone moved, 3 seeds: 6.2e-7; 6.0e-8

@@ -1,5 +1,6 @@
 """Trained together is trained alone: the same gradients, loss curves, scores and records."""
 
+import warnings
 from dataclasses import replace
 from itertools import pairwise
 
@@ -120,6 +121,40 @@ def test_every_members_gradient_is_autograds_of_its_own_model(case, modalities, 
         np.testing.assert_allclose(losses[0, member], total / len(steps), rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("options", [{}, {"gate": "none", "regulariser": "released", "head": "row"}])
+def test_gradients_are_those_of_torch_func(options, data, doubles):
+    """`vmap(grad)` over `functional_call` of the model as it stands, stacked weights: in double precision to 1e-9."""
+    torch.manual_seed(1)
+    found = prepare(data.part("train"), data.modalities, NODES)
+    ready = Prepared({n: rows.double() for n, rows in found.features.items()}, found.anomalous, found.labels)
+    models = [Lego(data.widths, LegoConfig(**BASE | {"P": 2, "Q": 3, "lam": 0.7} | options)).train() for _ in range(4)]
+    stacked, _ = torch.func.stack_module_state(models)
+    index = next(batches(ready.anomalous, SHORT.batch, torch.Generator().manual_seed(0)))
+    anomalous = ready.anomalous[index]
+
+    def loss(weights, features):
+        fused = torch.func.functional_call(models[0], weights, (features,))
+        value = clip_score(fused.scores, SHORT.top)
+        known = torch.nn.functional.binary_cross_entropy(value, anomalous.double())
+        return known + models[0].penalty(fused, anomalous)
+
+    features = {name: rows[index, 0] for name, rows in ready.features.items()}
+    weights = {name: weight.detach() for name, weight in stacked.items()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that some products are slow there
+        wanted = torch.func.vmap(torch.func.grad(loss), in_dims=(0, None))(weights, features)
+    seen = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ensemble.Adam, "step", lambda self, gradient: seen.append(gradient.clone()))
+        stack, _ = ensemble.fit_many(models, ready, [replace(SHORT, epochs=1)] * 4, [0] * 4)
+    for name, ours in stack.views(seen[0]).items():
+        size = max(1.0, float(wanted[name].abs().max()))
+        torch.testing.assert_close(
+            ours / size, wanted[name] / size, atol=1e-9, rtol=0, msg=lambda t, n=name: f"{n}: {t}"
+        )
+    assert all(float(every.abs().max()) > 1e-6 for every in wanted.values())
+
+
 def differences(data: Dataset, asked: list[Asked], found: dict, modalities=None) -> None:
     """Loss curves to 1e-4 (of a loss above 1: of its size), unit scores to 1e-3, and the same records."""
     test = data.part("test")
@@ -163,6 +198,20 @@ def grid(options: dict, training: TrainConfig) -> list[Asked]:
 def test_a_member_is_the_training_of_its_seed_alone(data, options, training):
     asked = grid(options, training)
     assert together(asked) == [[0, 1, 2, 3]]
+    differences(data, asked, dict(train_many(data, asked)))
+
+
+def test_members_of_any_gate_and_power_are_their_trainings_alone(data):
+    draw = np.random.default_rng(0)
+    own = [
+        {"alpha": float(alpha), "lam": float(draw.choice([0, 0.1, 1, 2])), "P": p, "Q": q}
+        for alpha, p, q in zip(
+            [0, 0.02, 0.05, 0.1, 0.2, 0.3], draw.permutation(6)[:6] % 5 + 1, draw.permutation(6) % 5 + 1, strict=True
+        )
+    ]
+    own = [{**each, "P": int(each["P"]), "Q": int(each["Q"])} for each in own]
+    asked = [Asked("lego", BASE | each, SHORT, seed) for seed, each in enumerate(own)]
+    assert len(together(asked)) == 1
     differences(data, asked, dict(train_many(data, asked)))
 
 
