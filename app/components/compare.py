@@ -16,7 +16,7 @@ from app.figures.style import file_name, markdown_text
 from app.selection import Selection
 from core import compare, draws
 from core.compare import Group, Line
-from core.data.names import shown
+from core.data.names import shown, told_apart
 
 MOST = 12  # groups at once
 PAGE = 20  # rows of the table of disagreements at once
@@ -56,9 +56,7 @@ def pick(chosen: Selection) -> tuple[tuple[str, ...], str | None]:
 
 def unique(every: dict[str, Group]) -> dict[str, str]:
     """Group id -> what people read, no two alike however long or odd their names are."""
-    plain = {id_: shown(group.title, 100) for id_, group in every.items()}
-    seen = list(plain.values())
-    return {id_: title if seen.count(title) == 1 else f"{title} · {id_[-6:]}" for id_, title in plain.items()}
+    return told_apart({id_: shown(group.title, 100) for id_, group in every.items()})
 
 
 def quality(lines: Sequence[Line], baseline: str | None, what: str, chosen: Selection) -> None:

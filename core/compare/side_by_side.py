@@ -13,7 +13,7 @@ from core.compare.cost import peaks, scoring_time
 from core.compare.judged import Judged, judge, judge_part, kinds, metrics_of, missing, parts_of
 from core.compare.paired import Difference, Estimate, against, estimate
 from core.data.dataset import Dataset
-from core.data.names import shown
+from core.data.names import shown, told_apart
 from core.evaluate import measure_part
 from core.infer import outputs, score
 from core.runs import Run
@@ -50,11 +50,11 @@ def groups(found: Mapping[str, Run], digest: str) -> dict[str, Group]:
     for name, run in found.items():
         sorted_.setdefault(run.group, {}).setdefault(run.seed, name)
         first.setdefault(run.group, run)
-    plain = [run.title for run in first.values()]
+    titles = told_apart({id_: run.title for id_, run in first.items()})
     return {
         id_: Group(
             id_,
-            first[id_].title if plain.count(first[id_].title) == 1 else f"{first[id_].title} · {id_[-6:]}",
+            titles[id_],
             dict(sorted(seeds.items())),
             first[id_],
             first[id_].weights,

@@ -6,6 +6,8 @@ Runs inside the guarded child too, so it needs nothing but the standard library.
 import os
 import stat
 import unicodedata
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -30,6 +32,16 @@ def shown(text: object, limit: int = 80) -> str:
         return cut if len(cut) <= limit else cut[:limit] + "…"
     line = "".join(c.encode("unicode_escape").decode() if unicodedata.category(c) in UNSEEN else c for c in cut[:limit])
     return line + ("…" if len(cut) > limit else "")
+
+
+def told_apart(titles: Mapping[str, str]) -> dict[str, str]:
+    """Id -> title, in which those that would be called alike get the end of their id.
+
+    >>> told_apart({"lmf-0a1b2c": "LMF", "lmf-3d4e5f": "LMF", "sum-0a1b2c": "Sum"})
+    {'lmf-0a1b2c': 'LMF · 0a1b2c', 'lmf-3d4e5f': 'LMF · 3d4e5f', 'sum-0a1b2c': 'Sum'}
+    """
+    count = Counter(titles.values())
+    return {id_: f"{title} · {id_[-6:]}" if count[title] > 1 else title for id_, title in titles.items()}
 
 
 def check_name(name: object, what: str) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from core import runs as run_folders
 from core.calibration import calibrated
 from core.data.dataset import Dataset
+from core.data.names import told_apart
 from core.fusion.base import Fusion
 from core.robust.stress import KINDS, Stress, stressed
 from core.runs import Run
@@ -126,15 +127,14 @@ def grouped(found: Sequence[Record]) -> list[dict[str, Any]]:
     groups: dict[str, list[Record]] = {}
     for each in found:
         groups.setdefault(each.run.group, []).append(each)
-    titles = [members[0].run.title for members in groups.values()]
+    titles = told_apart({group: members[0].run.title for group, members in groups.items()})
     rows = []
     for group, members in groups.items():
         first = members[0]
-        title = first.run.title
         rows.append(
             {
                 "group": group,
-                "title": title if titles.count(title) == 1 else f"{title} · {group[-6:]}",
+                "title": titles[group],
                 "metric": first.run.metric,
                 "seeds": len(members),
                 "clean": spread_over([each.clean for each in members]),
