@@ -79,7 +79,7 @@ from core.fusion.graph import cosine
 from core.fusion.lego import Lego
 from core.runs import Run
 from core.sample import Part, Samples, part_of, task_of
-from core.shelf import size_of, sweep
+from core.shelf import size_of, sweep, trash
 from core.stage import Stage, reader, staged
 from core.summary import LEAF, Summary, opened
 from core.table import flops
@@ -1185,6 +1185,18 @@ def sweeps(key: str) -> dict[str, sweep_folders.Sweep]:
     }
     own = {name: one for name, one in found.items() if one is not None and one.data == own_data}
     return dict(sorted(own.items(), key=lambda item: -item[1].created))
+
+
+def removed_sweeps(key: str) -> list[tuple[str, str, str]]:
+    """(ticket, folder name, title) of the sweeps on this dataset that were thrown away last and can be put back."""
+    found: list[tuple[str, str, str]] = []
+    for ticket, kind, name in trash(workspace()):
+        place = workspace() / ".trash" / ticket
+        if kind == "sweeps" and len(found) < 3:
+            one = _sweep(str(place), _stamp(place / "sweep.json")) if (place / "sweep.json").is_file() else None
+            if one is not None and one.data == digest(key):
+                found.append((ticket, name, f"{one.title} · {one.id[-4:]}"))
+    return found
 
 
 @functools.lru_cache(maxsize=20_000)

@@ -1,7 +1,11 @@
 """The library's shelves: what may be added from this machine, what was uploaded, thrown away, put back, packed up.
 
 data/<name>       datasets            uploads/<id>/   files as they came, until their job has read them
-runs/<id>         runs                .trash/<stamp>-<data|runs>-<name>   thrown away, kept for a week
+runs/<id>         runs                .trash/<stamp>-<data|runs|sweeps>-<name>   thrown away
+sweeps/<id>       sweeps
+
+What was thrown away can be put back, byte for byte, for a week (`KEPT`), as long as no more than `MOST_KEPT` things and
+no more than `BYTES_KEPT` bytes were thrown away after it; what is past that goes for good at the next start or throw.
 """
 
 import contextlib
@@ -24,9 +28,12 @@ from core import runs
 from core.data import drafts, guard
 from core.data.names import RefusedError, inside, shown
 
-KEPT = 7 * 24 * 3600
+KEPT = 7 * 24 * 3600  # seconds
+MOST_KEPT = 50
+BYTES_KEPT = 4 << 30
 DOWNLOAD = 512 << 20
-TICKET = re.compile(r"[0-9a-f]+-(data|runs)-([^/]+)")
+KINDS = ("data", "runs", "sweeps")
+TICKET = re.compile(rf"[0-9a-f]+-({'|'.join(KINDS)})-([^/]+)", re.DOTALL)
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
 FEATURES = (".npy", ".zip", ".list", ".txt", ".csv", ".json")
 SAMPLES = (".csv", ".tsv", ".mat", ".h5", ".hdf5", ".pkl", ".pickle", ".list", ".zip", ".json")
@@ -130,7 +137,7 @@ def unpacked(files: Sequence[Path]) -> Iterator[Path]:
 
 
 def throw_away(workspace: Path, kind: str, name: str) -> str:
-    """Move a dataset ("data") or run ("runs") of the workspace to the trash; the ticket that puts it back.
+    """Move a dataset ("data"), run ("runs") or sweep ("sweeps") to the trash; the ticket that puts it back.
 
     Errors: `ValueError` when there is none of that name in the workspace; assets cannot be thrown away.
     """
@@ -138,7 +145,19 @@ def throw_away(workspace: Path, kind: str, name: str) -> str:
     ticket = f"{time.time_ns():x}-{kind}-{name}"
     (workspace / ".trash").mkdir(exist_ok=True)
     os.rename(place, workspace / ".trash" / ticket)
+    empty(workspace)
     return ticket
+
+
+def empty(workspace: Path) -> None:
+    """Let go for good of what has lain in the trash too long, or below too much; what was thrown last always stays."""
+    size = 0
+    for number, (ticket, _, _) in enumerate(trash(workspace)):
+        place = workspace / ".trash" / ticket
+        size += size_of(place)
+        old = time.time() - place.stat().st_ctime > KEPT
+        if old or number and (number >= MOST_KEPT or size > BYTES_KEPT):
+            shutil.rmtree(place, ignore_errors=True)
 
 
 def put_back(workspace: Path, ticket: str) -> str:
@@ -156,7 +175,7 @@ def put_back(workspace: Path, ticket: str) -> str:
 
 
 def trash(workspace: Path) -> list[tuple[str, str, str]]:
-    """(ticket, "data" or "runs", name) of what can be put back, newest first."""
+    """(ticket, "data", "runs" or "sweeps", name) of what can be put back, newest first."""
     folder = workspace / ".trash"
     found = []
     for place in sorted(folder.iterdir(), reverse=True) if folder.is_dir() else ():
@@ -167,7 +186,11 @@ def trash(workspace: Path) -> list[tuple[str, str, str]]:
 
 
 def sweep(workspace: Path) -> None:
-    """At start: drafts of dead writers, and what has lain about for a week: trash, uploads, stopped extractions."""
+    """At start: drafts of dead writers, and what has lain about for a week: trash, uploads, stopped extractions.
+
+    Nobody removes anything at that moment, so the trash is emptied by all of its rules.
+    """
+    empty(workspace)
     for folder in (workspace / "data", workspace / "runs", workspace / "jobs", *_inside(workspace / "jobs")):
         drafts.sweep(folder)
     old = [*_inside(workspace / ".trash"), *_inside(workspace / "uploads")]
@@ -234,6 +257,6 @@ def adopt_released(file: Path, modalities: tuple[str, str], root: Path) -> str:
 
 def _own(workspace: Path, kind: str, name: str) -> Path:
     place = workspace / kind / name
-    if kind not in ("data", "runs") or "/" in name or name in ("", ".", "..") or not place.is_dir():
+    if kind not in KINDS or "/" in name or name in ("", ".", "..") or not place.is_dir():
         raise ValueError(f"'{shown(name)}' is not in the workspace; only what was added there can be removed")
     return place

@@ -242,7 +242,8 @@ def removed() -> None:
     """What was thrown away lately, each with the way back."""
     for ticket, kind, name in shelf.trash(cache.workspace())[:4]:
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.caption(f"{'Dataset' if kind == 'data' else 'Run'} {markdown_text(name)} was removed.")
+            word = {"data": "Dataset", "runs": "Run", "sweeps": "Sweep"}[kind]
+            st.caption(f"{word} {markdown_text(name)} was removed.")
             if st.button("Put it back", key=f"back-{ticket}", type="tertiary", icon=":material/undo:"):
                 told(partial(shelf.put_back, cache.workspace(), ticket))
                 st.rerun()

@@ -17,7 +17,7 @@ from app.figures import sweeps as figures
 from app.figures.operator import operator_matrix, operator_sentence, plane
 from app.figures.style import markdown_text, plotly_config
 from app.selection import Selection
-from core import jobs, options
+from core import jobs, options, shelf
 from core import sweep as core
 from core.data.names import shown
 from core.runs import WORDS as METHODS
@@ -44,6 +44,7 @@ def draw(chosen: Selection) -> None:
         _ask(chosen)
     if refused := st.session_state.pop("sweep-refused", None):
         st.error(markdown_text(refused, 900), icon=":material/block:")
+    _removed(chosen)
     if not known:
         st.info("No sweep of this dataset yet. Choose options and their values above, and start one.")
         return
@@ -219,9 +220,29 @@ def _resume(key: str, name: str) -> None:
 
 def _remove(name: str) -> None:
     try:
+        if _job(name) is not None:
+            raise ValueError("a job is at work on this sweep or waits for it; stop it first")
         core.remove(cache.sweeps_root() / name)
-    except ValueError as refused:
-        st.session_state["sweep-refused"] = str(refused)
+    except (ValueError, OSError) as refused:
+        st.session_state["sweep-refused"] = str(refused) if isinstance(refused, ValueError) else "the disk said no"
+
+
+def _removed(chosen: Selection) -> None:
+    """What was thrown away lately of this dataset, each with the way back."""
+    for ticket, name, title in cache.removed_sweeps(chosen.dataset):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.caption(f"Sweep *{markdown_text(title, 200)}* was removed.", width="content")
+            st.button("Put it back", key=f"back-{ticket}", type="tertiary", icon=":material/undo:",
+                      on_click=_put_back, args=(ticket, name))  # fmt: skip
+
+
+def _put_back(ticket: str, name: str) -> None:
+    try:
+        shelf.put_back(cache.workspace(), ticket)
+    except (ValueError, OSError) as refused:
+        st.session_state["sweep-refused"] = str(refused) if isinstance(refused, ValueError) else "the disk said no"
+        return
+    st.session_state["sweep"] = name
 
 
 # ---------------------------------------------------------------------------- look at one
@@ -303,7 +324,7 @@ def _status(name: str, found: Results, chosen: Selection) -> None:
             st.button("Go on", key="sweep-resume", type="primary", icon=":material/play_arrow:",
                       on_click=_resume, args=(chosen.dataset, name))  # fmt: skip
         with st.popover("Remove", icon=":material/delete:"):
-            st.markdown(f"Its {found.done:,} runs go with it, for good. Those that were opened stay.")
+            st.markdown(f"Its {found.done:,} runs go with it; for a week it can be put back. Opened runs stay.")
             if st.button("Remove this sweep", key="sweep-remove", on_click=_remove, args=(name,)):
                 st.rerun()
 

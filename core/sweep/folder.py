@@ -14,7 +14,6 @@ import fcntl
 import hashlib
 import json
 import os
-import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -25,7 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from core import memory, runs
+from core import memory, runs, shelf
 from core.clip import Clip
 from core.data import drafts
 from core.data.dataset import Dataset
@@ -263,24 +262,26 @@ def todo(root: Path, chosen: Iterable[Cell] | None = None) -> list[tuple[Cell, i
 
 
 @contextlib.contextmanager
-def locked(root: Path) -> Iterator[None]:
-    """Of two processes that would work on one sweep, the second is told; a dead one's hold ends with it."""
+def locked(root: Path, sign: bool = True) -> Iterator[None]:
+    """Of two processes that would work on one sweep, the second is told; a dead one's hold ends with it.
+
+    sign    write into the lock who holds it, for others to be told
+    """
     with (root / "lock").open("a+") as file:
         try:
             fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             file.seek(0)
             raise ValueError(f"process {file.read(20).strip() or '?'} is at work on this sweep already") from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+        if sign:
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
         yield
 
 
-def remove(root: Path) -> None:
-    """Throw a sweep away; refused while a process is at work on it."""
+def remove(root: Path) -> str:
+    """Throw a sweep of a workspace away, refused while a process is at work on it; the ticket that puts it back."""
     read(root)
-    with locked(root):
-        gone = root.with_name(f".draft-{os.getpid()}-{root.name}")
-        os.rename(root, gone)
-    shutil.rmtree(gone, ignore_errors=True)
+    with locked(root, sign=False):
+        return shelf.throw_away(root.parents[1], root.parent.name, root.name)

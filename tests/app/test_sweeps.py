@@ -164,12 +164,21 @@ def test_start_stop_and_go_on(page: Callable[..., AppTest], tmp_path: Path) -> N
     assert [job.state for job in jobs.listing(tmp_path / "workspace" / "jobs")] == ["cancelled", "queued"]
 
 
-def test_a_sweep_can_be_removed(page: Callable[..., AppTest], tmp_path: Path, swept: Path) -> None:
+def test_a_sweep_can_be_removed_and_put_back(page: Callable[..., AppTest], tmp_path: Path) -> None:
     app = page()
+    root, _ = whole(tmp_path / "workspace" / "sweeps")
+    before = {p.relative_to(root): p.read_bytes() for p in root.rglob("*") if p.is_file()}
     the(app, "button", "sweep-remove").click().run()
     assert not complaints(app)
     assert len(list((tmp_path / "workspace" / "sweeps").iterdir())) == 1
     assert "P x head x lam" in " ".join(app.selectbox(key="sweep").options)
+    assert "was removed" in words(app)
+    next(button for button in app.button if str(button.key).startswith("back-")).click().run()
+    assert not complaints(app)
+    root, _ = whole(tmp_path / "workspace" / "sweeps")
+    assert app.session_state["sweep"] == root.name
+    assert "was removed" not in words(app)
+    assert {p.relative_to(root): p.read_bytes() for p in root.rglob("*") if p.is_file()} == before
 
 
 def test_samples_have_other_methods_and_no_figure_of_the_paper(visit: Opener, tmp_path: Path) -> None:

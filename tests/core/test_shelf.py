@@ -64,6 +64,42 @@ def test_only_what_is_old_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     ]
 
 
+def test_the_trash_is_emptied_by_age_by_number_and_by_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def thrown(*names: str) -> list[str]:
+        for name in names:
+            (tmp_path / "runs" / name).mkdir(parents=True)
+            (tmp_path / "runs" / name / "file").write_bytes(b"x" * 100)
+            shelf.throw_away(tmp_path, "runs", name)
+        return [name for _, _, name in shelf.trash(tmp_path)]
+
+    assert thrown("a", "b", "c") == ["c", "b", "a"]
+    monkeypatch.setattr(shelf, "MOST_KEPT", 3)
+    assert thrown("d") == ["d", "c", "b"]
+    monkeypatch.setattr(shelf, "BYTES_KEPT", 200)
+    assert thrown("e") == ["e", "d"]
+    monkeypatch.setattr(shelf, "BYTES_KEPT", 99)  # too large for the trash: the last one stays all the same
+    assert thrown("f") == ["f"]
+    monkeypatch.setattr(shelf, "KEPT", -1)
+    shelf.sweep(tmp_path)
+    assert shelf.trash(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["<b>&![x](http:)", "a\nb", "ü " * 20, "-runs-x", "data-1"])
+def test_hostile_names_go_into_the_trash_and_come_back(tmp_path: Path, name: str) -> None:
+    for kind in shelf.KINDS:
+        (tmp_path / kind / name).mkdir(parents=True)
+        (tmp_path / kind / name / "file").write_text(kind)
+        ticket = shelf.throw_away(tmp_path, kind, name)
+        assert shelf.trash(tmp_path)[0] == (ticket, kind, name)
+        assert shelf.put_back(tmp_path, ticket) == name
+        assert (tmp_path / kind / name / "file").read_text() == kind
+    for wrong in ("../runs/x", "..", "", "x/y"):
+        with pytest.raises(ValueError, match="is not in the workspace"):
+            shelf.throw_away(tmp_path, "sweeps", wrong)
+        with pytest.raises(ValueError, match="no longer in the trash"):
+            shelf.put_back(tmp_path, f"1-sweeps-{wrong}")
+
+
 def test_names_of_strangers_become_names_of_ours(tmp_path: Path) -> None:
     for name in ("../../x.mp4", "/etc/passwd", "a\nb\u202e.npy", "<img src=x>.zip", "..", "x" * 500):
         ours = shelf.file_name(name)

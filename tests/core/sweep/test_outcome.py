@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core import runs, sweep
+from core import runs, shelf, sweep
 from core.data.dataset import Dataset
 from tests.core.sweep.made import plan, table, times
 
@@ -53,6 +53,12 @@ def test_the_record_is_plain_and_holds_no_nan(finished: Path) -> None:
     assert "on held-out training clips" in sweep.text(found)
 
 
+def everything(root: Path) -> dict[str, tuple[bytes, int]]:
+    """Every file below a folder with its bytes and its time."""
+    found = [path for path in root.rglob("*") if path.is_file()]
+    return {str(path.relative_to(root)): (path.read_bytes(), path.stat().st_mtime_ns) for path in found}
+
+
 def test_a_cell_is_opened_once_and_a_sweep_removed_whole(clips: Dataset, tmp_path: Path) -> None:
     root = sweep.begin(plan({"P": (1, 2)}), clips, tmp_path / "sweeps")
     list(sweep.sweep(root, clips))
@@ -65,9 +71,21 @@ def test_a_cell_is_opened_once_and_a_sweep_removed_whole(clips: Dataset, tmp_pat
     each = [runs.model(tmp_path / "runs" / name).operator().detach().numpy() for name in row.runs.values()]
     np.testing.assert_allclose(A, np.mean(each, axis=0), rtol=1e-6)
     assert A.shape == (3, 4)
-    stamps = times(tmp_path)
-    sweep.remove(root)
+    stamps, before = times(tmp_path), everything(root)
+    ticket = sweep.remove(root)
     assert not list((tmp_path / "sweeps").iterdir())
     assert times(tmp_path) == stamps
+    assert sweep.listing(tmp_path / "sweeps") == {}
+    assert shelf.put_back(tmp_path, ticket) == root.name
+    assert everything(root) == before
+    assert sweep.results(root).complete
+    assert not list(sweep.sweep(root, clips)), "nothing is to be trained again"
+    with sweep.locked(root), pytest.raises(ValueError, match="is at work on this sweep"):
+        sweep.remove(root)
+    ticket = sweep.remove(root)
+    assert sweep.begin(plan({"P": (1, 2)}), clips, tmp_path / "sweeps") == root
+    with pytest.raises(ValueError, match=f"something else is called '{root.name}' by now"):
+        shelf.put_back(tmp_path, ticket)
+    sweep.remove(root)
     with pytest.raises(ValueError, match="no sweep"):
         sweep.remove(root)
