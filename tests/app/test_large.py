@@ -1,18 +1,24 @@
-"""700 clips: what a page sends stays small, any link reopens its clip, lists are paged, tables say what loops said."""
+"""700 clips: what a page sends stays small, any link reopens its clip, lists are paged, tables say what loops said.
 
+They count as many here, so their features stay on disk: pages open without reading them, and show progress once.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import streamlit as st
 import torch
 from streamlit.testing.v1 import AppTest
 
-from app import selection
+from app import cache, selection
 from app.components import pages
 from app.figures import scores as figures
-from core import runs
+from core import infer, runs
 from core.clip import Clip
-from core.data import native
+from core.data import fields, native, native_index
 from core.data.dataset import Dataset
 from core.evaluate import decide, graded, kind_of_units, roc, units_of
 from core.train import TrainConfig, train
@@ -31,6 +37,13 @@ def small_clip(number: int) -> Clip:
     truth = ((32, 64),) if labels.any() else ()
     kinds = (("cyclist", "van")[number % 2],) * len(truth)
     return Clip(f"camera-{number % 7}-{number:04d}", rows, labels, 0.64, 96, truth, bool(truth), kinds)
+
+
+@pytest.fixture(autouse=True)
+def _large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """700 clips are many, and a page waits for the background."""
+    monkeypatch.setattr(native_index, "LARGE", 500)
+    monkeypatch.setattr(cache, "PATIENCE", 60.0)
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +117,115 @@ def test_the_next_page_of_a_list_goes_on_where_the_last_one_ended(visit: Opener,
     missed = app.dataframe[-1].value["missed"].tolist()
     assert missed == sorted(missed, reverse=True)
     assert len(missed) == pages.SIZE
+
+
+# ---------------------------------------------------------------------------- on disk, and in the background
+
+
+half = threading.Event()
+
+
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Scoring stops half way until the event is set; nothing is known from earlier tests."""
+    st.cache_resource.clear()
+    st.cache_data.clear()
+    go, score = threading.Event(), infer.score
+
+    def slowly(*given: object, tell: Callable[[float], None], **named: object) -> object:
+        tell(0.5)
+        half.set()
+        assert go.wait(60)
+        return score(*given, tell=tell, **named)
+
+    half.clear()
+
+    monkeypatch.setattr(infer, "score", slowly)
+    monkeypatch.setattr(cache, "PATIENCE", 0.0)
+    yield go
+    go.set()
+    st.cache_resource.clear()
+
+
+def finished() -> None:
+    for thread in threading.enumerate():
+        if thread.name == "background":
+            thread.join(60)
+
+
+def bars(app: AppTest) -> list[int]:
+    return [each.proto.value for each in app.get("progress")]
+
+
+def test_pages_are_usable_while_a_set_is_scored_and_whole_afterwards(
+    visit: Opener, many: Path, held: threading.Event
+) -> None:
+    app = visit("clips", assets=many)
+    assert not complaints(app)
+    assert half.wait(60)
+    app.run()
+    assert bars(app) == [50]
+    assert app.dataframe[-1].value["clip"].tolist()[0] == f"camera-{TRAIN % 7}-{TRAIN:04d}"
+    assert "highest" not in app.dataframe[-1].value
+    app.number_input(key="clips-page").set_value(2).run()
+    assert app.dataframe[-1].value["clip"].tolist()[0] == f"camera-{(TRAIN + 50) % 7}-{TRAIN + 50:04d}"
+    app.sidebar.text_input(key="find").set_value("nothing is called so").run()
+    assert "holds these words" in words(app)
+    app.sidebar.text_input(key="find").set_value("").run()
+    app.switch_page("views/overview.py").run()
+    assert bars(app) == [50]
+    assert "How good is each model?" in words(app)
+    app.switch_page("views/thresholds.py").run()
+    assert bars(app) == [50]
+    assert not app.get("plotly_chart")
+    held.set()
+    finished()
+    app.run()
+    assert not complaints(app)
+    assert bars(app) == []
+    assert len(app.get("plotly_chart")) >= 4
+    app.switch_page("views/clips.py").run()
+    assert app.dataframe[-1].value["highest"].notna().all()
+
+
+def test_a_scoring_that_fails_says_why_and_is_tried_again(
+    visit: Opener, many: Path, held: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object, **__: object) -> None:
+        raise ValueError("clip x is not what it was")
+
+    held.set()
+    monkeypatch.setattr(cache, "PATIENCE", 60.0)
+    with monkeypatch.context() as broken:
+        broken.setattr(infer, "score", failing)
+        app = visit("thresholds", assets=many)
+        assert "clip x is not what it was" in "".join(complaints(app))
+    app.run()
+    assert not complaints(app)
+    assert len(app.get("plotly_chart")) >= 4
+
+
+def test_no_feature_file_is_read_by_a_process_that_finds_the_set_indexed_and_scored(
+    visit: Opener, many: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    st.cache_resource.clear()
+    visit("thresholds", assets=many)
+    finished()
+    st.cache_resource.clear()
+    st.cache_data.clear()
+
+    def forbidden(*_: object) -> None:
+        raise AssertionError("a feature file was read")
+
+    monkeypatch.setattr(fields, "array", forbidden)
+    for page in ("overview", "clips", "thresholds"):
+        app = visit(page, assets=many)
+        assert not complaints(app), page
+        assert bars(app) == []
+    assert cache.scores(app.session_state["run"], "demo")["camera-5-0040"].shape == (6,)
+    with pytest.raises(AssertionError, match="was read"):
+        cache.clip("demo", "camera-5-0040").features["a"]
+    st.cache_resource.clear()
 
 
 # ---------------------------------------------------------------------------- the tables behind
