@@ -173,7 +173,7 @@ def compare(
 ) -> tuple[str, list[Line]]:
     """Everything the page shows, of the runs below `root` that were trained on these very data: (baseline's id, lines).
 
-    names       which groups (`wanted`); all unless given
+    names       which groups (`wanted`), of those that were trained on the baseline's split; all unless given
     baseline    a group; the best unless given
     memory_of   the data's folder, to measure peak memory, too
     """
@@ -186,6 +186,16 @@ def compare(
     base = wanted(every, [baseline], values)[0] if baseline else next(id_ for id_ in order if id_ in ids)
     ids = ids if base in ids else [base, *ids]
     protocol = every[base].first.source.protocol
+    beside = {id_ for id_, group in every.items() if group.first.source.protocol == protocol}
+    for name in names or ():
+        fits = wanted(every, [name], values)
+        if not beside & set(fits):
+            other = shown(every[fits[0]].first.source.protocol)
+            raise ValueError(
+                f"{shown(name)!r} was trained on split {other!r}, the baseline on {shown(protocol)!r}: "
+                "they have no test part in common"
+            )
+    ids = [id_ for id_ in ids if id_ in beside]
     which = "all" if protocol == "all" else "test"
     test = data.part("test", None if protocol == "all" else protocol)
     judged: dict[str, dict[int, Judged]] = {}

@@ -261,6 +261,24 @@ def test_names_choose_groups_and_a_wrong_one_is_told(stored: Path, compared: tup
         c.compare(dataset(seed=5), stored / "runs")
 
 
+def test_runs_of_another_split_are_not_measured_on_what_they_learned(tmp_path: Path) -> None:
+    made = dataset()
+    split = made.splits["weak"]
+    both = replace(made, splits={"weak": split, "turned": {"train": split["test"], "test": split["train"]}})
+    for protocol, options in (("weak", {"P": 1}), ("weak", {"P": 2}), ("turned", {"P": 3})):
+        done = train(both, "lego", {"project": None, **options}, TrainConfig(epochs=1), 0, protocol)
+        runs.save(done.run, done.model.state_dict(), done.history, tmp_path)
+    every = {run.config["P"]: run.group for run in runs.listing(tmp_path).values()}
+    for base, others in ((1, {1, 2}), (3, {3})):
+        _, lines = c.compare(both, tmp_path, None, every[base])
+        assert {line.group.first.config["P"] for line in lines} == others
+        for line in lines:
+            assert line.metrics["auc"].mean == pytest.approx(line.group.first.metrics["auc"])
+    assert len(c.compare(both, tmp_path, ["lego"], every[1])[1]) == 2
+    with pytest.raises(ValueError, match="'turned'.*'weak'"):
+        c.compare(both, tmp_path, [every[3]], every[1])
+
+
 def test_one_seed_each_of_classes_is_mcnemars(stored: Path) -> None:
     _, lines = c.compare(read(stored / "vectors"), stored / "runs")
     (tested,) = [line.difference for line in lines if line.difference is not None]
