@@ -27,6 +27,7 @@ from core.train import TrainConfig
 
 AXES = 3  # lines of the form
 EVERY = 2.0  # seconds between two looks at a sweep at work
+MOST_POINTED = 200  # cells that tell of their A when they are pointed at
 MOST_OPERATORS = 150  # cells whose learned A are drawn beside each other
 PRESETS = {
     "Figure 5: P x Q": "figure-5",
@@ -269,7 +270,7 @@ def _look(name: str, active: bool, chosen: Selection) -> None:
     with left:
         if len(plan.axes) > 1:
             axes, rest = _across(found, row.cell)
-            _surface(found, axes, rest, row.cell, chosen)
+            _surface(name, found, axes, rest, row.cell, chosen)
         else:
             _lines(found, chosen)
     with right:
@@ -280,7 +281,7 @@ def _look(name: str, active: bool, chosen: Selection) -> None:
     if plan.fusion == "lego" and len(plan.axes) > 1:
         tabs["Learned A of every cell"] = lambda: _operators(name, found, axes, rest, row.cell, chosen)
     tabs["What matters"] = lambda: _importance(found, weighed, chosen)
-    tabs["Table"] = lambda: _table(found, chosen)
+    tabs["Table"] = lambda: _table(name, found)
     for tab, fill in zip(
         st.tabs(list(tabs), key="below_sweep", on_change="rerun", bind="query-params"), tabs.values(), strict=True
     ):
@@ -348,7 +349,17 @@ def _across(found: Results, cell: Cell) -> tuple[tuple[str, str], Mapping[str, A
     return axes, {name: value for name, value in settings.items() if name not in axes}
 
 
-def _surface(found: Results, axes: tuple[str, str], rest: Mapping[str, Any], cell: Cell, chosen: Selection) -> None:
+def _strongest(name: str, found: Results, row: Row) -> str:
+    """What is strongest in a cell's learned A, "" where there is none or there are too many cells to look into."""
+    if found.sweep.plan.fusion != "lego" or not row.runs or len(found.rows) > MOST_POINTED:
+        return ""
+    A = cache.swept_operator(name, row)
+    return "" if A is None else figures.strongest(A, [shown(axis, 24) for axis in found.sweep.source.widths])
+
+
+def _surface(
+    name: str, found: Results, axes: tuple[str, str], rest: Mapping[str, Any], cell: Cell, chosen: Selection
+) -> None:
     metric, best = found.sweep.metric, found.best
     known = sum(row.n > 0 for row in found.rows)
     says = f"{_word(metric)} of every cell, mean over seeds, {found.sweep.judged}. "
@@ -370,8 +381,11 @@ def _surface(found: Results, axes: tuple[str, str], rest: Mapping[str, Any], cel
         if at is not None:
             st.session_state["cell"] = _label(found, found.rows[int(at)])
 
+    learned = {at: said for at, row in enumerate(found.rows) if (said := _strongest(name, found, row))}
+    if learned:
+        says += " Point at a cell to see what is strongest in its learned A, click it to see all of it."
     show.figure(
-        figures.surface(found, axes, rest, cell, chosen.colours),
+        figures.surface(found, axes, rest, cell, chosen.colours, learned),
         says,
         figures.surface_sentence(found),
         "sweep-surface",
@@ -511,8 +525,9 @@ def _importance(found: Results, weighed: core.Importance | None, chosen: Selecti
     )
 
 
-def _table(found: Results, chosen: Selection) -> None:
-    numbers = figures.cell_table(found, {row.cell for row in found.close})
+def _table(name: str, found: Results) -> None:
+    learned = {row.cell: said for row in found.rows if (said := _strongest(name, found, row))}
+    numbers = figures.cell_table(found, {row.cell for row in found.close}, learned)
     order = sorted((row for row in found.rows if row.tried), key=lambda row: (np.isnan(row.mean), -row.mean))
 
     def picked() -> None:

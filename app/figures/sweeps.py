@@ -9,12 +9,14 @@ import plotly.graph_objects as go
 from jaxtyping import Float
 from plotly.subplots import make_subplots
 
+from app.figures.operator import term_name
 from app.figures.style import PRINTED, SCORES, SIGNED, Colours, plotly_text
 from core.data.names import shown
 from core.sweep import WORDS, Cell, Importance, Line, Results, Row, plain, told
 
 GREEK = {"alpha": "α", "lam": "λ"}
 GAP = 1  # empty cells between two small matrices
+LEADING = 3  # entries of A that are named
 LOGARITHMIC = 100.0  # from this ratio of the largest to the smallest value on
 
 
@@ -57,13 +59,31 @@ def place(value: Any, values: Sequence[Any]) -> int:
     return list(values).index(value)
 
 
+def strongest(A: Float[np.ndarray, "..."], names: Sequence[str], most: int = LEADING) -> str:
+    """The entries of a learned A that weigh most, either sign, in words.
+
+    >>> strongest(np.array([[0.1, -0.5], [0.25, 0.0]]), ["motion", "text"])
+    'I ⊙ text −0.50, motion ⊙ I +0.25, I ⊙ I +0.10'
+    """
+    order = np.argsort(-np.abs(A), axis=None, kind="stable")[:most]
+    places = [tuple(int(at) for at in np.unravel_index(one, A.shape)) for one in order]
+    signed = [f"{A[place]:+.2f}".replace("-", "−") for place in places]
+    return ", ".join(f"{term_name(names, place)} {value}" for place, value in zip(places, signed, strict=True))
+
+
 def surface(
-    found: Results, axes: tuple[str, str], rest: Mapping[str, Any], chosen: Cell | None, colours: Colours
+    found: Results,
+    axes: tuple[str, str],
+    rest: Mapping[str, Any],
+    chosen: Cell | None,
+    colours: Colours,
+    learned: Mapping[int, str] | None = None,
 ) -> go.Figure:
     """The mean of every cell over two options, the others at `rest`; brighter is better.
 
     A star marks the best cell of the whole sweep, dots those within the seeds' spread of it, orange the chosen one.
-    Every trained cell can be clicked: its customdata is its place among `found.rows`.
+    Every trained cell can be clicked: its customdata is its place among `found.rows`. `learned` says, by that place,
+    what is strongest in the cell's A; it is shown when the cell is pointed at.
     """
     plan, metric = found.sweep.plan, found.sweep.metric
     rows_of, columns_of = plan.axes[axes[0]], plan.axes[axes[1]]
@@ -78,7 +98,10 @@ def surface(
             continue
         y, x = place(settings[axes[0]], rows_of), place(settings[axes[1]], columns_of)
         z[y, x], text[y, x] = row.mean, number(row.mean, metric)
-        points.append((y, x, at, f"{told([option(n) for n in plan.names], row.cell)}<br>{spread(row, metric)}"))
+        pointed = f"{told([option(n) for n in plan.names], row.cell)}<br>{spread(row, metric)}"
+        if learned is not None and at in learned:
+            pointed += f"<br>strongest in its A:<br>{plotly_text(learned[at], 400).replace(', ', '<br>')}"
+        points.append((y, x, at, pointed))
         if row.cell == best:
             marks["best"].append((y, x))
         elif row.cell in close:
@@ -356,8 +379,8 @@ def standing(row: Row, best: Cell | None, close: Collection[Cell]) -> str:
     return ", ".join(filter(None, [place, failed]))
 
 
-def cell_table(found: Results, close: Collection[Cell]) -> pd.DataFrame:
-    """Every cell that has a run, best first."""
+def cell_table(found: Results, close: Collection[Cell], learned: Mapping[Cell, str] | None = None) -> pd.DataFrame:
+    """Every cell that has a run, best first; `learned` says what is strongest in its A."""
     plan, metric = found.sweep.plan, found.sweep.metric
     best = found.best.cell if found.best is not None else None
     rows = sorted((row for row in found.rows if row.tried), key=lambda row: (np.isnan(row.mean), -row.mean))
@@ -369,6 +392,7 @@ def cell_table(found: Results, close: Collection[Cell]) -> pd.DataFrame:
                 "sd": round(row.sd, 4),
                 "seeds": row.n,
                 "standing": standing(row, best, close),
+                **({"strongest in A": learned.get(row.cell, "")} if learned else {}),
                 "weights": row.weights,
                 "seconds": round(row.seconds, 3),
             }

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from app.components.sweeps import MOST_POINTED
 from app.figures import sweeps as figures
+from app.figures.operator import term_name
 from app.figures.style import LIGHT
 from core import jobs, runs, sweep
 from core.data import read
@@ -17,6 +19,7 @@ from core.data.samples import native
 from core.train import TrainConfig
 from tests.app.conftest import Opener, complaints, words
 from tests.app.test_steps import decoded, sample_set
+from tests.core.sweep.made import table
 
 TABS = ["One line an option", "Learned A of every cell", "What matters", "Table"]
 
@@ -79,6 +82,37 @@ def test_the_figure_holds_the_cells_means(page: Callable[..., AppTest], swept: P
     np.testing.assert_allclose(z, found.lattice(), atol=1e-4)
     assert drawn["data"][1]["customdata"] == list(range(6))
     assert len(json.dumps(drawn)) < 30_000
+
+
+def test_a_cell_that_is_pointed_at_tells_what_is_strongest_in_its_operator(
+    page: Callable[..., AppTest], swept: Path
+) -> None:
+    root, found = whole(swept)
+    app = page(below_sweep="Table")
+    drawn = json.loads(app.get("plotly_chart")[0].proto.spec)
+    names = list(found.sweep.source.widths)
+    for at, row in enumerate(found.rows):
+        A = sweep.operators(root, row)
+        assert A is not None
+        place = tuple(map(int, np.unravel_index(np.abs(A).argmax(), A.shape)))
+        first = f"{term_name(names, place)} {A[place]:+.2f}".replace("-", "−")
+        said = drawn["data"][1]["text"][at].split("<br>")
+        assert said[2:4] == ["strongest in its A:", first]
+        assert len(said) == 6
+    shown = next(frame.value for frame in app.dataframe if "strongest in A" in frame.value.columns)
+    assert set(shown["strongest in A"]) == {figures.strongest(sweep.operators(root, row), names) for row in found.rows}
+
+
+def test_what_is_pointed_at_stays_small_and_harmless() -> None:
+    found = table({"P": range(1, 21), "Q": range(1, 11)}, lambda p, q, seed: float(p + q), 1)
+    A = np.random.default_rng(0).normal(size=(21, 21))
+    learned = {at: figures.strongest(A, ["<b>appearance", "a & ![x](http:)"]) for at in range(MOST_POINTED)}
+    drawn = figures.surface(found, ("P", "Q"), {}, (1, 1), LIGHT, learned)
+    assert len(drawn.to_json()) < 100_000
+    assert "&lt;b&gt;appearance" in drawn.data[1].text[0]
+    assert "<b>" not in drawn.data[1].text[0]
+    none = np.full((2, 2), 0.25)
+    assert figures.strongest(none, ["a", "b"]) == "I ⊙ I +0.25, I ⊙ b +0.25, a ⊙ I +0.25"
 
 
 def test_a_cell_is_chosen_by_link_and_by_a_click(page: Callable[..., AppTest], swept: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from core import runs, shelf, sweep
 from core.data.dataset import Dataset
+from core.train import TrainConfig, train
 from tests.core.sweep.made import plan, table, times
 
 
@@ -57,6 +58,16 @@ def everything(root: Path) -> dict[str, tuple[bytes, int]]:
     """Every file below a folder with its bytes and its time."""
     found = [path for path in root.rglob("*") if path.is_file()]
     return {str(path.relative_to(root)): (path.read_bytes(), path.stat().st_mtime_ns) for path in found}
+
+
+@pytest.mark.parametrize("own", [{"gate": "none"}, {"gate": "sigmoid"}, {"operator": "outer", "gate": "relu"}])
+def test_an_operator_is_read_without_its_model(clips: Dataset, tmp_path: Path, own: dict) -> None:
+    done = train(clips, "lego", {"project": None, "P": 1, **own}, TrainConfig(epochs=1))
+    folder = runs.save(done.run, done.model.state_dict(), done.history, tmp_path)
+    np.testing.assert_array_equal(sweep.operator(folder), done.model.operator().detach().numpy())
+    (folder / "model.safetensors").write_bytes(b"x")
+    with pytest.raises(ValueError, match="is not what was written"):
+        sweep.operator(folder)
 
 
 def test_a_cell_is_opened_once_and_a_sweep_removed_whole(clips: Dataset, tmp_path: Path) -> None:
