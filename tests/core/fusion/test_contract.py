@@ -54,6 +54,13 @@ def features():
     return {name: torch.randn(6, 32, width) for name, width in WIDTHS.items()}
 
 
+def test_scores_depend_on_the_modalities_that_are_called_used_and_on_no_other(model, features):
+    before = model(features).scores
+    for name in WIDTHS:
+        after = model({**features, name: torch.randn_like(features[name])}).scores
+        assert torch.equal(after, before) == (name not in model.used)
+
+
 def test_one_score_per_unit_between_0_and_1(model, features):
     scores = model(features).scores
     assert scores.shape == (6, 32)
