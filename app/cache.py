@@ -135,7 +135,16 @@ def data(key: str) -> Data:
 
 @st.cache_resource(max_entries=16, show_spinner="Reading the dataset")
 def _dataset(folder: str, stamp: str) -> Data:
+    if native_index.maybe_large(Path(folder)):
+        found: Data = _answer_of(_opening, folder, stamp)
+        return found
     return native_index.read(Path(folder), workspace() / "index")
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _opening(folder: str, stamp: str) -> Background:
+    place = workspace() / "index"
+    return Background(lambda tell: native_index.read(Path(folder), place, tell=tell))
 
 
 def dataset(key: str) -> Dataset:
@@ -481,16 +490,21 @@ def _answer_of(start: Any, *key: Hashable) -> Any:
         raise
 
 
-PATIENCE = 0.3  # seconds a page waits for the background before it shows a bar
+PATIENCE = 1.0  # seconds a page waits for the background before it shows a bar
 
 
 def unfinished(what: str, name: str | None, key: str) -> Background | None:
     """Work on a large set that has not ended yet, begun by this call; None where all is there or quickly had.
 
-    what    "scores" or "graphs" of a run, "report" of a dataset
+    what    "scores" or "graphs" of a run, "data" or "report" of a dataset
     """
     folder = datasets()[key]
     stamp = _stamp(folder / "dataset.json")
+    if what == "data":
+        if not native_index.maybe_large(folder):
+            return None
+        begun: Background = _opening(str(folder), stamp)
+        return None if begun.within(PATIENCE) else begun
     if what == "report":
         if len((index(key) or {}).get("clips", ())) < native_index.LARGE:
             return None
@@ -1326,7 +1340,7 @@ def warm() -> float:
         sweep(workspace())
     with contextlib.suppress(ValueError):  # a broken demo is told on the page that shows it
         for key in list(datasets())[:1]:
-            for name in [] if large(key) else list(runs(key))[:1]:
+            for name in [] if native_index.maybe_large(datasets()[key]) else list(runs(key))[:1]:
                 scores(name, key)
                 if model(name).window is not None:
                     tuned(name, key)

@@ -16,6 +16,7 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import RerunData, RerunException, get_script_run_ctx
 
 from app import cache
+from app.components import waiting
 from app.figures.style import Colours, colours
 from core.clip import Clip
 from core.data.names import shown
@@ -59,8 +60,11 @@ class Selection:
         return None if self.time is None else min(int((self.time + 5e-4) / clip.seconds), clip.units - 1)
 
 
-def choose() -> bool:
-    """Draw the shared controls; False when there is no dataset to look at. main.py calls this once per rerun."""
+def choose() -> bool | None:
+    """Draw the shared controls; False when there is no dataset to look at, None while a large one is being opened.
+
+    main.py calls this once per rerun.
+    """
     side = st.sidebar
     names = list(cache.datasets())
     if not names:
@@ -68,6 +72,8 @@ def choose() -> bool:
     dataset = side.selectbox(
         "Dataset", names, key="dataset", bind="query-params", format_func=_name, on_change=_forget, args=(True,)
     )
+    if not waiting.ready(dataset, None, "data"):
+        return None
     titles = cache.run_titles(dataset)
     if titles:
         side.selectbox(
@@ -230,7 +236,10 @@ def put(**values: Any) -> None:
 def _forget(dataset: bool = False) -> None:
     """A moment belongs to its clip, a clip to its dataset: choosing another one starts it afresh."""
     put(time=None)
-    if dataset:
+    if dataset and cache.unfinished("data", None, st.session_state["dataset"]) is not None:
+        put(sample=0, find="")
+        st.session_state.pop("clip", None)  # the first one, once the set is open
+    elif dataset:
         clips = cache.clips(st.session_state["dataset"])
         put(sample=0, find="", **({"clip": clips[0].name} if clips else {}))
 

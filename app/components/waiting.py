@@ -1,13 +1,17 @@
 """What a page shows while a large set is scored for the first time."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from app import cache
-from app.selection import Selection
+
+if TYPE_CHECKING:
+    from app.selection import Selection
 
 WORDS = {
+    "data": "Reading and checking {clips:,} clips for the first time; they are opened at once from then on",
     "scores": "Scoring {clips:,} clips with this run for the first time; the result is kept",
     "graphs": "Building the graphs of {clips:,} clips",
     "report": "Reading and checking every file of {clips:,} clips",
@@ -16,7 +20,6 @@ NEEDS = {  # pages that show nothing before these are there; others wait by them
     "thresholds": ("scores",),
     "graphs": ("scores", "graphs"),
     "operator": ("scores", "graphs"),
-    "compare": ("scores",),
 }
 
 
@@ -26,7 +29,7 @@ def ready(dataset: str, run: str | None, what: str = "scores") -> bool:
     if work is None:
         return True
 
-    every = (cache.index(dataset) or {}).get("clips", ()) if what == "report" else cache.clips(dataset)
+    every = (cache.index(dataset) or {}).get("clips", ()) if run is None else cache.clips(dataset)
     words = WORDS[what].format(clips=len(every))
 
     def look() -> None:
@@ -38,7 +41,13 @@ def ready(dataset: str, run: str | None, what: str = "scores") -> bool:
     return False
 
 
-def all_ready(chosen: Selection, page: str, needs: Sequence[str] | None = None) -> bool:
+def all_ready(chosen: "Selection", page: str, needs: Sequence[str] | None = None) -> bool:
     """True when all is there that the page cannot do without."""
     asked = NEEDS.get(page, ()) if needs is None else needs
     return chosen.run is None or all(ready(chosen.dataset, chosen.run, what) for what in asked)
+
+
+def runs_ready(dataset: str, groups: Sequence[str]) -> bool:
+    """True when every run of these groups has scored the dataset."""
+    every, _ = cache.groups(dataset)
+    return all(ready(dataset, name) for group in groups for name in every[group].runs.values())

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from app import cache, selection
-from app.components import compare
+from app.components import compare, waiting
 from app.figures.style import markdown_text
 
 chosen = selection.current()
@@ -13,6 +13,8 @@ if chosen.run is None:
 ids, baseline = compare.pick(chosen)
 if not ids:
     st.info("Choose at least one configuration above, two to compare them.")
+    st.stop()
+if not waiting.runs_ready(chosen.dataset, ids):
     st.stop()
 what = "clips" if cache.samples(chosen.dataset) is None else "samples"
 lines = cache.comparison(chosen.dataset, ids, baseline)

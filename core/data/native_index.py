@@ -27,14 +27,22 @@ from core.sample import Samples
 
 FORMAT, VERSION = "fusescope-index", 1
 LARGE = 1_000  # clips; the features of fewer are read at once and held
+SHORTEST = 60  # bytes that a clip takes in dataset.json at least
 LARGEST = 64 << 20  # bytes of an index
 Stamp = tuple[int, int, int, int]  # size, time of the content, time of the entry, inode
 Stamps = Mapping[tuple[str, str], Stamp]  # (modality, clip) -> its file's
 Report = Callable[[float], None]
 
 
-def read(path: Path, folder: Path, large: int | None = None) -> Dataset | Samples:
+def maybe_large(path: Path) -> bool:
+    """False where dataset.json is too short to name so many clips; what it really names is seen by `read`."""
+    return (path / "dataset.json").stat().st_size >= SHORTEST * LARGE
+
+
+def read(path: Path, folder: Path, large: int | None = None, tell: Report = lambda share: None) -> Dataset | Samples:
     """As `core.data.read`; the features of a dataset of ours with `large` clips stay on disk, its index in `folder`.
+
+    `tell` hears which share of a first reading is done.
 
     Errors: `ValueError` as there. A folder that cannot be written only costs the next opening its time.
     """
@@ -49,7 +57,7 @@ def read(path: Path, folder: Path, large: int | None = None) -> Dataset | Sample
     place = place_of(path, folder)
     known = load(place, marks, index)
     if known is None:
-        known = look(path, index, marks)
+        known = look(path, index, marks, tell)
         with contextlib.suppress(OSError):
             place.parent.mkdir(parents=True, exist_ok=True)
             drafts.write_file(place, json.dumps(known, separators=(",", ":")).encode())
@@ -89,7 +97,7 @@ def mark(whole: Stamp, stamps: Stamps) -> str:
     return hashlib.sha256(repr((whole, list(stamps.items()))).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def look(path: Path, index: Mapping[str, Any], marks: str) -> dict[str, Any]:
+def look(path: Path, index: Mapping[str, Any], marks: str, tell: Report = lambda share: None) -> dict[str, Any]:
     """Read and check every file once, holding one clip at a time.
 
     Errors: `ValueError` naming file, clip, field and numbers.
@@ -97,7 +105,8 @@ def look(path: Path, index: Mapping[str, Any], marks: str) -> dict[str, Any]:
     root, units, crops, notes = Root(path), {}, {}, {}
 
     def each() -> Iterator[Clip]:
-        for name in sorted(index["clips"]):
+        for number, name in enumerate(sorted(index["clips"])):
+            tell(number / len(index["clips"]))
             clip, note = native.read_clip(root, index, name, {**index["clips"][name], "video": None})
             units[name] = clip.units
             crops[name] = [0 if len(shape) == 2 else shape[0] for shape in clip.shapes.values()]

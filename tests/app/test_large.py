@@ -161,6 +161,8 @@ def test_pages_are_usable_while_a_set_is_scored_and_whole_afterwards(
     visit: Opener, many: Path, held: threading.Event
 ) -> None:
     app = visit("clips", assets=many)
+    finished()  # it is open; nothing is scored yet
+    app.run()
     assert not complaints(app)
     assert half.wait(60)
     app.run()
@@ -186,6 +188,33 @@ def test_pages_are_usable_while_a_set_is_scored_and_whole_afterwards(
     assert len(app.get("plotly_chart")) >= 4
     app.switch_page("views/clips.py").run()
     assert app.dataframe[-1].value["highest"].notna().all()
+
+
+def test_a_set_that_is_read_for_the_first_time_leaves_the_dataset_to_choose(
+    visit: Opener, many: Path, held: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = native_index.look
+
+    def slowly(*given: object) -> object:
+        assert held.wait(60)
+        return look(*given)
+
+    monkeypatch.setattr(native_index, "look", slowly)
+    app = visit("clips", assets=many)
+    assert not complaints(app)
+    assert [each.key for each in app.sidebar.selectbox] == ["dataset"]
+    assert len(app.sidebar.selectbox(key="dataset").options) == 1
+    assert len(bars(app)) == 1
+    assert app.title[0].value == "Clips & scores"
+    app.switch_page("views/library.py").run()
+    assert "Bring your own" in words(app)
+    held.set()
+    finished()
+    app.switch_page("views/clips.py").run()
+    finished()
+    app.run()
+    assert not complaints(app)
+    assert app.sidebar.selectbox(key="clip").value == f"camera-{TRAIN % 7}-{TRAIN:04d}"
 
 
 def test_a_scoring_that_fails_says_why_and_is_tried_again(
