@@ -251,8 +251,9 @@ def _put_back(ticket: str, name: str) -> None:
 
 def _look(name: str, active: bool, chosen: Selection) -> None:
     """Everything about one sweep; drawn anew every two seconds while it is at work."""
-    if st.session_state.pop("sweep-opened", False) or (_job(name) is not None) != active:
-        st.rerun()  # the sidebar lists the runs that were opened; or the clock can stop
+    gone = not (cache.sweeps_root() / name / "sweep.json").is_file()
+    if st.session_state.pop("sweep-opened", False) or (_job(name) is not None) != active or gone:
+        st.rerun()  # the sidebar lists the runs that were opened; or the clock can stop; or it was just removed
     found, weighed = cache.sweep_results(name)
     plan = found.sweep.plan
     _status(name, found, chosen)

@@ -30,6 +30,7 @@ SYMBOLS = {"alpha": "α (alpha)", "lam": "λ (lam)"}
 REGULARISER = ("lam", "alpha", "k", "regulariser")  # LEGO's eq. 7, the knobs of the graphs page
 COMMON = ("epochs", "lr", "batch", "supervision")  # of the training; of a method the first `FIRST` are
 FIRST = 4
+WIDTH = 145  # pixels of an input: the longest name of an option fits
 LISTED = 8
 
 
@@ -104,9 +105,9 @@ def _fields(
 
 def _grid(known: Sequence[Option], now: Mapping[str, Any], mark: str) -> dict[str, Any]:
     found = {}
-    for start in range(0, len(known), 4):
-        for column, option in zip(st.columns(4, vertical_alignment="top"), known[start : start + 4], strict=False):
-            with column:
+    with st.container(horizontal=True):  # as many beside each other as the window has room for
+        for option in known:
+            with st.container(width=WIDTH):
                 found[option.name] = _input(option, now.get(option.name, option.default), f"{mark}-{option.name}")
     return found
 

@@ -165,6 +165,7 @@ def surface(
         height=130 + 34 * min(max(len(rows_of), 4), 24),
         legend={"y": 1.02},
         margin={"t": 34},
+        hoverdistance=-1,  # the nearest square answers: the whole of a cell is pointed at and clicked, however wide
     )
 
 
