@@ -12,7 +12,7 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from app import cache, selection
-from app.components import waiting
+from app.components import theme, waiting
 from app.figures.style import markdown_text
 
 HERE = Path(__file__).parent
@@ -69,6 +69,7 @@ with st.sidebar.container(key="menu"):
             st.caption(group)
         for each in pages:
             st.page_link(each)
+    theme.follow()
 st.title(page.title)
 
 

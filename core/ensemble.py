@@ -412,7 +412,7 @@ def classified(
     weights: Mapping[str, Tensor],
     gradients: Mapping[str, Tensor],
     options: Options,
-    wanted: Float[Tensor, "batch *units"],
+    wanted: Float[Tensor, "batch *units"],  # noqa: F821 (a shape, not a product)
 ) -> tuple[Float[Tensor, " members"], Slope]:
     """(classification loss of every member, its slope in the graph); the head's gradients are written down.
 
@@ -521,7 +521,7 @@ def through_head(
     weights: Mapping[str, Tensor],
     gradients: Mapping[str, Tensor],
     options: Options,
-    wanted: Float[Tensor, "batch *units"],
+    wanted: Float[Tensor, "batch *units"],  # noqa: F821 (a shape, not a product)
     normal: int,
 ) -> tuple[Float[Tensor, " members"], Float[Tensor, " members"], Float[Tensor, "members batch n n"]]:
     """(classification loss, penalty, gradient in G before it is rescaled) of every member."""

@@ -196,7 +196,7 @@ def plane(A: Shaped[np.ndarray, "p q *rest"], rest: Sequence[int]) -> Shaped[np.
     return A[index]
 
 
-def unfolded(A: Float[np.ndarray, "p *rest"]) -> Float[np.ndarray, "p q"]:
+def unfolded(A: Float[np.ndarray, "p *rest"]) -> Float[np.ndarray, "p q"]:  # noqa: F821 (a shape, not a product)
     """A as a matrix: the first modality's powers against all combinations of the others'."""
     return np.asarray(A, dtype=float).reshape(len(A), -1)
 

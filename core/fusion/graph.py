@@ -164,7 +164,7 @@ def powers(graph: Graph, count: int, expansion: Expansion = "elementwise") -> Po
 # ---------------------------------------------------------------------------- fusion
 
 
-def contract(stacks: Sequence[Float[Tensor, "_ *entries"]], A: Float[Tensor, "..."]) -> Float[Tensor, "*entries"]:
+def contract(stacks: Sequence[Float[Tensor, "_ *entries"]], A: Float[Tensor, "..."]) -> Float[Tensor, "*entries"]:  # noqa: F821
     """sum over p, q, ... of A[p, q, ...] * stacks[0][p] * stacks[1][q] * ..., entry by entry.
 
     The first modality is one matrix product with A, every further one a multiply-add per power.

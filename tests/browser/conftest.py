@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, Request, sync_playwright
 
 from tests import world
 
@@ -89,16 +89,6 @@ def browser() -> Iterator[Browser]:
         started.close()
 
 
-@pytest.fixture(params=["light", "dark"])
-def theme(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture(params=[1440, 1024])
-def width(request: pytest.FixtureRequest) -> int:
-    return int(request.param)
-
-
 @dataclass
 class Watch:
     """What the pages of the test that runs now have done wrong, and the pages themselves."""
@@ -168,3 +158,18 @@ def until(page: Page, true: Callable[[], bool], what: str, seconds: float = PATI
             return
         page.wait_for_timeout(50)
     pytest.fail(f"waited {seconds} s in vain: {what}")
+
+
+def slide(page: Page, slider: Locator, value: float) -> None:
+    """By the arrow keys, as often as it takes: a rerun that comes between two of them puts the handle back."""
+
+    def there() -> bool:
+        now = float(slider.input_value())
+        if now == value:
+            return True
+        slider.press("ArrowRight" if now < value else "ArrowLeft")
+        return False
+
+    for _ in range(2):  # what stands there after the rerun counts
+        until(page, there, f"the slider stands at {value}")
+        settle(page)

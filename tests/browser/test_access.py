@@ -1,29 +1,26 @@
-"""axe-core, as it comes with axe-playwright-python, finds nothing on any page, light or dark."""
+"""axe-core finds nothing on any page, light or dark; and a page that is open follows the system into the dark."""
 
-from pathlib import Path
-
-import axe_playwright_python
 import pytest
 
 from tests.app.conftest import PAGES
-from tests.browser.conftest import Opener
+from tests.browser.access import accessible, darken
+from tests.browser.conftest import Opener, until
 
-AXE = Path(axe_playwright_python.__file__).parent / "axe.min.js"
-# Streamlit's own furniture, which no app can change: rule and element. It does no harm: the drop zone is skipped by the
-# keyboard and its button is read.
-KNOWN = {"presentation-role-conflict": 'data-testid="stFileUploaderDropzone"'}
+INK = "() => document.querySelector('.js-plotly-plot .legendtext')?.style.fill"
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_axe_finds_nothing(visit: Opener, page: str, theme: str) -> None:
-    opened = visit("" if page == "overview" else page, theme=theme)
+def test_axe_finds_nothing(visit: Opener, page: str) -> None:
+    opened = visit("" if page == "overview" else page)
     opened.wait_for_timeout(500)
-    opened.evaluate(AXE.read_text())
-    found = opened.evaluate("axe.run(document, {resultTypes: ['violations']})")
-    told = [
-        f"{rule['id']} ({rule['impact']}): {rule['help']}: {node['html'][:200]}"
-        for rule in found["violations"]
-        for node in rule["nodes"]
-        if KNOWN.get(rule["id"], "nothing") not in node["html"]
-    ]
-    assert not told, "\n".join(told)
+    accessible(opened)
+
+
+def test_figures_follow_the_system_into_the_dark_and_back(visit: Opener) -> None:
+    page = visit("thresholds")
+    until(page, lambda: bool(page.evaluate(INK)), "a legend is drawn")
+    light = page.evaluate(INK)
+    darken(page)
+    until(page, lambda: page.evaluate(INK) not in (None, light), "the legend is light on dark")
+    page.emulate_media(color_scheme="light")
+    until(page, lambda: page.evaluate(INK) == light, "and dark on light again")

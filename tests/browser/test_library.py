@@ -133,7 +133,10 @@ def test_a_video_is_extracted_with_progress_and_can_be_stopped(
     assert not list((place / "workspace" / "uploads").iterdir()), "what was uploaded is gone once it has been read"
 
 
-def test_the_page_fits(visit: Opener, address: str, theme: str, width: int) -> None:
-    page = visit("library", address=address, theme=theme, width=width)
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-    assert page.get_by_text("nothing stands in the way").first.is_visible()
+def test_the_page_fits(visit: Opener, address: str) -> None:
+    page = visit("library", address=address)
+    for width in (1440, 1024):
+        page.set_viewport_size({"width": width, "height": 1000})
+        settle(page)
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+        assert page.get_by_text("nothing stands in the way").first.is_visible()

@@ -1,17 +1,15 @@
 """A long clip as one window, in a real browser: a community opens, the link keeps it, and the way back works."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
-import axe_playwright_python
 import pytest
 from playwright.sync_api import Page
 
 from tests import world
 from tests.app.test_summary import longer
+from tests.browser.access import violations
 from tests.browser.conftest import Opener, serving, settle, until
 
-AXE = Path(axe_playwright_python.__file__).parent / "axe.min.js"
 LINK = "graphs?clip=test-01&as_one=whole+clip&alpha=0.2"
 
 
@@ -53,9 +51,5 @@ def test_axe_finds_nothing(visit: Opener, long: str, theme: str, part: str) -> N
     page = visit(LINK + part, theme=theme, address=long)
     says(page, "Scores in one window")
     page.wait_for_timeout(500)
-    page.evaluate(AXE.read_text())
-    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
-    told = [
-        f"{rule['id']}: {rule['help']}: {node['html'][:200]}" for rule in found["violations"] for node in rule["nodes"]
-    ]
+    told = violations(page)
     assert not told, "\n".join(told)
