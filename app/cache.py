@@ -78,7 +78,7 @@ from core.fusion.base import Fusion
 from core.fusion.graph import cosine
 from core.fusion.lego import Lego
 from core.runs import Run
-from core.sample import Part, Samples, part_of, task_of
+from core.sample import Part, Samples, part_of, task_of, trained_among_shown
 from core.shelf import size_of, sweep, trash
 from core.stage import Stage, reader, staged
 from core.summary import LEAF, Summary, opened
@@ -192,6 +192,22 @@ def looked_at(found: Data) -> str:
     first = next(iter(found.splits.values()), {})
     test = first.get("test")
     return "test" if test is not None and len(test) else "all"
+
+
+def learned_from(name: str, key: str) -> tuple[int, int]:
+    """(how many of the clips or samples that the pages show the run was trained on, how many they show).
+
+    Of data that the run was not trained on nothing is known: (0, 0).
+    """
+    found = run(name)
+    if found.source.digest != digest(key):
+        return 0, 0
+    return _learned_from(str(datasets()[key]), _stamp(datasets()[key] / "dataset.json"), key, found.source.protocol)
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def _learned_from(folder: str, stamp: str, key: str, protocol: str) -> tuple[int, int]:
+    return trained_among_shown(data(key), protocol)
 
 
 def part(key: str, which: str = "test") -> Part:
@@ -1066,8 +1082,7 @@ def _kernel_maps(run_stamp: str, data_stamp: str, name: str, key: str, row: int,
     seen: kernels.Panels = computed("kernel panels", name, key)
     beta = kernels.mkl(model(name)).beta.detach().mean(1).double().numpy()
     chosen = kernel_figures.drawn_panels(seen, beta)
-    drawn = kernel_figures.panel_maps(seen, chosen, part(key), row, colours(theme))
-    return drawn.update_layout(template=colours(theme).template)
+    return kernel_figures.panel_maps(seen, chosen, part(key), row, colours(theme))
 
 
 def kernel_maps(name: str, key: str, row: int, theme: str) -> go.Figure:

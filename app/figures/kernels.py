@@ -1,5 +1,6 @@
 """What the kernels of MKL see, how p spreads their weights, and how the solution was reached."""
 
+import copy
 import math
 from collections.abc import Mapping, Sequence
 
@@ -206,34 +207,46 @@ def panel_maps(found: Panels, drawn: Sequence[int], part: Part, row: int, colour
             figure.add_scatter(
                 x=places[mine, 0],
                 y=places[mine, 1],
-                mode="markers",
                 name=name,
                 legendgroup=name,
-                showlegend=place == 0 and len(groups) > 1,
+                showlegend=True if place == 0 and len(groups) > 1 else None,
                 marker=marker | ({"showscale": place == 0} if "colorscale" in marker else {}),
-                selected={"marker": {"opacity": 0.6}},
-                unselected={"marker": {"opacity": 0.6}},
                 customdata=found.rows[mine],
-                hovertemplate=f"row %{{customdata}}{', ' + name if len(groups) > 1 else ''}<extra></extra>",
                 **cell,
             )
         if len(chosen):
             figure.add_scatter(
                 x=places[chosen, 0],
                 y=places[chosen, 1],
-                mode="markers",
                 name="chosen row",
                 legendgroup="chosen row",
-                showlegend=place == 0,
-                marker={"color": colours.selected, "size": 13, "line": {"color": colours.page, "width": 2}},
+                showlegend=True if place == 0 else None,
+                marker={
+                    "color": colours.selected,
+                    "size": 13,
+                    "opacity": 1,
+                    "line": {"color": colours.page, "width": 2},
+                },
                 hovertemplate="chosen row<extra></extra>",
                 **cell,
             )
     figure.update_xaxes(showticklabels=False, ticks="", zeroline=False, showgrid=False, showline=True, mirror=True)
     figure.update_yaxes(showticklabels=False, ticks="", zeroline=False, showgrid=False, showline=True, mirror=True)
     figure.update_annotations(font={"size": 12, "color": colours.ink})
+    template = copy.deepcopy(colours.template)  # what a hundred traces share is sent once
+    faint = {"marker": {"opacity": 0.6}}
+    template.data.scatter = [
+        go.Scatter(
+            mode="markers",
+            showlegend=False,
+            marker={"size": 6, "opacity": 0.6},
+            selected=faint,
+            unselected=faint,
+            hovertemplate=f"row %{{customdata}}{', %{fullData.name}' if len(groups) > 1 else ''}<extra></extra>",
+        )
+    ]
     return figure.update_layout(
-        template=colours.template,
+        template=template,
         height=70 + 250 * lines,
         margin={"t": 52},
         legend={"y": -0.03, "yanchor": "top", "itemsizing": "constant"},
@@ -243,9 +256,9 @@ def panel_maps(found: Panels, drawn: Sequence[int], part: Part, row: int, colour
 
 def _groups(found: Panels, part: Part, colours: Colours) -> list[tuple[str, np.ndarray, dict[str, object]]]:
     """(name, places of its rows, marker) of every class; of real targets one group coloured by the first."""
-    everyone, usual = np.arange(len(found.rows)), {"size": 6, "opacity": 0.6}
+    everyone = np.arange(len(found.rows))
     if part.target is None:
-        return [("rows", everyone, usual | {"color": colours.normal})]
+        return [("rows", everyone, {"color": colours.normal})]
     target = part.target.numpy()[found.rows]
     if not part.classes:
         bar = {
@@ -253,14 +266,14 @@ def _groups(found: Panels, part: Part, colours: Colours) -> list[tuple[str, np.n
             "outlinewidth": 0,
             "thickness": 10,
         }
-        return [("rows", everyone, usual | {"color": target[:, 0], "colorscale": SCORES, "colorbar": bar})]
+        return [("rows", everyone, {"color": target[:, 0], "colorscale": SCORES, "colorbar": bar})]
     palette = class_colours(part, colours)
     if part.task.kind == "units":
         symbols = ["circle", "diamond"]
     else:
         symbols = [SYMBOLS[k // len(PALETTE) % len(SYMBOLS)] for k in range(len(part.classes))]
     return [
-        (plotly_text(name, 24), mine, usual | {"color": palette[k], "symbol": symbols[k]})
+        (plotly_text(name, 24), mine, {"color": palette[k], "symbol": symbols[k]})
         for k, name in enumerate(part.classes)
         if len(mine := np.flatnonzero(target == k))
     ]
