@@ -9,6 +9,9 @@
     python -m core.jobs work ROOT       the worker: started by `submit`, ends when nothing is waiting
     python -m core.jobs run ROOT ID     one job, in a process group that `cancel` can end
 
+Kinds in `LONG` are begun last and let others pass: when such a job asks (`passing`) and another waits, it raises
+`Passed`, is queued again, and later goes on where it was, so it must be one that can.
+
 A record never lies for long: who finds one "running" whose process is gone calls it failed. A queue never stands still
 for long: the job that ends sees that a worker runs, and so does who looks at a queue that waits (`revive`).
 """
@@ -36,6 +39,7 @@ from core.data.names import shown
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 ACTIVE = ("queued", "running")
+LONG = ("sweep",)  # kinds that let others pass
 RECORD = 1 << 20
 MOST_WAITING = 50
 HALF_MADE = 60.0  # seconds after which a folder without a record is nobody's
@@ -71,6 +75,10 @@ class Job:
     @property
     def active(self) -> bool:
         return self.state in ACTIVE
+
+
+class Passed(Exception):  # noqa: N818 - it is no error
+    """Raised by the work of a job that lets another one pass; it is queued again."""
 
 
 Report = Callable[[float, str], None]  # progress 0..1, and where it stands in words
@@ -109,7 +117,19 @@ def waiting(root: Path, job: Job) -> int:
     """How many jobs are served before this one, the running one included; 0 when it is no longer queued."""
     if job.state != "queued":
         return 0
-    return sum(other.active and other.id < job.id for other in listing(root))
+    return sum(
+        other.state == "running" or (other.state == "queued" and _turn(other) < _turn(job)) for other in listing(root)
+    )
+
+
+def passing(folder: Path) -> bool:
+    """Whether a job that does not let others pass waits; `folder` is what a handler is told as "job"."""
+    return any(job.state == "queued" and job.kind not in LONG for job in listing(folder.parent))
+
+
+def _turn(job: Job) -> tuple[bool, str]:
+    """Who is lower is served first."""
+    return job.kind in LONG, job.id
 
 
 def cancel(root: Path, id: str) -> None:
@@ -202,11 +222,11 @@ def work(root: Path, held: int | None = None) -> None:
 
 
 def _next(root: Path) -> Job | None:
-    """The oldest waiting job, once nothing that a killed worker left runs any more."""
+    """The waiting job whose turn it is, once nothing that a killed worker left runs any more."""
     while True:
         jobs = listing(root)
         if not any(job.state == "running" for job in jobs):
-            return next((job for job in jobs if job.state == "queued"), None)
+            return min((job for job in jobs if job.state == "queued"), key=_turn, default=None)
         time.sleep(0.2)
 
 
@@ -251,6 +271,10 @@ def run(root: Path, id: str) -> None:
     try:
         result = HANDLERS[job.kind]({**job.arguments, "job": str(root / id)}, report)
         job = replace(job, state="done", progress=1.0, message="", result=result)
+    except Passed:
+        _write(root, replace(job, state="queued", pid=0, started=0.0, message="lets a shorter job pass"))
+        revive(root)
+        return
     except KeyboardInterrupt:
         job = replace(job, state="cancelled", message="cancelled")
     except ValueError as refused:

@@ -48,7 +48,20 @@ def stubborn(given, report):
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     slow(given, lambda *words: None)
 
+def patient(given, report):
+    mark = Path(given["marks"]) / given["name"]
+    mark.with_suffix(f".began{{len(list(mark.parent.glob(mark.name + '.began*')))}}").touch()
+    for step in range(600):
+        report(step / 600, f"step {{step}}")
+        if jobs.passing(Path(given["job"])):
+            raise jobs.Passed
+        if mark.with_suffix(".go").exists():
+            return given["name"]
+        time.sleep(0.02)
+
+jobs.LONG = ("patient",)
 jobs.HANDLERS |= {{"slow": slow, "refuse": refuse, "burst": burst, "die": die, "stubborn": stubborn}}
+jobs.HANDLERS["patient"] = patient
 jobs.COMMAND = (sys.executable, __file__)
 jobs.EVERY = 0.0
 if __name__ == "__main__":
@@ -62,8 +75,9 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     program.write_text(PROGRAM.format(home=str(HOME)))
     monkeypatch.setattr(jobs, "COMMAND", (sys.executable, str(program)))
     monkeypatch.setattr(
-        jobs, "HANDLERS", {**jobs.HANDLERS, **dict.fromkeys(("slow", "refuse", "burst", "die", "stubborn"))}
+        jobs, "HANDLERS", {**jobs.HANDLERS, **dict.fromkeys(("slow", "refuse", "burst", "die", "stubborn", "patient"))}
     )
+    monkeypatch.setattr(jobs, "LONG", ("patient",))
     place = tmp_path / "jobs"
     place.mkdir()
     yield place
@@ -102,6 +116,31 @@ def test_one_at_a_time_in_order_and_each_knows_its_place(root: Path) -> None:
         until(lambda job=job: state(root, job) == "done")
     assert [jobs.find(root, job.id).result for job in made] == ["a", "b", "c"]
     assert all(jobs.find(root, job.id).progress == 1 for job in made)
+
+
+def test_a_long_job_lets_short_ones_pass_and_goes_on_afterwards(root: Path) -> None:
+    long, later = slow(root, "a", "patient"), slow(root, "z", "patient")
+    until(lambda: (root.parent / "a.began0").exists())
+    short = [slow(root, name) for name in "bc"]
+    until(lambda: (root.parent / "b.began").exists())
+    assert [state(root, job) for job in (long, later, *short)] == ["queued", "queued", "running", "queued"]
+    assert [jobs.waiting(root, jobs.find(root, job.id)) for job in (long, later, *short)] == [2, 3, 0, 1]
+    assert jobs.find(root, long.id).message == "lets a shorter job pass"
+    for name in "bc":
+        go(root, name)
+    until(lambda: (root.parent / "a.began1").exists())
+    assert [state(root, job) for job in short] == ["done", "done"]
+    assert not (root.parent / "z.began0").exists()
+    go(root, "a")
+    until(lambda: state(root, long) == "done")
+    until(lambda: (root.parent / "z.began0").exists())
+    short.append(slow(root, "d"))
+    until(lambda: (root.parent / "d.began").exists())
+    jobs.cancel(root, later.id)  # while it waits for its second turn
+    go(root, "d")
+    until(lambda: state(root, short[-1]) == "done")
+    assert (state(root, later), jobs.find(root, long.id).result) == ("cancelled", "a")
+    assert not (root.parent / "a.began2").exists()
 
 
 def test_a_refusal_is_told_and_a_mistake_of_ours_is_numbered(root: Path) -> None:

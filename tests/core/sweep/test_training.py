@@ -178,6 +178,28 @@ def test_the_job_of_a_page_does_the_same(clips: Dataset, tmp_path: Path) -> None
     assert any("to go" in words for words in said)
 
 
+def test_a_waiting_job_passes_when_all_that_is_trained_is_on_disk(
+    clips: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = native.write(clips, tmp_path / "data")
+    asked = replace(plan({"level": ("feature", "graph")}, fusion="concat", fixed={}), dataset=str(folder))
+    root = sweep.begin(asked, native.read(folder), tmp_path / "sweeps")
+    monkeypatch.setattr(jobs, "ensure", lambda root: None)
+    waiting = jobs.submit(tmp_path / "jobs", "train", "short", {})
+    given = {"sweep": str(root), "dataset": str(folder), "job": str(tmp_path / "jobs" / "me")}
+    stamps: dict[str, int] = {}
+    for done in (1, 2):
+        with pytest.raises(jobs.Passed):
+            sweep.work(given, lambda share, words: None)
+        assert len(times(root)) == done
+        assert times(root).items() >= stamps.items(), "nothing is trained twice"
+        stamps = times(root)
+    jobs.cancel(tmp_path / "jobs", waiting.id)
+    assert sweep.work(given, lambda share, words: None) == root.name
+    assert sweep.results(root).complete
+    assert times(root).items() >= stamps.items()
+
+
 def test_a_guided_sweep_that_is_resumed_asks_for_the_same_cells(clips: Dataset, tmp_path: Path) -> None:
     asked = plan({"P": range(5), "head": ("row", "sorted"), "Q": range(3)}, how="guided", trials=12, seeds=1)
     asked = replace(asked, training=TrainConfig(epochs=1, batch=8))
