@@ -96,9 +96,26 @@ def mark() -> None:
         st.text(f"MARK owner={owner} alpha={chosen.alpha:.2f} sha={digest.hexdigest()[:16]}")
 
 
+def warn() -> None:
+    """A run of another split may have learned from what the pages show."""
+    chosen = selection.current()
+    if chosen.run is None or page.url_path in ("library", "train"):
+        return
+    learned, of = cache.learned_from(chosen.run, chosen.dataset)
+    if learned:
+        what = "clips" if cache.samples(chosen.dataset) is None else "samples"
+        split = markdown_text(cache.run(chosen.run).source.protocol)
+        st.warning(
+            f"This run learned from {learned:,} of the {of:,} {what} shown here (split *{split}*): its numbers on them "
+            "say how well it remembers, not how well it works.",
+            icon=":material/school:",
+        )
+
+
 ready = guarded(selection.choose)
 if ready or page.url_path == "library":
     if not ready or guarded(lambda: waiting.all_ready(selection.current(), page.url_path)):
+        guarded(warn)
         guarded(page.run)
     if os.environ.get("FUSESCOPE_TEST_MARK") == "1":
         guarded(mark)

@@ -5,7 +5,7 @@ A sample set of n samples looks to a fusion like a clip of n units, so vector me
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -268,3 +268,21 @@ def task_of(data: Dataset | Samples) -> Task:
 def plain(task: Task) -> dict[str, Any]:
     """The task as JSON holds it."""
     return {"kind": task.kind, "names": list(task.names)}
+
+
+def trained_among_shown(data: Dataset | Samples, protocol: str) -> tuple[int, int]:
+    """(how many of the clips or samples that are looked at were trained on under this split, how many are looked at).
+
+    Looked at is the test part of the first split, or all where that has none. A run of another split may have learned
+    from some of them, and its numbers on these say little.
+    """
+    shown: Sequence[int] | Sequence[str]
+    known: set[int] | set[str]
+    if isinstance(data, Samples):
+        looked = next(iter(data.splits.values()), {}).get("test", torch.empty(0))
+        shown = looked.tolist() if len(looked) else range(len(data))
+        known = set(data.splits.get(protocol, {}).get("train", torch.empty(0)).tolist())
+    else:
+        shown = next(iter(data.splits.values()), {}).get("test") or tuple(data.clips)
+        known = set(data.splits.get(protocol, {}).get("train", ()))
+    return sum(one in known for one in shown), len(shown)

@@ -1,10 +1,14 @@
 """Every page opens, whatever the data is like; links reopen what they name; bad ones fall back."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from core import runs
+from core.data import native
+from core.train import TrainConfig, train
 from tests import world
 from tests.app.conftest import PAGES, Opener, complaints, words
 
@@ -50,6 +54,26 @@ def test_without_runs_a_page_says_what_to_do(visit: Opener, page: str, untrained
     assert not complaints(app)
     if page != "library":
         assert "rain" in words(app)  # "Train one", "No run was trained"
+
+
+def test_a_run_of_another_split_is_told_to_have_learned_from_what_is_shown(visit: Opener, tmp_path: Path) -> None:
+    made = world.dataset(None)
+    train_part, test_part = made.splits["weak"]["train"], made.splits["weak"]["test"]
+    turned = {"train": (*test_part[:2], *train_part), "test": test_part[2:]}
+    root = world.build(tmp_path / "assets", replace(made, splits={**made.splits, "turned *x*": turned}), train_it=False)
+    data = native.read(root / "demo")
+    for protocol in data.splits:
+        trained = train(data, "lego", {}, TrainConfig(epochs=1, batch=6), protocol=protocol)
+        runs.save(trained.run, trained.model.state_dict(), trained.history, root / "runs")
+    app = visit("clips", assets=root)
+    told = {}
+    for name in app.sidebar.selectbox(key="run").options:
+        app.sidebar.selectbox(key="run").select(name).run()
+        assert not complaints(app)
+        told[name] = [one.value for one in app.warning]
+    (said,) = [one for one in told.values() if one]
+    assert len(told) == 2
+    assert f"learned from 2 of the {len(test_part)} clips shown here (split *turned \\*x\\**)" in said[0]
 
 
 @pytest.fixture(scope="module", params=["unlabelled", "normal"])

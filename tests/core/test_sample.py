@@ -1,9 +1,11 @@
 """Samples: what the door refuses and how it says so, and rows of either kind of data."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from core.sample import UNITS, Samples, Task, part_of
+from core.sample import UNITS, Samples, Task, part_of, trained_among_shown
 from tests.core import made
 
 TASK = Task("class", ("cat", "dog"))
@@ -123,3 +125,20 @@ def test_crops_are_averaged_and_one_unlabelled_clip_leaves_no_target() -> None:
     part = part_of(other, "test")
     assert part.target is None
     torch.testing.assert_close(part.features["motion"][1], crops.features["motion"][:, 1].mean(0))
+
+
+def test_how_many_of_those_shown_a_run_of_another_split_learned_from() -> None:
+    half, other = torch.tensor([0, 1, 2]), torch.tensor([1, 4, 5])
+    splits = {"half": {"train": half, "test": torch.tensor([5, 4, 3])}, "other": {"train": other, "test": half}}
+    data = samples(splits=splits)
+    assert trained_among_shown(data, "half") == (0, 3)
+    assert trained_among_shown(data, "other") == (2, 3)
+    assert trained_among_shown(data, "one that is gone") == (0, 3)
+    assert trained_among_shown(samples(splits={"all": {"train": half}}), "all") == (3, 6), "no test part: all are shown"
+    clips = made.dataset()
+    names = tuple(clips.clips)
+    train, test = clips.splits["weak"]["train"], clips.splits["weak"]["test"]
+    clips = replace(clips, splits={**clips.splits, "turned": {"train": (test[0], *train[:2]), "test": test[1:]}})
+    assert trained_among_shown(clips, "weak") == (0, len(test))
+    assert trained_among_shown(clips, "turned") == (1, len(test))
+    assert trained_among_shown(replace(clips, splits={"no": {"train": names[:2]}}), "no") == (2, len(names))
