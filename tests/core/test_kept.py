@@ -3,6 +3,7 @@
 import os
 import shutil
 import weakref
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,9 @@ from core.infer import look, score
 from core.train import TrainConfig, train
 
 
-def clip(number: int) -> Clip:
+def clip(number: int, units: int = 0) -> Clip:
     random = np.random.default_rng(number)
-    units = 3 + number % 4
+    units = units or 3 + number % 4
     labels = torch.arange(units) < number % 2
     rows = {name: torch.from_numpy(random.normal(size=(units, 2)).astype(np.float32)) for name in ("a", "b")}
     return Clip(f"clip {number}", rows, labels, 0.64)
@@ -47,6 +48,7 @@ def test_scores_come_back_bit_for_bit_and_for_their_own_clips_alone(run: Path, t
         with pytest.raises(ValueError, match="read-only"):
             values[0] = 0
     assert kept.load(place, CLIPS[1:]) is None
+    assert kept.load(place, [replace(each, name=f"other {each.name}") for each in CLIPS]) is None
     assert kept.load(place, CLIPS[::-1]) is None
     content = place.read_bytes()
     for spoilt in (content[:-30], content[:200] + b"\0" * 40 + content[240:], b"", b"no archive"):
@@ -80,24 +82,35 @@ def test_only_the_newest_files_stay(run: Path, tmp_path: Path, monkeypatch: pyte
     assert sorted(file.name for file in tmp_path.iterdir()) == ["2.npz", "3.npz"]
 
 
-def test_clips_are_let_go_once_they_are_scored_and_score_as_alone(run: Path) -> None:
-    model, alive, most, shares = runs.model(run), weakref.WeakSet(), [0], []
+@pytest.mark.parametrize(("lengths", "most"), [((4,), 64 + 2 * 16), (tuple(range(3, 27)), 5 * 64 + 2 * 104)])
+def test_clips_are_let_go_once_they_are_scored_and_score_as_alone(
+    run: Path, lengths: tuple[int, ...], most: int
+) -> None:
+    """Numbers held at once: a batch of clips of one length; of many lengths what waits is bounded by five batches."""
+    model, held, shares = runs.model(run), [0], []
+    most_held = [0]
 
-    def stored(each: Clip) -> Clip:
+    def let_go(size: int) -> None:
+        held[0] -= size
+
+    def stored(number: int) -> tuple[Clip, Clip]:
+        each = clip(number, lengths[number % len(lengths)])
+
         def read(name: str) -> torch.Tensor:
-            rows = each.features[name].clone()
-            alive.add(rows)
-            most[0] = max(most[0], len(alive))
-            return rows
+            rows = each.features[name].numpy().copy()  # alive as long as any view of it is
+            weakref.finalize(rows, let_go, rows.size)
+            held[0] += rows.size
+            most_held[0] = max(most_held[0], held[0])
+            return torch.from_numpy(rows)
 
-        return Clip(each.name, Stored(read, each.shapes), each.labels, each.seconds)
+        return each, Clip(each.name, Stored(read, each.shapes), each.labels, each.seconds)
 
-    found = score(model, [stored(each) for each in CLIPS], entries=40, tell=shares.append)
-    for each in CLIPS:
+    pairs = [stored(number) for number in range(24)]
+    found = score(model, [on_disk for _, on_disk in pairs], entries=64, tell=shares.append)
+    for each, _ in pairs:
         np.testing.assert_allclose(found[each.name], look(model, each).scores, atol=1e-6)
-    assert 0 < most[0] <= 20  # of 48 tensors
-    assert shares == sorted(shares)
-    assert shares[-1] == 1.0
+    assert 0 < most_held[0] <= most < sum(4 * each.units for each, _ in pairs)
+    assert shares == [*(number / 24 for number in range(24)), 1.0]
 
 
 def test_what_the_listener_raises_ends_the_scoring(run: Path) -> None:
