@@ -272,7 +272,7 @@ def test_a_queue_whose_worker_was_killed_goes_on_when_someone_looks_and_with_one
     until(lambda: (root.parent / "a.began").exists())
     for process in [*_processes("work", str(root)), *_processes("run", str(root))]:
         os.kill(process, signal.SIGKILL)
-    until(lambda: not _processes("work", str(root)))
+    until(lambda: not _processes("work", str(root)) and not _processes("run", str(root)))
     assert [state(root, job) for job in (first, second)] == ["failed", "queued"]
     for _ in range(20):  # many look at once, before the new worker has begun
         jobs.revive(root)

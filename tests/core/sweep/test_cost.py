@@ -40,13 +40,16 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> Steps:
 CASES = [
     ({"P": (1, 2), "Q": (0, 2)}, {}, (8, 0)),
     ({"P": (1, 2), "Q": (0, 2)}, {"how": "guided", "trials": 3}, (6, 0)),
+    ({"P": range(1, 4), "Q": range(4)}, {"how": "guided", "trials": 10}, (20, 0)),  # eight cells, then two
     ({"project": (None, 4)}, {"fixed": {"nodes": 32}, "seeds": 3, "training": TrainConfig(epochs=3, batch=4)}, (3, 3)),
     ({"level": ("feature", "graph")}, {"fusion": "concat", "fixed": {}, "judge": "test"}, (0, 4)),
     ({"lr": (0.1, 0.01), "epochs": (1, 3)}, {}, (8, 0)),
 ]
 
 
-@pytest.mark.parametrize(("axes", "given", "counts"), CASES, ids=["grid", "guided", "mixed", "alone", "epochs"])
+@pytest.mark.parametrize(
+    ("axes", "given", "counts"), CASES, ids=["grid", "guided", "batches", "mixed", "alone", "epochs"]
+)
 def test_as_many_steps_are_told_as_are_done(
     clips: Dataset, tmp_path: Path, steps: Steps, axes: dict, given: dict, counts: tuple[int, int]
 ) -> None:
@@ -64,9 +67,17 @@ def test_as_many_steps_are_told_as_are_done(
 
 def test_large_grids_are_told_from_some_of_their_cells(clips: Dataset, steps: Steps, monkeypatch) -> None:
     asked = plan({"alpha": [n / 1000 for n in range(100)], "k": range(1, 7)}, seeds=1)
+    sizes: set[int] = set()
+
+    def spy(models: list, *words: Any) -> Any:
+        sizes.add(len(models))
+        return ensemble.fit_many(models, *words)
+
+    monkeypatch.setattr(sweep.cost, "fit_many", spy)
     every = estimate(asked, clips, clock=steps)
     monkeypatch.setattr(sweep.cost, "MOST_CELLS", 20)
     some = estimate(asked, clips, clock=steps)
+    assert sizes == {50}, "ensembles of another size take other times"
     assert every is not None
     assert every == some
     assert every.together == 600
