@@ -13,7 +13,7 @@ numbers, while `Peak` adds up what is alive. Highest powers above `WALKED` are d
 lie on. A solver keeps its kernels: `GRAMS` matrices of rows x rows in float64 for each, rows at most its `most`.
 
 What is not in it: Python, PyTorch and the data themselves (a few hundred MB), what libraries borrow inside a call, and
-what the C library keeps of memory that was given back. Processes that trained grew by 0.9 to 1.5 times the estimate on
+what the C library keeps of memory that was given back. Processes that trained grew by 0.8 to 1.5 times the estimate on
 graphs (LEGO at N = 256 and 512, G-LMF, MKL) and by 1.0 to 1.9 times with attention (MBT at N = 256).
 """
 
