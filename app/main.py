@@ -98,8 +98,10 @@ def mark() -> None:
 
 def warn() -> None:
     """A run of another split may have learned from what the pages show."""
+    if page.url_path in ("library", "train"):  # the one page that opens while a large dataset is still being read
+        return
     chosen = selection.current()
-    if chosen.run is None or page.url_path in ("library", "train"):
+    if chosen.run is None:
         return
     learned, of = cache.learned_from(chosen.run, chosen.dataset)
     if learned:
