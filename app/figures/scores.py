@@ -198,7 +198,7 @@ def decision_facts(now: Decision, best: Decision, miss_price: float, hours: floa
     """The decision in a handful of numbers, for cards; nothing an hour where there is no video."""
     return {
         "recall": f"{now.recall:.3f}",
-        "precision": f"{now.precision:.3f}",
+        "precision": "none" if math.isnan(now.precision) else f"{now.precision:.3f}",  # no alarm, no share of them
         f"false alarms ({level})": f"{now.false_alarms:,}",
         **({"false alarms an hour": f"{now.per_hour(hours):,.0f}"} if hours > 0 else {}),
         "misses": f"{now.misses:,}",
@@ -249,7 +249,11 @@ def histogram(
     figure.add_vline(
         x=threshold,
         line={"color": colours.selected, "width": 2},
-        annotation={"text": "threshold", "font": {"color": colours.ink, "size": 11}},
+        annotation={
+            "text": "threshold",
+            "font": {"color": colours.ink, "size": 11},
+            "xanchor": "left" if threshold < sum(span) / 2 else "right",  # towards the middle, or it would be cut off
+        },
     )
     figure.update_layout(
         height=240,

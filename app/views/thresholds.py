@@ -38,7 +38,8 @@ if samples is not None:
     st.caption("A sample is *anomalous* here when it is of this class, and *normal* when it is of any other.")
 now, best = found.decide(chosen.threshold), found.cheapest(price)
 with st.container(horizontal=True, vertical_alignment="bottom"):
-    for label, value in figures.decision_facts(now, best, price, cache.hours(chosen.dataset), level).items():
+    facts = figures.decision_facts(now, best, price, cache.hours(chosen.dataset), level)
+    for label, value in facts.items():
         st.metric(label, value, width="content")
     limit = min(best.threshold, 1.0)
     st.button(f"Use the cheapest: {limit:.3f}", on_click=selection.put, kwargs={"threshold": limit})
@@ -67,7 +68,7 @@ else:
             drawn,
             f"Precision against recall, average precision {area}; the dotted line is an alarm at random.",
             f"precision-recall curve, average precision {area}; now recall {now.recall:.3f}, "
-            f"precision {now.precision:.3f}",
+            f"precision {facts['precision']}",
             "pr",
             table=table,
         )
