@@ -9,10 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 
-class Background(threading.Thread):
+class Work(threading.Thread):
     """`result` once `done`, or `error`; `share` is how much is done, 0 to 1.
 
-    >>> work = Background(lambda tell: tell(1.0) or 42)
+    >>> work = Work(lambda tell: tell(1.0) or 42)
     >>> work.answer(), work.share
     (42, 1.0)
     """

@@ -25,7 +25,7 @@ import streamlit as st
 import torch
 from streamlit import runtime
 
-from app.background import Background
+from app.background import Work
 from app.changes import Changes
 from app.figures import kernels as kernel_figures
 from app.figures.network import Layout, positions
@@ -142,9 +142,9 @@ def _dataset(folder: str, stamp: str) -> Data:
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def _opening(folder: str, stamp: str) -> Background:
+def _opening(folder: str, stamp: str) -> Work:
     place = workspace() / "index"
-    return Background(lambda tell: native_index.read(Path(folder), place, tell=tell))
+    return Work(lambda tell: native_index.read(Path(folder), place, tell=tell))
 
 
 def dataset(key: str) -> Dataset:
@@ -325,8 +325,8 @@ def report(key: str) -> Report:
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def _checking(folder: str, stamp: str) -> Background:
-    return Background(lambda tell: check(Path(folder)))
+def _checking(folder: str, stamp: str) -> Work:
+    return Work(lambda tell: check(Path(folder)))
 
 
 @st.cache_data(max_entries=16, ttl=30, show_spinner="Looking at it")
@@ -480,7 +480,7 @@ def _scores(run_folder: str, run_stamp: str, data_folder: str, data_stamp: str, 
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
-def _scoring(run_folder: str, run_stamp: str, data_folder: str, data_stamp: str, key: str) -> Background:
+def _scoring(run_folder: str, run_stamp: str, data_folder: str, data_stamp: str, key: str) -> Work:
     model, found, which = _model(run_folder, run_stamp), data(key), clips(key)
     place = kept.place_of(workspace() / "scores", Path(run_folder), found.digest(), looked_at(found))
 
@@ -494,7 +494,7 @@ def _scoring(run_folder: str, run_stamp: str, data_folder: str, data_stamp: str,
                 values.setflags(write=False)
         return scored
 
-    return Background(work)
+    return Work(work)
 
 
 def _answer_of(start: Any, *key: Hashable) -> Any:
@@ -509,7 +509,7 @@ def _answer_of(start: Any, *key: Hashable) -> Any:
 PATIENCE = 1.0  # seconds a page waits for the background before it shows a bar
 
 
-def unfinished(what: str, name: str | None, key: str) -> Background | None:
+def unfinished(what: str, name: str | None, key: str) -> Work | None:
     """Work on a large set that has not ended yet, begun by this call; None where all is there or quickly had.
 
     what    "scores" or "graphs" of a run, "data" or "report" of a dataset
@@ -519,12 +519,12 @@ def unfinished(what: str, name: str | None, key: str) -> Background | None:
     if what == "data":
         if not native_index.maybe_large(folder):
             return None
-        begun: Background = _opening(str(folder), stamp)
+        begun: Work = _opening(str(folder), stamp)
         return None if begun.within(PATIENCE) else begun
     if what == "report":
         if len((index(key) or {}).get("clips", ())) < native_index.LARGE:
             return None
-        work: Background = _checking(str(folder), stamp)
+        work: Work = _checking(str(folder), stamp)
     elif name is None or not large(key):
         return None
     elif what == "scores":
@@ -650,9 +650,9 @@ def _tuned_at_once(run_stamp: str, data_stamp: str, name: str, key: str) -> tupl
 
 
 @st.cache_resource(max_entries=2, show_spinner=False)  # a gigabyte each for 10,000 clips
-def _building(run_stamp: str, data_stamp: str, name: str, key: str) -> Background:
+def _building(run_stamp: str, data_stamp: str, name: str, key: str) -> Work:
     found, which = model(name), clips(key)
-    return Background(lambda tell: _built(found, which))
+    return Work(lambda tell: _built(found, which))
 
 
 def _built(found: Fusion, which: Sequence[Clip]) -> tuple[GraphSet, torch.Tensor, Gate]:

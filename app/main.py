@@ -98,7 +98,7 @@ def mark() -> None:
 
 def warn() -> None:
     """A run of another split may have learned from what the pages show."""
-    if page.url_path in ("library", "train"):  # the one page that opens while a large dataset is still being read
+    if page.url_path in ("library", "train"):  # they show no scores, and the library opens before the data are read
         return
     chosen = selection.current()
     if chosen.run is None:

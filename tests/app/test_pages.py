@@ -48,6 +48,11 @@ def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return world.build(root, world.dataset(None), train_it=False)
 
 
+def test_without_an_alarm_there_is_no_precision(visit: Opener) -> None:
+    told = metrics(visit("thresholds", threshold="1.0"))
+    assert (told["recall"], told["precision"]) == ("0.000", "none")
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_without_runs_a_page_says_what_to_do(visit: Opener, page: str, untrained: Path) -> None:
     app = visit(page, assets=untrained)

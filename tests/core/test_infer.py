@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from core import infer
 from core.clip import Clip
 from core.fusion import FUSIONS
 from core.infer import array, look, score, spans
@@ -95,3 +96,22 @@ def test_rows_that_are_alike_score_alike_wherever_they_stand(fusion):
     assert len(np.unique(seen)) == 1
     some = score(model, clips, entries=100)
     assert all(np.array_equal(some[name], values) for name, values in score(model, clips).items())
+
+
+def test_clips_of_many_lengths_do_not_wait_for_their_like_without_end(monkeypatch):
+    """Every length is there once, so no batch ever fills; four batches' worth of values may wait, and one clip more."""
+    torch.manual_seed(0)
+    model = FUSIONS["concat"](WIDTHS, FUSIONS["concat"].Config(level="feature")).eval()
+    assert model.window is None
+    clips = [clip(f"c{units}", units=units) for units in range(20, 40)]
+    wanted = score(model, clips)
+    width, scored, most = sum(WIDTHS.values()), [], []
+    real = infer.to_device
+    monkeypatch.setattr(infer, "to_device", lambda batch, on: scored.append(len(batch["motion"])) or real(batch, on))
+    size = 40 * width
+    found = score(model, clips, entries=size, tell=lambda share: most.append(round(share * 20) + 1 - sum(scored)))
+    assert max(most[:-1]) <= infer.WAITING * size // (20 * width)
+    assert 0 < most[-2] < 20
+    assert scored.count(1) == len(clips), "none found its like"
+    for name, values in wanted.items():
+        np.testing.assert_array_equal(found[name], values)
