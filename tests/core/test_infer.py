@@ -103,15 +103,15 @@ def test_clips_of_many_lengths_do_not_wait_for_their_like_without_end(monkeypatc
     torch.manual_seed(0)
     model = FUSIONS["concat"](WIDTHS, FUSIONS["concat"].Config(level="feature")).eval()
     assert model.window is None
-    clips = [clip(f"c{units}", units=units) for units in range(20, 40)]
+    clips = [clip(f"c{units}", units=units) for units in range(20, 60)]
     wanted = score(model, clips)
     width, scored, most = sum(WIDTHS.values()), [], []
     real = infer.to_device
     monkeypatch.setattr(infer, "to_device", lambda batch, on: scored.append(len(batch["motion"])) or real(batch, on))
-    size = 40 * width
-    found = score(model, clips, entries=size, tell=lambda share: most.append(round(share * 20) + 1 - sum(scored)))
-    assert max(most[:-1]) <= infer.WAITING * size // (20 * width)
-    assert 0 < most[-2] < 20
+    size = 120 * width  # the longest two together
+    found = score(model, clips, entries=size, tell=lambda share: most.append(round(share * 40) + 1 - sum(scored)))
+    assert max(most[:-1]) <= infer.WAITING * size // (20 * width) < len(clips)
+    assert most[-2] > 1
     assert scored.count(1) == len(clips), "none found its like"
     for name, values in wanted.items():
         np.testing.assert_array_equal(found[name], values)
