@@ -56,7 +56,6 @@ from core.clip import Clip
 from core.data import native_index
 from core.data.check import Report, check
 from core.data.dataset import Dataset
-from core.data.names import shown, told_apart
 from core.data.reading import about
 from core.data.stills import jpeg, unit_frames
 from core.evaluate import (
@@ -77,6 +76,7 @@ from core.fusion import FUSIONS
 from core.fusion.base import Fusion
 from core.fusion.graph import cosine
 from core.fusion.lego import Lego
+from core.machine.names import shown, told_apart
 from core.runs import Run
 from core.sample import Part, Samples, part_of, task_of, trained_among_shown
 from core.shelf import size_of, sweep, trash

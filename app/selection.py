@@ -19,7 +19,7 @@ from app import cache
 from app.components import waiting
 from app.figures.style import Colours, colours
 from core.clip import Clip
-from core.data.names import shown
+from core.machine.names import shown
 
 SHARED = ("dataset", "run", "clip", "time", "sample", "alpha", "k", "threshold", "picture", "find")
 ALPHA, K, THRESHOLD = 0.5, 10, 0.5  # α and k as LEGO trains by default

@@ -84,7 +84,7 @@ def put(result: dict[str, Any], text: str, as_json: bool) -> None:
 
 
 def device_of(name: str) -> str:
-    from core.device import device_named
+    from core.machine.device import device_named
 
     return device_named(name)
 
@@ -237,7 +237,7 @@ def train(
     import torch
 
     from core import memory, runs
-    from core.device import sparing
+    from core.machine.device import sparing
     from core.sample import METRIC_WORDS
     from core.table import show, summary
     from core.train import Trained
@@ -277,10 +277,10 @@ def score(
 ) -> None:
     """Score clips or samples with a trained run and measure the result where there is truth."""
     from core import runs
-    from core.device import sparing
     from core.evaluate import jsonable, measure, measure_part
     from core.infer import outputs
     from core.infer import score as run_on
+    from core.machine.device import sparing
     from core.sample import Samples
     from core.table import show
 

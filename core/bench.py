@@ -35,6 +35,7 @@ from core.fusion.lego import Lego, LegoConfig, LegoTrace
 from core.fusion.long import ROWS, Rows, long_graph, reading, scale_of
 from core.fusion.mtn import Mtn
 from core.infer import score
+from core.machine.peak import peak
 from core.table import stored
 from core.table import text as methods_text
 from core.train import Prepared, TrainConfig, batches, fixed_graphs, losses, prepare, resample, step_loss
@@ -339,23 +340,6 @@ def demo(tell: Tell) -> Iterator[Row]:
 
 
 # ---------------------------------------------------------------------------- long windows
-
-
-def peak(action: Action) -> float | None:
-    """Extra megabytes that the process holds at most while it runs; None where the system does not say (not Linux)."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-        before = memory("VmRSS")
-        action()
-        return (memory("VmHWM") - before) / 1024
-    except OSError:
-        return None
-
-
-def memory(field: str) -> int:
-    """Kilobytes, from the kernel's account of this process."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(field + ":"))
 
 
 PARTS = {

@@ -23,12 +23,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from core import pool, runs
+from core import runs
 from core.clip import Clip
-from core.data import check, drafts, fields, native
-from core.data.names import RefusedError, shown
+from core.data import check, fields, native
 from core.fusion.base import Fusion
 from core.infer import fits, score
+from core.machine import drafts, pool
+from core.machine.names import RefusedError, shown
 
 PART = 64  # clips of a file: 64 of 100 units and 3,000 numbers each are 77 MB while they are scored
 SCHEMA = pa.schema(
@@ -104,7 +105,7 @@ def clips_of(address: str, index: Mapping[str, Any], names: Sequence[str]) -> It
 
 
 def score_part(names: Sequence[str], address: str, index: Mapping[str, Any], model: Fusion) -> pa.Table:
-    """One part's table; runs wherever `core.pool` puts it."""
+    """One part's table; runs wherever `core.machine.pool` puts it."""
     clips = list(clips_of(address, index, names))
     found = score(model, clips)
     known = [clip.labels is not None for clip in clips]
@@ -135,7 +136,7 @@ def bulk(
     """Score every clip (or those named) of the dataset at `address` with a run, into parquet files below `out`.
 
     part      clips of one file
-    cluster   address of a Ray cluster, see `core.pool`; `workers`: processes of this machine instead
+    cluster   address of a Ray cluster, see `core.machine.pool`; `workers`: processes of this machine instead
     device    of this process; workers elsewhere use the CPU
 
     Errors: `ValueError` naming file, clip, field and numbers; parts that were done before stay.

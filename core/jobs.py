@@ -34,8 +34,8 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from core.data import drafts
-from core.data.names import shown
+from core.machine import drafts
+from core.machine.names import shown
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 ACTIVE = ("queued", "running")

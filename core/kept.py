@@ -18,8 +18,8 @@ import numpy as np
 import torch
 
 from core.clip import Clip
-from core.data import drafts
 from core.data.native_index import stamp_of
+from core.machine import drafts
 
 VERSION = 1
 KEPT = 64  # newest files that stay

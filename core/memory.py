@@ -18,12 +18,10 @@ graphs (LEGO at N = 256 and 512, G-LMF, MKL) and by 1.0 to 1.9 times with attent
 """
 
 import functools
-import os
 import weakref
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -32,12 +30,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from core.data.dataset import Dataset
-from core.data.names import shown
 from core.fusion import FUSIONS
 from core.fusion.base import Fusion, spreads
 from core.fusion.lego import Lego
 from core.fusion.mkl import Mkl
 from core.infer import spans
+from core.machine.memory import free
+from core.machine.names import shown
+from core.machine.words import words
 from core.options import made, options
 from core.runs import build
 from core.sample import Samples, Task, task_of
@@ -50,56 +50,6 @@ ENTRIES = 1 << 22  # as `core.infer.score` has it
 PAIR = ("nodes", "units")  # options that are set together
 
 Given = tuple[tuple[str, Any], ...]  # a mapping that can be a key
-
-
-def free(device: torch.device | str = "cpu") -> int:
-    """Bytes that can still be had: of this machine or of the container, and of the accelerator if that has more.
-
-    Memory is counted as it is now: what others hold is not there. Where the system does not say, all of it.
-    """
-    found = _available()
-    if torch.device(device).type == "cuda" and torch.cuda.is_available():
-        found = max(found, torch.cuda.mem_get_info(device)[0])
-    return found
-
-
-def _available() -> int:
-    told = [_container()]
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        told += [int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable")]
-    except (OSError, ValueError, IndexError):
-        pass
-    if len(told) == 1:
-        told.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    return min(one for one in told if one is not None)
-
-
-def _container(root: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """What a container may still take; None without a limit."""
-    for limit, used in (
-        ("memory.max", "memory.current"),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
-    ):
-        try:
-            most, now = int((root / limit).read_text()), int((root / used).read_text())
-        except (OSError, ValueError):  # there is none, or it says "max"
-            continue
-        return max(0, most - now)
-    return None
-
-
-def words(size: int) -> str:
-    """Bytes for people.
-
-    >>> words(2_130 * 10**9), words(213 * 10**9), words(4_200 * 10**6), words(3 * 10**6)
-    ('2.1 TB', '213 GB', '4.2 GB', '3 MB')
-    """
-    if size >= 1e12:
-        return f"{size / 1e12:,.{0 if size >= 1e13 else 1}f} TB"
-    if size < 1e8:
-        return f"{size / 1e6:.0f} MB"
-    return f"{size / 1e9:.0f} GB" if size >= 1e10 else f"{size / 1e9:.2g} GB"
 
 
 @dataclass(frozen=True)

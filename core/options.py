@@ -18,9 +18,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from core.data.names import shown
 from core.fusion import FUSIONS
 from core.fusion.base import Fusion
+from core.machine.names import shown
 from core.sample import Task
 from core.train import TrainConfig
 

@@ -20,12 +20,12 @@ from typing import Any
 import torch
 
 from core import memory, runs
-from core.data import drafts
 from core.data.dataset import Dataset
-from core.data.names import shown
-from core.device import device_named, sparing
 from core.fusion import FUSIONS
 from core.fusion.base import count_weights
+from core.machine import drafts
+from core.machine.device import device_named, sparing
+from core.machine.names import shown
 from core.options import checked, made, options
 from core.runs import Run, Source, build
 from core.sample import METRIC_WORDS, Samples, plain, task_of

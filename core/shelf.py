@@ -25,8 +25,9 @@ from pathlib import Path
 import torch
 
 from core import runs
-from core.data import drafts, guard
-from core.data.names import RefusedError, inside, shown
+from core.data import guard
+from core.machine import drafts
+from core.machine.names import RefusedError, inside, shown
 
 KEPT = 7 * 24 * 3600  # seconds
 MOST_KEPT = 50

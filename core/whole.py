@@ -29,11 +29,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from core.clip import Clip
-from core.data import drafts
 from core.fusion.base import Fusion
 from core.fusion.lego import Lego
 from core.fusion.long import Rows, reading, scale_of
 from core.infer import fits
+from core.machine import drafts
 from core.summary import Summary, summarise
 from core.train import resample
 

@@ -16,7 +16,7 @@ from app.figures.style import file_name, markdown_text
 from app.selection import Selection
 from core import compare, draws
 from core.compare import Group, Line
-from core.data.names import shown, told_apart
+from core.machine.names import shown, told_apart
 
 MOST = 12  # groups at once
 PAGE = 20  # rows of the table of disagreements at once

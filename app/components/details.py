@@ -13,9 +13,9 @@ from app.figures.style import markdown_text, plotly_config
 from app.selection import Selection
 from core.attribute import Explanation
 from core.clip import Clip
-from core.data.names import shown
 from core.fusion.base import Fusion
 from core.fusion.lego import Lego
+from core.machine.names import shown
 
 Graphs = Mapping[str, np.ndarray]
 

@@ -12,9 +12,9 @@ from app.figures import kernels as figures
 from app.figures.steps import clicked_row
 from app.figures.style import markdown_text
 from app.selection import Selection
-from core.data.names import shown
 from core.fusion.mkl import Mkl
 from core.kernels import AtNorm, Panels, norms
+from core.machine.names import shown
 from core.sample import METRIC_WORDS
 from core.weights import weights
 

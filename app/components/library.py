@@ -15,8 +15,8 @@ from app.figures import library as tables
 from app.figures.style import markdown_text
 from core import jobs, shelf
 from core.data import check
-from core.data.names import check_name, clip_name, shown
 from core.data.rtfm import SUFFIXES
+from core.machine.names import check_name, clip_name, shown
 
 log = logging.getLogger("fusescope")
 

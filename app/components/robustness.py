@@ -14,7 +14,7 @@ from app.figures import scores as score_figures
 from app.figures.style import markdown_text, plotly_config
 from app.selection import Selection
 from core import calibration, corrupt
-from core.data.names import shown
+from core.machine.names import shown
 from core.robust import KINDS, Stress, trends, verdict
 from core.sample import METRIC_WORDS
 

@@ -16,8 +16,8 @@ from app.components import show
 from app.figures import splits as figures
 from app.figures.style import markdown_text
 from app.selection import Selection
-from core.data.names import shown
 from core.fusion.base import Fusion
+from core.machine.names import shown
 from core.project import Background
 from core.sample import METRIC_WORDS, Part
 from core.splits import INVARIANT, Cloud, Neighbours, Parts, boundary_curve, neighbours

@@ -19,7 +19,7 @@ from app.figures.style import markdown_text, plotly_config
 from app.selection import Selection
 from core import jobs, options, shelf
 from core import sweep as core
-from core.data.names import shown
+from core.machine.names import shown
 from core.runs import WORDS as METHODS
 from core.sample import task_of
 from core.sweep import WORDS, Cell, Plan, Results, Row, plain

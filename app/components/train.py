@@ -16,9 +16,9 @@ from app.figures.style import markdown_text
 from app.selection import Selection
 from core import jobs
 from core import order as orders
-from core.data.names import shown
-from core.device import device_words
 from core.fusion import FUSIONS
+from core.machine.device import device_words
+from core.machine.names import shown
 from core.options import Option, fusions, options, training_options
 from core.order import Line, Order, order_of
 from core.runs import WORDS, Run

@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float
 from app.components.static import publish
 from app.figures.style import Colours
 from core.clip import Clip
-from core.data.names import shown
+from core.machine.names import shown
 
 HTML = """
 <div class="player">

@@ -10,7 +10,7 @@ from app.components.splits import chosen_row as what_row
 from app.figures import weights as figures
 from app.figures.style import markdown_text
 from app.selection import Selection
-from core.data.names import shown
+from core.machine.names import shown
 from core.removal import Removals, disagreements, rank_agreement
 from core.sample import METRIC_WORDS, Part
 from core.weights import FUSIONS, Opened, Weights, norms_of, seeds_of

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from app.figures.style import SIGNED, Colours, plotly_text
 from core.clip import Clip
 from core.compare import LOWER, PLAIN, Disagreement, Line, digits, metrics_of
-from core.data.names import shown
+from core.machine.names import shown
 from core.sample import Part
 
 MOST_POINTS = 1_000  # of a scatter; the rows that differ most are always among them

@@ -11,7 +11,7 @@ from plotly.subplots import make_subplots
 
 from app.figures.graphs import DOWN, UP
 from app.figures.style import PRINTED, SIGNED, Colours, plotly_text
-from core.data.names import shown
+from core.machine.names import shown
 
 OFF = "off"
 

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from core.data.check import Report
-from core.data.names import shown
+from core.machine.names import shown
 from core.runs import Run
 
 RESULTS = ("accuracy", "correlation")  # of runs on samples

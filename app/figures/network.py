@@ -22,7 +22,7 @@ from pyvis.network import Network
 
 from app.figures.style import LIGHT
 from app.figures.tables import ranked
-from core.data.names import shown
+from core.machine.names import shown
 
 Layout = Literal["spring", "distance", "time"]
 GRID: Float[np.ndarray, " steps"] = np.arange(101) / 100  # the values α can take

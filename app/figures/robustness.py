@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 
 from app.figures.style import Colours, plotly_text
 from core.calibration import Doubt, Reliability
-from core.data.names import shown
+from core.machine.names import shown
 from core.robust import KINDS, Record, Stress, Trend, spread_over
 from core.sample import METRIC_WORDS
 

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from jaxtyping import Bool, Float, Int
 
 from app.figures.style import PRINTED, Colours, plotly_text
-from core.data.names import shown
+from core.machine.names import shown
 from core.sample import Part, Samples
 
 

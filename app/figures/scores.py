@@ -13,8 +13,8 @@ from jaxtyping import Float, Int
 from app.figures.style import Colours, plotly_text
 from core.clip import Clip
 from core.data.dataset import Dataset
-from core.data.names import shown
 from core.evaluate import Curve, Decision, Graded, Units, auc, kind_of_units, ranks
+from core.machine.names import shown
 from core.runs import Run
 from core.sample import METRIC_WORDS, Samples
 from core.table import summary

@@ -11,7 +11,7 @@ from scipy.special import expit
 
 from app.figures.samples import probabilities
 from app.figures.style import SCORES, Colours, plotly_text
-from core.data.names import shown
+from core.machine.names import shown
 from core.retrieval import Retrieval
 from core.runs import Run
 from core.sample import Part

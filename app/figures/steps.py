@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 
 from app.figures.splits import SYMBOLS, class_colours
 from app.figures.style import Colours, plotly_text
-from core.data.names import shown
+from core.machine.names import shown
 from core.sample import METRIC_WORDS, Part
 from core.steps import Answers, Cost, Paths, Probes, Turns
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from core.data.names import shown
+from core.machine.names import shown
 
 SIGNED = "RdBu_r"  # weights, shares: symmetric around 0, so always with zmid=0 and zmin=-zmax
 DIFFERENCE = "PuOr"  # after minus before, symmetric around 0

@@ -11,7 +11,7 @@ from plotly.subplots import make_subplots
 
 from app.figures.operator import term_name
 from app.figures.style import PRINTED, SCORES, SIGNED, Colours, plotly_text
-from core.data.names import shown
+from core.machine.names import shown
 from core.sweep import WORDS, Cell, Importance, Line, Results, Row, plain, told
 
 GREEK = {"alpha": "α", "lam": "λ"}

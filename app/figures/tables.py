@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.stats import rankdata
 
 from core.attribute import WhatIf
-from core.data.names import shown
+from core.machine.names import shown
 
 
 def degrees(graph: Float[np.ndarray, "n n"], alpha: float) -> Int[np.ndarray, " n"]:

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from app.figures.graphs import DOWN, UP
 from app.figures.splits import SYMBOLS
 from app.figures.style import PRINTED, Colours, plotly_text
-from core.data.names import shown
+from core.machine.names import shown
 from core.removal import Removals
 from core.sample import METRIC_WORDS
 

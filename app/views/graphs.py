@@ -9,7 +9,7 @@ from app.figures import tables
 from app.figures.graphs import degree_change, relation_matrices
 from app.figures.network import Panel, difference
 from app.figures.style import plotly_config
-from core.data.names import shown
+from core.machine.names import shown
 
 chosen = selection.current()
 if cache.samples(chosen.dataset) is not None:

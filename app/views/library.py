@@ -6,7 +6,7 @@ from app import cache
 from app.components import library, waiting
 from app.figures import library as tables
 from app.figures.style import markdown_text
-from core.data.names import shown
+from core.machine.names import shown
 
 PAGE = 20  # rows of a table at once
 

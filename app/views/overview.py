@@ -7,7 +7,7 @@ from app.components import show, waiting
 from app.components.samples import method_links
 from app.figures import scores as figures
 from app.figures.style import markdown_text
-from core.data.names import shown
+from core.machine.names import shown
 
 chosen = selection.current()
 data, samples, own = cache.data(chosen.dataset), cache.samples(chosen.dataset), cache.own_runs_of(chosen.dataset)

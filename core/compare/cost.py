@@ -70,8 +70,8 @@ def tell_peaks(data: str, part: str, folders: Sequence[str]) -> None:
     """What `peaks` starts: one line a run, each measured in a child that begins with the same memory."""
     import ctypes
 
-    from core.bench import peak
     from core.data import read
+    from core.machine.peak import peak
 
     torch.set_num_threads(1)
     found = read(Path(data))

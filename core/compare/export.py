@@ -12,7 +12,7 @@ import numpy as np
 from core.compare.judged import digits, metrics_of
 from core.compare.side_by_side import Line
 from core.data.dataset import Dataset
-from core.data.names import shown
+from core.machine.names import shown
 from core.sample import Samples
 
 

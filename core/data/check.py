@@ -14,9 +14,9 @@ from typing import Any
 
 from core.clip import Clip
 from core.data import fields, guard, native, rtfm
-from core.data.names import RefusedError, Root, inside, opened, shown
 from core.data.problems import Problem
 from core.data.samples import foreign
+from core.machine.names import RefusedError, Root, inside, opened, shown
 from core.sample import Samples
 
 WORDS = {

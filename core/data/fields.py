@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from core.data import npy
-from core.data.names import RefusedError, Root, inside, opened, shown
+from core.machine.names import RefusedError, Root, inside, opened, shown
 
 LARGEST_INDEX = 64 << 20
 LARGEST_FEATURE = 1 << 30

@@ -20,8 +20,8 @@ import scipy.io
 from core.clip import Intervals
 from core.data import npy, video
 from core.data.dataset import Split
-from core.data.names import RefusedError, clip_name, opened, shown
 from core.data.video import Picture
+from core.machine.names import RefusedError, clip_name, opened, shown
 
 IMAGES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp")
 DEFAULT_FPS = 25.0

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from core.data import tensors
-from core.data.names import RefusedError, opened, shown
+from core.machine.names import RefusedError, opened, shown
 
 log = logging.getLogger(__name__)
 

@@ -20,7 +20,8 @@ from array import array as numbers
 from collections.abc import Callable, Iterator
 from typing import IO, Any
 
-sys.path.append(os.path.dirname(os.path.abspath(__file__)))  # -I keeps the package out, its three leaf files are enough
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path += [HERE, os.path.join(os.path.dirname(HERE), "machine")]  # -I keeps the package out; three leaf files do
 
 import names  # noqa: E402
 import npy  # noqa: E402

@@ -9,7 +9,7 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.data.names import RefusedError, inside, opened
+from core.machine.names import RefusedError, inside, opened
 
 LARGEST = 1 << 20
 COLUMN = {"path", "file", "video", "name"}

@@ -19,9 +19,10 @@ import numpy as np
 from torch import Tensor
 
 from core.clip import Clip, Intervals, Stored, intervals, unit_labels
-from core.data import drafts, fields, npy, rows
+from core.data import fields, npy, rows
 from core.data.dataset import Dataset, Split
-from core.data.names import RefusedError, Root, check_name, inside, shown
+from core.machine import drafts
+from core.machine.names import RefusedError, Root, check_name, inside, shown
 
 FORMAT, VERSION = "fusescope-dataset", 1
 

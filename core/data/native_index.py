@@ -19,10 +19,11 @@ from typing import Any
 from torch import Tensor
 
 from core.clip import Clip, Stored
-from core.data import check, drafts, fields, native
+from core.data import check, fields, native
 from core.data.dataset import Dataset, fingerprint
-from core.data.names import Root, shown
 from core.data.reading import read as read_whole
+from core.machine import drafts
+from core.machine.names import Root, shown
 from core.sample import Samples
 
 FORMAT, VERSION = "fusescope-index", 1

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.data.names import RefusedError, shown
+from core.machine.names import RefusedError, shown
 
 # A float32 dot product of two rows of 4096 such values still fits: 1e15^2 * 4096 = 4e33 < 3.4e38.
 LARGEST = 1e15

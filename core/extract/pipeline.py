@@ -29,8 +29,7 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 
-from core import pool
-from core.data import drafts, video
+from core.data import video
 from core.data.frames import Collection, Footage
 from core.extract import objects
 from core.extract.base import Caption, Seen
@@ -38,6 +37,7 @@ from core.extract.calibrate import learn
 from core.extract.extractors import extractor, named
 from core.extract.pretrained import Pretrained
 from core.extract.view import View, group, together
+from core.machine import drafts, pool
 
 VERSION = 2  # raise when features change: results of older versions are then not taken up again
 MEMORY = 12 << 30  # address space of a worker, libraries included

@@ -11,8 +11,8 @@ import numpy as np
 from core import runs as run_folders
 from core.calibration import calibrated
 from core.data.dataset import Dataset
-from core.data.names import told_apart
 from core.fusion.base import Fusion
+from core.machine.names import told_apart
 from core.robust.stress import KINDS, Stress, stressed
 from core.runs import Run
 from core.sample import METRIC_WORDS, Samples

@@ -15,10 +15,10 @@ from jaxtyping import Float
 from safetensors.torch import load
 
 from core import runs
-from core.data import drafts
 from core.ensemble import gated
 from core.fusion.lego import Lego
 from core.infer import array
+from core.machine import drafts
 from core.runs import Run
 from core.sweep.folder import Sweep, read
 from core.sweep.plan import Cell, cells

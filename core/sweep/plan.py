@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass, field, replace
 from decimal import Decimal, InvalidOperation
 from typing import Any, Literal
 
-from core.data.names import shown
 from core.ensemble import Asked
 from core.fusion import FUSIONS
+from core.machine.names import shown
 from core.options import Option, checked, made, options, training_options
 from core.sample import Task
 from core.train import TrainConfig

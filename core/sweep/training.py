@@ -11,10 +11,10 @@ from typing import Any
 import torch
 
 from core import runs
-from core.data import drafts
 from core.data.dataset import Dataset
 from core.ensemble import CHUNK, Asked, ordered, together, train_many
-from core.pool import spread
+from core.machine import drafts
+from core.machine.pool import spread
 from core.runs import History, Run
 from core.sample import Samples
 from core.sweep.cost import duration

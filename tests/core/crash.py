@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core import jobs
-from core.data import drafts
+from core.machine import drafts
 
 HOME = Path(__file__).parents[2]
 VICTIMS = ("app", "worker", "job")

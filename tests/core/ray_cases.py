@@ -14,12 +14,12 @@ from core.bulk import bulk
 from core.data import native
 from core.extract import extract
 from core.infer import score
-from core.pool import spread
+from core.machine.pool import spread
 from core.train import TrainConfig, train
 from tests.core.extract.made import walkway
+from tests.core.machine.test_pool import added, once_killed, process, refuse
 from tests.core.made import dataset
 from tests.core.test_bulk import same
-from tests.core.test_pool import added, once_killed, process, refuse
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Ray's own
 

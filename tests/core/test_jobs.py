@@ -12,7 +12,7 @@ import pytest
 
 from core import jobs
 from core.data import native
-from core.data.drafts import alive
+from core.machine.drafts import alive
 from tests.core.data.made import feature_folder
 
 HOME = Path(__file__).parents[2]

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from core import memory
 from core.__main__ import app
@@ -146,18 +145,3 @@ def test_the_command_refuses_before_it_trains(clips: Any, tmp_path: Path) -> Non
 def test_more_than_can_be_counted_is_refused(clips: Any) -> None:
     with pytest.raises(ValueError, match="more weights than can be counted"):
         refuse(Order("lego", {"P": 10**12, "Q": 10**12}), clips)
-
-
-def test_what_is_free_heeds_a_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert memory._container(tmp_path) is None
-    (tmp_path / "memory.max").write_text("max\n")
-    (tmp_path / "memory.current").write_text("5\n")
-    assert memory._container(tmp_path) is None
-    (tmp_path / "memory.max").write_text("1005\n")
-    assert memory._container(tmp_path) == 1000
-    assert 10**7 < memory.free() < 10**15
-    monkeypatch.setattr(memory, "_container", lambda: 77)
-    assert memory.free() == 77
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (900, 1000))
-    assert (memory.free("cuda"), memory.free("cpu")) == (900, 77)

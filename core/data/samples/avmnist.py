@@ -24,7 +24,7 @@ import torch
 from jaxtyping import Float, Int
 
 from core.data import guard
-from core.data.names import RefusedError, inside, opened, shown
+from core.machine.names import RefusedError, inside, opened, shown
 from core.sample import Samples, Task
 
 RATE = 8000

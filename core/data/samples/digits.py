@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from jaxtyping import Int
 
-from core.data.names import RefusedError, shown
+from core.machine.names import RefusedError, shown
 from core.sample import Samples, Task
 
 HEIGHTS = {"top": (4, 8), "bottom": (4, 8), "fourier": (8, 5)}

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 
 from core.clip import HUGE, MODALITY
-from core.data.names import RefusedError, opened, shown
 from core.data.problems import Problem, sentence
 from core.data.samples.digits import stratified
+from core.machine.names import RefusedError, opened, shown
 from core.sample import MOST_NAMES, Samples, Task
 
 SIDECAR = "fusescope.json"

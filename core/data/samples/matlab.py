@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from core.data import guard, lists
-from core.data.names import RefusedError, inside, shown
 from core.data.samples.foreign import Options, Raw, classes_of, modality_names
+from core.machine.names import RefusedError, inside, shown
 
 TARGETS = ("y", "gt", "gnd", "labels", "label", "truth", "truelabel", "target", "targets", "class", "classes")
 WIKIPEDIA = {"I_tr", "T_tr", "I_te", "T_te"}

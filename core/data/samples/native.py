@@ -19,8 +19,9 @@ import numpy as np
 import torch
 
 from core.clip import HUGE, MODALITY
-from core.data import drafts, fields, npy
-from core.data.names import RefusedError, check_name, shown
+from core.data import fields, npy
+from core.machine import drafts
+from core.machine.names import RefusedError, check_name, shown
 from core.sample import Samples, Task
 
 FORMAT, VERSION = "fusescope-samples", 1

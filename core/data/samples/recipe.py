@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from core.data import fields
-from core.data.names import RefusedError, check_name, shown
 from core.data.samples import digits
+from core.machine.names import RefusedError, check_name, shown
 from core.sample import Samples
 
 FORMAT, VERSION = "fusescope-recipe", 1

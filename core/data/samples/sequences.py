@@ -12,9 +12,9 @@ import numpy as np
 from jaxtyping import Float, Integer
 
 from core.data import guard
-from core.data.names import RefusedError, inside, shown
 from core.data.problems import Problem
 from core.data.samples.foreign import PARTS, Options, Raw, classes_of, modality_names, part_of_file
+from core.machine.names import RefusedError, inside, shown
 
 TARGETS = ("y", "labels", "label", "target", "targets")
 ORDER = ("train", "valid", "test")

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from core.data import guard
-from core.data.names import RefusedError, inside, shown
 from core.data.samples.foreign import Options, Raw, classes_of, modality_names, part_of_file
+from core.machine.names import RefusedError, inside, shown
 
 
 def read(root: Path, files: list[str], name: str, options: Options) -> Raw:

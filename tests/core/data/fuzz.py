@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from core.data import guard
-from core.data.names import RefusedError
+from core.machine.names import RefusedError
 from tests.core.data import hostile
 
 CAPS = guard.Caps(bytes=16 << 20, memory=2 << 30, file=64 << 20, cpu=5, wall=10)

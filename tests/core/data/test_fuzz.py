@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from core.data import lists, native, read, rtfm
-from core.data.names import RefusedError
 from core.data.samples import native as stored
+from core.machine.names import RefusedError
 from tests.core.data import fuzz, hostile
 from tests.core.data.made import feature_folder
 from tests.core.data.test_native import made

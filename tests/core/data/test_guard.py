@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from core.data import guard, npy
-from core.data.names import RefusedError
+from core.machine.names import RefusedError
 from tests.core.data import hostile
 
 TIGHT = guard.Caps(bytes=64 << 20, memory=2 << 30, file=96 << 20, cpu=10, wall=20)
@@ -495,7 +495,8 @@ def test_a_file_that_breaks_the_child_gets_the_blame_and_the_rest_is_read(tmp_pa
     )
     child.write_text(source)
     for leaf in ("names", "npy", "tensors"):
-        (tmp_path / f"{leaf}.py").write_text(guard.CHILD.with_name(f"{leaf}.py").read_text())
+        where = guard.CHILD.parents[1] / ("machine" if leaf == "names" else "data") / f"{leaf}.py"
+        (tmp_path / f"{leaf}.py").write_text(where.read_text())
     monkeypatch.setattr(guard, "CHILD", child)
     names = ["a", "crash", "b", "spin", "c", "eat", "d", "fill", "e"]
     for name in [*names, "hang"]:

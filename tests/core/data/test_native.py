@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from core.clip import Clip
-from core.data import Dataset, drafts, native, read
+from core.data import Dataset, native, read
+from core.machine import drafts
 
 
 def made(units: int = 12, crops: int | None = None) -> Dataset:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from core.clip import frame_labels, unit_labels
 from core.data import check, lists, native, read, rows, rtfm
-from core.data.names import RefusedError
+from core.machine.names import RefusedError
 from tests.core.data.made import LENGTHS, SPANS, TEST, feature_folder, frame_truth
 
 

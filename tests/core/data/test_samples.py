@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from core.data import check, read
-from core.data.names import RefusedError
 from core.data.samples import avmnist, digits, native, recipe
+from core.machine.names import RefusedError
 from core.sample import Samples, Task
 from tests.core.data.test_native import edited
 

@@ -132,7 +132,7 @@ def connect(address: str) -> Any:
         _listens(address)
     settings: dict[str, Any] = {
         "runtime_env": {
-            "py_modules": [str(Path(__file__).parent)],
+            "py_modules": [str(Path(__file__).parents[1])],
             "env_vars": {"OMP_NUM_THREADS": "1"},
         },
         "log_to_driver": False,

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from core import pool
-from core.pool import TRIES, spread
+from core.machine import pool
+from core.machine.pool import TRIES, spread
 
 
 def double(task: int) -> int:

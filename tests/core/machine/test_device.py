@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from core import attribute
-from core.device import MIXED, Rounded, device_named, device_words, mixed, sparing
 from core.ensemble import Asked, train_many
 from core.fusion import FUSIONS
 from core.infer import look, score
+from core.machine.device import MIXED, Rounded, device_named, device_words, mixed, sparing
 from core.options import made
 from core.train import TrainConfig, train
 from tests.core.made import WIDTHS, clip, dataset
@@ -127,7 +127,7 @@ def test_a_run_in_mixed_precision_has_a_name_of_its_own_and_says_so_and_others_k
 
 
 def test_short_memory_is_halved_then_left_to_the_cpu_and_each_time_said(monkeypatch):
-    monkeypatch.setattr("core.device.device_words", lambda device=None: f"the {torch.device(device).type}")
+    monkeypatch.setattr("core.machine.device.device_words", lambda device=None: f"the {torch.device(device).type}")
     tried, said = [], []
 
     def work(size: int, on: torch.device) -> str:
