@@ -59,7 +59,7 @@ def extract(
     videos      also write the copies that browsers play
     modalities  names in EXTRACTORS, or `name=video:<model>` and the like (pretrained.py)
     download    pretrained models that are not on this machine may be fetched from the Hugging Face hub
-    address     of a Ray cluster that works on the clips (core/machine/pool.py) and sees `source` and `out` by these names
+    address     of a Ray cluster that works on the clips (machine/pool.py) and sees `source` and `out` by these names
 
     Errors: `ValueError` naming clip or file. Nothing is at `out` until everything is.
     """
