@@ -58,25 +58,14 @@ from core.data.check import Report, check
 from core.data.dataset import Dataset
 from core.data.reading import about
 from core.data.stills import jpeg, unit_frames
-from core.evaluate import (
-    ClassMetrics,
-    Graded,
-    Metrics,
-    RealMetrics,
-    Units,
-    graded,
-    measure,
-    measure_part,
-    pooled,
-    pooled_frames,
-    units_of,
-)
 from core.extract import captions as sentences
 from core.fusion import FUSIONS
 from core.fusion.base import Fusion
 from core.fusion.graph import cosine
 from core.fusion.lego import Lego
 from core.machine.names import shown, told_apart
+from core.measure.metrics import ClassMetrics, Metrics, RealMetrics, measure, measure_part, pooled, pooled_frames
+from core.measure.thresholds import Graded, Units, graded, units_of
 from core.runs import Run
 from core.sample import Part, Samples, part_of, task_of, trained_among_shown
 from core.shelf import size_of, sweep, trash

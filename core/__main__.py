@@ -238,8 +238,8 @@ def train(
 
     from core import memory, runs
     from core.machine.device import sparing
+    from core.measure.metrics import show, summary
     from core.sample import METRIC_WORDS
-    from core.table import show, summary
     from core.train import Trained
     from core.train import train as fit
 
@@ -277,12 +277,11 @@ def score(
 ) -> None:
     """Score clips or samples with a trained run and measure the result where there is truth."""
     from core import runs
-    from core.evaluate import jsonable, measure, measure_part
     from core.infer import outputs
     from core.infer import score as run_on
     from core.machine.device import sparing
+    from core.measure.metrics import jsonable, measure, measure_part, show
     from core.sample import Samples
-    from core.table import show
 
     model = runs.model(run)
     data = opened(dataset)
@@ -618,7 +617,7 @@ def whole(
 
     from core import runs
     from core import whole as one
-    from core.evaluate import auc
+    from core.measure.metrics import auc
     from core.sample import Samples
 
     torch.set_num_threads(1)

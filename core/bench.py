@@ -28,7 +28,6 @@ from torch import Tensor
 from core import whole
 from core.clip import Clip
 from core.data import read
-from core.evaluate import Units, auc, cheapest, decide, graded
 from core.fusion import graph as g
 from core.fusion.base import Fused, Fusion
 from core.fusion.lego import Lego, LegoConfig, LegoTrace
@@ -36,6 +35,8 @@ from core.fusion.long import ROWS, Rows, long_graph, reading, scale_of
 from core.fusion.mtn import Mtn
 from core.infer import score
 from core.machine.peak import peak
+from core.measure.metrics import auc
+from core.measure.thresholds import Units, cheapest, decide, graded
 from core.table import stored
 from core.table import text as methods_text
 from core.train import Prepared, TrainConfig, batches, fixed_graphs, losses, prepare, resample, step_loss

@@ -20,8 +20,8 @@ from jaxtyping import Bool, Float, Int
 from scipy.special import softmax
 from torch import nn
 
-from core.evaluate import auc
 from core.fusion.base import Fusion
+from core.measure.metrics import auc
 from core.stage import NAN, Reader, Stage, reader, value_of
 
 How = Literal["width", "mass"]
@@ -110,7 +110,7 @@ def reliability(
     sure = confidence.astype(np.float64)
     if not np.isfinite(sure).all() or sure.min() < 0 or sure.max() > 1:
         raise ValueError("confidences are probabilities from 0 to 1")
-    from core.steps import wilson
+    from core.measure.intervals import wilson
 
     edges = edges_of(sure, bins, how)
     bin_ = places(sure, edges)

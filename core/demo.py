@@ -28,11 +28,10 @@ import typer
 from core import runs
 from core.data import native, read, simulate
 from core.data.dataset import Dataset
-from core.evaluate import by_kind, jsonable, measure, measure_part
 from core.extract import Progress, extract
 from core.infer import outputs, score
+from core.measure.metrics import by_kind, jsonable, measure, measure_part, show
 from core.sample import METRIC_WORDS, Samples
-from core.table import show
 from core.train import TrainConfig, alone, train
 
 ROOT = Path(__file__).resolve().parents[1]

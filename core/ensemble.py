@@ -46,11 +46,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from core.data.dataset import Dataset
-from core.evaluate import measure
 from core.fusion import graph as g
 from core.fusion.lego import Lego, LegoConfig
 from core.infer import score
 from core.machine.device import sparing
+from core.measure.metrics import measure
 from core.runs import build
 from core.sample import Samples
 from core.train import (

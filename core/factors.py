@@ -29,10 +29,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from core.attribute import shapley
-from core.evaluate import measure_part
 from core.fusion.base import Features, Fusion, Standard, VectorFusion
 from core.fusion.lmf import Reading, interactions
 from core.infer import array, outputs
+from core.measure.metrics import measure_part
 from core.runs import Run
 from core.sample import Part
 

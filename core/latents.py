@@ -14,7 +14,7 @@ from torch import Tensor
 from core.fusion.base import Fusion
 from core.fusion.jwae import Jwae, mmd
 from core.infer import array
-from core.retrieval import Retrieval, across
+from core.measure.retrieval import Retrieval, across
 from core.sample import Part
 from core.splits import parts_of, splits
 

@@ -5,7 +5,7 @@ r"""What a model loses without a modality, a branch or a kernel, and whether tha
 A modality is removed as everywhere: its rows are the training mean. A branch is removed by putting its part's mean over
 the rows in its place. A weight (`core.weights`) says what the training relied on, a cost what these rows need; where
 they disagree is the finding. Intervals are paired: whole clips (samples: rows) are drawn again, the same ones for the
-model with and without (`core.draws`).
+model with and without (`core.measure.redraw`).
 """
 
 from collections.abc import Mapping
@@ -17,12 +17,12 @@ from jaxtyping import Float
 from scipy.special import expit
 from scipy.stats import rankdata, spearmanr
 
-from core.draws import auc_draws, drawn, real_draws
-from core.evaluate import jsonable, measure_part
 from core.fusion.base import Fusion
 from core.fusion.intense import Intense
 from core.fusion.mkl import Mkl
 from core.infer import outputs
+from core.measure.metrics import jsonable, measure_part
+from core.measure.redraw import auc_draws, drawn, real_draws
 from core.sample import Part
 from core.splits import group_numbers
 from core.weights import Opened, weights

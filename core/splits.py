@@ -26,12 +26,12 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from torch import Tensor
 
 from core.data.dataset import Dataset
-from core.evaluate import jsonable, measure_part
 from core.fusion.base import Fusion
 from core.fusion.gmf import Gmf, GmfTrace, SplitTrace
 from core.fusion.misa import Misa
 from core.infer import array, outputs, to_device
-from core.retrieval import Retrieval, across, directions
+from core.measure.metrics import correlation, jsonable, measure_part
+from core.measure.retrieval import Retrieval, across, directions
 from core.runs import Run
 from core.sample import Part, Samples, part_of
 
@@ -294,14 +294,6 @@ def real_probe(
     low, high = np.quantile(known, [0.025, 0.975])
     value = correlation(told, truth)
     return Probe("target", kind, modality, value, float(low), float(high), 0.0, len(x), len(y))
-
-
-def correlation(a: Float[np.ndarray, "n t"], b: Float[np.ndarray, "n t"]) -> float:
-    """Pearson's correlation of matching columns, averaged over those that vary; NaN when none does."""
-    a, b = a - a.mean(0), b - b.mean(0)
-    below = np.sqrt((a * a).sum(0) * (b * b).sum(0))
-    known = below > 1e-12
-    return float(((a * b).sum(0)[known] / below[known]).mean()) if known.any() else NAN
 
 
 # ---------------------------------------------------------------------------- with some modalities alone

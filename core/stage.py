@@ -21,9 +21,9 @@ from core import corrupt
 from core.attack import Verdict
 from core.clip import Clip
 from core.data.dataset import Dataset
-from core.evaluate import auc, real_metrics
 from core.fusion.base import Features, Fusion
 from core.infer import array, precise, spans, windowed
+from core.measure.metrics import auc, real_metrics
 from core.sample import UNITS, Part, Samples, Task, part_of
 
 NAN = float("nan")

@@ -25,16 +25,16 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from core.data.dataset import Dataset
-from core.evaluate import auc, jsonable, measure_part, real_metrics
 from core.fusion.base import Fusion, count_weights
 from core.fusion.profusion import ProFusion, ProFusionConfig, matched
 from core.infer import array
+from core.measure.intervals import auc_interval, fisher, wilson
+from core.measure.metrics import auc, jsonable, measure_part, real_metrics
 from core.sample import Part, Samples, Task, part_of, task_of
 from core.train import TrainConfig, train
 
 MOST = 8  # steps a trained model is run for
 ROWS = 8192  # rows unrolled at once
-Z95 = 1.959964
 
 
 def progressive(model: Fusion) -> ProFusion:
@@ -139,43 +139,6 @@ class Probes:
     majority: float
     train: int
     test: int
-
-
-def wilson(right: int, count: int) -> tuple[float, float]:
-    """95 % interval of a share, in percent.
-
-    >>> [round(edge, 1) for edge in wilson(8, 10)]
-    [49.0, 94.3]
-    """
-    share, z = right / count, Z95
-    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
-    reach = z / (1 + z * z / count) * np.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return 100 * float(middle - reach), 100 * float(middle + reach)
-
-
-def auc_interval(value: float, positive: int, negative: int) -> tuple[float, float]:
-    """95 % interval of an AUC in percent after Hanley and McNeil (1982), cut to 0 ... 100.
-
-    >>> [round(edge, 1) for edge in auc_interval(80.0, 50, 50)]
-    [71.3, 88.7]
-    """
-    a = value / 100
-    q1, q2 = a / (2 - a), 2 * a * a / (1 + a)
-    spread = a * (1 - a) + (positive - 1) * (q1 - a * a) + (negative - 1) * (q2 - a * a)
-    reach = 100 * Z95 * np.sqrt(max(0.0, spread) / (positive * negative))
-    return max(0.0, float(value - reach)), min(100.0, float(value + reach))
-
-
-def fisher(value: float, count: int) -> tuple[float, float]:
-    """95 % interval of a correlation by Fisher's z; the whole range for fewer than four rows.
-
-    >>> [round(edge, 2) for edge in fisher(0.5, 103)]
-    [0.34, 0.63]
-    """
-    if count < 4 or not abs(value) < 1:
-        return (-1.0, 1.0) if count < 4 else (value, value)
-    z, reach = np.arctanh(value), Z95 / np.sqrt(count - 3)
-    return float(np.tanh(z - reach)), float(np.tanh(z + reach))
 
 
 def interval(value: float, target: np.ndarray | None, kind: str) -> tuple[float, float]:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
 import torch
@@ -12,10 +12,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from core import runs
 from core.data.dataset import Dataset
-from core.evaluate import jsonable, measure, measure_part
 from core.fusion import FUSIONS
 from core.fusion.base import Fusion
 from core.infer import outputs, score
+from core.measure.metrics import jsonable, measure, measure_part, show, summary
 from core.novelty import How, novelty
 from core.sample import METRIC_WORDS, Part, Samples
 from core.train import TrainConfig, alone, train
@@ -96,14 +96,6 @@ def methods(names: Sequence[str], modalities: Sequence[str], options: Mapping[st
     if unknown:
         raise ValueError(f"none of {', '.join(names)} has an option {unknown[0]!r}")
     return found
-
-
-def summary(values: Sequence[float | None]) -> tuple[float | None, float | None]:
-    """Mean and sample sd; undefined when a value is, sd None for one seed."""
-    known = [value for value in values if value is not None]
-    if not known or len(known) < len(values):
-        return None, None
-    return mean(known), stdev(known) if len(known) > 1 else None
 
 
 def table(
@@ -252,11 +244,6 @@ def row(method: Method, made: Sequence[runs.Run], operations: int = 0) -> Row:
         seconds=round(mean(run.seconds for run in made), 3),
         why=first.metrics.get("why"),
     )
-
-
-def show(value: float | None, metric: str = "auc") -> str:
-    """Percent with one digit, correlations with three."""
-    return "-" if value is None else f"{value:.3f}" if metric in ("correlation", "mae") else f"{value:.1f}"
 
 
 def label(row: Row) -> str:

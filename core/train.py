@@ -19,11 +19,11 @@ from torch import Tensor, nn
 
 from core.clip import Clip
 from core.data.dataset import Dataset
-from core.evaluate import jsonable, measure, measure_part
 from core.fusion.base import Features, Fused, Fusion, Solved, count_weights, spreads
 from core.fusion.lego import Lego
 from core.infer import outputs, score
 from core.machine.device import MIXED, mixed
+from core.measure.metrics import jsonable, measure, measure_part
 from core.runs import History, Run, Source, build
 from core.sample import Part, Samples, plain, task_of
 

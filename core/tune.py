@@ -17,12 +17,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from core.clip import Clip
-from core.evaluate import auc
 from core.fusion import graph as g
 from core.fusion.base import Fusion
 from core.fusion.baseline import Baseline, GraphTrace
 from core.fusion.lego import Lego, LegoTrace
 from core.infer import spans, windowed
+from core.measure.metrics import auc
 
 
 @dataclass(frozen=True)

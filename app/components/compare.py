@@ -14,9 +14,10 @@ from app.figures import compare as figures
 from app.figures.steps import clicked_row
 from app.figures.style import file_name, markdown_text
 from app.selection import Selection
-from core import compare, draws
+from core import compare
 from core.compare import Group, Line
 from core.machine.names import shown, told_apart
+from core.measure import redraw
 
 MOST = 12  # groups at once
 PAGE = 20  # rows of the table of disagreements at once
@@ -129,7 +130,7 @@ def deltas(lines: Sequence[Line], baseline: str | None, what: str, chosen: Selec
         ),
     )
     name = compare.metrics_of(next(iter(base.metrics)))[next(iter(base.metrics))]
-    linear = " (linear in the draws)" if what == "clips" and draws.linear(len(cache.clips(chosen.dataset))) else ""
+    linear = " (linear in the draws)" if what == "clips" and redraw.linear(len(cache.clips(chosen.dataset))) else ""
     st.caption(
         f"A paired test of the {name}: the {what} are "
         f"drawn again together for both sides{linear}, and the seeds' own spread enters by Student's t."

@@ -16,11 +16,11 @@ from app.figures.operator import power
 from app.figures.style import file_name, markdown_text
 from app.selection import Selection
 from core.clip import Clip
-from core.evaluate import decide
 from core.fusion.base import Fusion
 from core.fusion.lego import Lego
 from core.infer import spans
 from core.machine.names import shown
+from core.measure.thresholds import decide
 
 LAYOUTS: tuple[Layout, ...] = ("spring", "distance", "time")
 BUTTONS = 12  # windows of a clip that stand side by side; more are a list

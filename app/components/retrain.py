@@ -21,11 +21,11 @@ from app.selection import Selection
 from core import jobs
 from core.fusion import FUSIONS
 from core.fusion.lego import Lego
+from core.measure.metrics import show
 from core.options import options
 from core.order import order_of
 from core.runs import Run
 from core.sample import METRIC_WORDS
-from core.table import show
 
 KNOBS = ("alpha", "k", "lam", "P", "Q")
 KEPT = 3600.0  # seconds for which an answer stands below the button

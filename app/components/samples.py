@@ -8,8 +8,8 @@ from app.components import show
 from app.figures import samples as figures
 from app.figures.style import markdown_text, plotly_config
 from app.selection import Selection
-from core.evaluate import ClassMetrics, RealMetrics
 from core.machine.names import shown
+from core.measure.metrics import ClassMetrics, RealMetrics
 from core.sample import Samples
 
 METHOD_PAGES = (

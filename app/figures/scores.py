@@ -13,11 +13,11 @@ from jaxtyping import Float, Int
 from app.figures.style import Colours, plotly_text
 from core.clip import Clip
 from core.data.dataset import Dataset
-from core.evaluate import Curve, Decision, Graded, Units, auc, kind_of_units, ranks
 from core.machine.names import shown
+from core.measure.metrics import auc, kind_of_units, summary
+from core.measure.thresholds import Curve, Decision, Graded, Units, ranks
 from core.runs import Run
 from core.sample import METRIC_WORDS, Samples
-from core.table import summary
 
 
 def clip_table(clips: Sequence[Clip], scores: Mapping[str, np.ndarray], threshold: float) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from scipy.special import expit
 from app.figures.samples import probabilities
 from app.figures.style import SCORES, Colours, plotly_text
 from core.machine.names import shown
-from core.retrieval import Retrieval
+from core.measure.retrieval import Retrieval
 from core.runs import Run
 from core.sample import Part
 from core.splits import INVARIANT, Available, Cloud, Compared, Parts, Probe

@@ -8,8 +8,8 @@ from app.components import listing, pages, waiting
 from app.components.samples import answers
 from app.components.video import player
 from app.figures import scores as figures
-from core.evaluate import auc
 from core.machine.names import shown
+from core.measure.metrics import auc
 
 chosen = selection.current()
 if (samples := cache.samples(chosen.dataset)) is not None:

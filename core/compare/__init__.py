@@ -1,7 +1,7 @@
 r"""Runs side by side on the same test rows: how good, how surely, whether two differ, where they disagree, the cost.
 
 A *group* is one configuration with every seed of it. With S seeds s, a metric M and the test part's clips (samples are
-clips of one row), which are drawn with replacement B times (`core.draws`):
+clips of one row), which are drawn with replacement B times (`core.measure.redraw`):
 
     M(g)        = mean over s of M(g, s)
     over seeds    M(g) ± t(S - 1, 97.5 %) sd_s / sqrt(S)               another training on these clips
@@ -19,8 +19,9 @@ from core.compare.cost import peaks, scoring_time
 from core.compare.disagreement import Disagreement, disagreement_of_samples, disagreement_of_units
 from core.compare.export import Table, Value, as_csv, latex, markdown, records, report, table
 from core.compare.judged import LOWER, PLAIN, Judged, digits, judge, judge_part, kinds, metrics_of, missing, parts_of
-from core.compare.paired import Difference, Estimate, difference, estimate, holm, mcnemar, verdict
+from core.compare.paired import Difference, Estimate, difference, estimate, verdict
 from core.compare.side_by_side import Group, Line, compare, groups, lines, over_seeds, recorded, suggested, wanted
+from core.measure.tests import holm, mcnemar
 
 __all__ = [
     "LOWER", "PLAIN", "Difference", "Disagreement", "Estimate", "Group", "Judged", "Line", "Table", "Value",

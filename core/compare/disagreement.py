@@ -9,7 +9,7 @@ from scipy.special import softmax
 from scipy.stats import rankdata
 
 from core.clip import Clip
-from core.draws import Rows
+from core.measure.redraw import Rows
 from core.sample import Part
 
 

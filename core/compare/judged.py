@@ -7,10 +7,10 @@ import numpy as np
 from jaxtyping import Float
 
 from core.clip import Clip, frame_labels
-from core.draws import NAN, ap_draws, auc_draws, drawn, f1_draws, linear, real_draws
-from core.evaluate import ClassMetrics, Metrics, RealMetrics, by_kind, measure, measure_part
 from core.fusion.base import Fusion
 from core.infer import outputs, score
+from core.measure.metrics import ClassMetrics, Metrics, RealMetrics, by_kind, measure, measure_part
+from core.measure.redraw import NAN, ap_draws, auc_draws, drawn, f1_draws, linear, real_draws
 from core.sample import METRIC_WORDS, Part
 
 METRICS: dict[str, tuple[tuple[str, str], ...]] = {
@@ -41,7 +41,7 @@ class Judged:
     """One run on one test part.
 
     metric      the one methods are compared by
-    value       metric -> its value, as `core.evaluate` measures it
+    value       metric -> its value, as `core.measure.metrics` measures it
     draws       metric -> its value on every draw of clips
     right       of classes: which samples were named right
     clips       how many clips (or samples) are drawn from; linear: the draws are linear, not exact

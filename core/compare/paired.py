@@ -14,12 +14,12 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Bool, Float
-from scipy.stats import binom
+from jaxtyping import Float
 from scipy.stats import t as student
 
 from core.compare.judged import LOWER, Judged
-from core.draws import NAN
+from core.measure.redraw import NAN
+from core.measure.tests import holm, mcnemar, sign_p
 
 LEVEL = 0.05
 
@@ -129,45 +129,6 @@ def difference(a: Mapping[int, Judged], b: Mapping[int, Judged], metric: str) ->
     if np.isnan(delta):
         low, high, p = NAN, NAN, NAN
     return Difference(metric, delta, low, high, p, p, verdict(delta, p, metric), len(pairs), paired, test)
-
-
-def sign_p(draws: Float[np.ndarray, " draws"]) -> float:
-    """Two-sided: how often the drawn difference lies on the other side of 0. All draws 0 give 1.
-
-    >>> sign_p(np.zeros(10)), round(sign_p(np.ones(99)), 2)
-    (1.0, 0.02)
-    """
-    known = draws[~np.isnan(draws)]
-    if len(known) <= len(draws) / 2:
-        return NAN
-    return float(min(1.0, 2 * (1 + min((known <= 0).sum(), (known >= 0).sum())) / (len(known) + 1)))
-
-
-def mcnemar(a: Bool[np.ndarray, " samples"], b: Bool[np.ndarray, " samples"]) -> float:
-    """Exact two-sided p that both are right equally often: the samples on which one alone is right are coin tosses.
-
-    >>> mcnemar(np.array([True, True, True, False]), np.array([False, False, False, False]))
-    0.25
-    """
-    only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
-    return float(min(1.0, 2 * binom.cdf(min(only_a, only_b), only_a + only_b, 0.5)))
-
-
-def holm(p: Sequence[float]) -> list[float]:
-    """p values corrected for their number, step down; an undefined one is not counted and stays undefined.
-
-    >>> [round(each, 3) for each in holm([0.01, 0.04, 0.03, float("nan")])]
-    [0.03, 0.06, 0.06, nan]
-    """
-    values = np.asarray(p, dtype=float)
-    found = np.full(len(values), NAN)
-    known = np.flatnonzero(~np.isnan(values))
-    order = known[np.argsort(values[known], kind="stable")]
-    worst = 0.0
-    for place, at in enumerate(order):
-        worst = max(worst, min(1.0, (len(order) - place) * values[at]))
-        found[at] = worst
-    return [float(each) for each in found]
 
 
 def verdict(delta: float, p: float, metric: str) -> str:

@@ -5,7 +5,8 @@ record    every run under every corruption, in one table
 ranks     "lower rank is more robust": the experiment and its verdict
 """
 
-from core.robust.ranks import Trend, of_ranks, rank_report, trained_ranks, trend, trends, verdict, welch
+from core.measure.tests import trend, welch
+from core.robust.ranks import Trend, of_ranks, rank_report, trained_ranks, trends, verdict
 from core.robust.record import Record, recorded, records, spread_over, table, trained_on
 from core.robust.stress import KINDS, Stress, stressed
 

@@ -6,16 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
-from scipy.stats import t as student
 
 from core import runs as run_folders
 from core.compare import holm
 from core.data.dataset import Dataset
+from core.measure.tests import trend, welch
 from core.robust.record import Record, recorded, spread_over
 from core.robust.stress import KINDS
 from core.sample import Samples
-from core.stage import NAN, staged
+from core.stage import staged
 from core.train import TrainConfig, train
 
 RANKS = (1, 2, 4, 8)
@@ -43,37 +42,6 @@ class Trend:
     lowest_low: float
     lowest_high: float
     verdict: str
-
-
-def trend(ranks: Float[np.ndarray, " runs"], kept: Float[np.ndarray, " runs"]) -> tuple[float, float, float, float]:
-    """(slope a doubling, low, high, p) by least squares; NaN for fewer than three runs or one rank.
-
-    >>> [round(each, 3) for each in trend(np.array([1.0, 1.0, 2.0, 2.0]), np.array([1.0, 3.0, 4.0, 6.0]))]
-    [3.0, -3.085, 9.085, 0.168]
-    """
-    x = np.log2(ranks)
-    if len(x) < 3 or len(np.unique(x)) < 2 or not np.isfinite(kept).all():
-        return NAN, NAN, NAN, NAN
-    d = x - x.mean()
-    slope = float(d @ kept / (d @ d))
-    rest = kept - kept.mean() - slope * d
-    error = float(np.sqrt(rest @ rest / (len(x) - 2) / (d @ d)))
-    reach = float(student.ppf(0.975, len(x) - 2)) * error
-    p = float(2 * student.sf(abs(slope) / error, len(x) - 2)) if error > 0 else (1.0 if slope == 0 else 0.0)
-    return slope, slope - reach, slope + reach, p
-
-
-def welch(a: Float[np.ndarray, " n"], b: Float[np.ndarray, " m"]) -> tuple[float, float, float]:
-    """(mean a - mean b, low, high): 95 % interval with unequal spreads; NaN bounds for a single run."""
-    gap = float(a.mean() - b.mean())
-    if min(len(a), len(b)) < 2:
-        return gap, NAN, NAN
-    one, two = a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)
-    if one + two == 0:
-        return gap, gap, gap
-    free = (one + two) ** 2 / (one**2 / (len(a) - 1) + two**2 / (len(b) - 1))
-    reach = float(student.ppf(0.975, free) * np.sqrt(one + two))
-    return gap, gap - reach, gap + reach
 
 
 def trends(found: Sequence[Record]) -> list[Trend]:

@@ -20,10 +20,10 @@ import torch
 from core.clip import Clip
 from core.data.dataset import Dataset
 from core.ensemble import CHUNK, Asked, at_once, drawn, fit_many, ordered, together
-from core.evaluate import measure_part
 from core.fusion import FUSIONS
 from core.fusion.base import Fusion
 from core.infer import outputs
+from core.measure.metrics import measure_part
 from core.runs import build
 from core.sample import Samples, task_of
 from core.sweep.folder import Data, judged_data

@@ -27,11 +27,11 @@ import torch
 from core import memory, runs, shelf
 from core.clip import Clip
 from core.data.dataset import Dataset
-from core.evaluate import auc
 from core.fusion.base import Fusion
 from core.infer import score
 from core.machine import drafts
 from core.machine.names import shown
+from core.measure.metrics import auc
 from core.runs import Run, Source
 from core.sample import METRIC_WORDS, Samples, Task, task_of
 from core.sweep.plan import Cell, Plan, cells, checked_plan, told

@@ -12,8 +12,8 @@ from app.figures.style import LIGHT
 from core import compare, runs
 from core.data import read
 from core.data.samples import native as sample_files
-from core.evaluate import measure
 from core.infer import score
+from core.measure.metrics import measure
 from core.train import TrainConfig, train
 from tests import world
 from tests.app.conftest import Opener, complaints, words

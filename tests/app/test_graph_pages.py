@@ -96,9 +96,9 @@ def test_the_changed_operator_is_the_model_with_that_operator(visit: Opener, tin
 
     from core import runs
     from core.data import native
-    from core.evaluate import measure
     from core.fusion.lego import Lego
     from core.infer import score
+    from core.measure.metrics import measure
 
     app = visit("graphs", clip="test-01", A="1,1=-2.5 2,0=4 1<2")
     folder = tiny / "runs" / str(app.session_state["run"])

@@ -20,7 +20,8 @@ from core import infer, runs
 from core.clip import Clip
 from core.data import fields, native, native_index
 from core.data.dataset import Dataset
-from core.evaluate import decide, graded, kind_of_units, roc, units_of
+from core.measure.metrics import kind_of_units
+from core.measure.thresholds import decide, graded, roc, units_of
 from core.train import TrainConfig, train
 from tests.app.conftest import Opener, complaints, words
 

@@ -13,7 +13,7 @@ from app.figures.style import DARK, LIGHT
 from core import project, runs, splits
 from core.data import read
 from core.data.samples import native as sample_folder
-from core.retrieval import Retrieval
+from core.measure.retrieval import Retrieval
 from core.runs import Run, Source
 from core.sample import Part, Samples, Task
 from core.splits import Available, Compared, Parts, Probe

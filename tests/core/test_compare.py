@@ -14,17 +14,18 @@ from scipy.stats import binomtest, norm
 from scipy.stats import t as student
 
 from core import compare as c
-from core import draws, runs
+from core import runs
 from core.__main__ import app as commands
 from core.compare.judged import frames_of_units
 from core.data import native, read
 from core.data.samples import native as sample_files
-from core.evaluate import auc, measure, pooled_frames
 from core.infer import score
+from core.measure import redraw
+from core.measure.metrics import auc, measure, pooled_frames
 from core.sample import Part, Task
 from core.train import TrainConfig, alone, train
 from tests.core.made import dataset
-from tests.core.test_draws import made_clips
+from tests.core.measure.test_redraw import made_clips
 from tests.core.test_train import CLASSES, vectors
 
 
@@ -64,7 +65,7 @@ def test_the_paired_test_agrees_with_delongs_where_every_clip_is_one_unit(count:
     of, odd = np.arange(count), labels.astype(float)
     sides = [
         c.Judged(
-            "auc", {"auc": auc(s, labels)}, {"auc": draws.auc_draws(s, odd, 1 - odd, of, count)}, None, count, False
+            "auc", {"auc": auc(s, labels)}, {"auc": redraw.auc_draws(s, odd, 1 - odd, of, count)}, None, count, False
         )
         for s in (a, b)
     ]
@@ -120,7 +121,7 @@ def test_of_errors_less_is_better() -> None:
 def test_the_test_keeps_its_level_when_clips_and_seeds_both_vary(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two groups of three seeds whose models are drawn alike, clips with a mood of their own: 5 % are told apart."""
     random = np.random.default_rng(11)
-    monkeypatch.setattr(draws, "DRAWS", 600)
+    monkeypatch.setattr(redraw, "DRAWS", 600)
     clips, units, rejected, covered = 23, 5, 0, 0  # as many clips as no other test has: draws are kept
     of = np.repeat(np.arange(clips), units)
     trials = 100
@@ -135,7 +136,7 @@ def test_the_test_keeps_its_level_when_clips_and_seeds_both_vary(monkeypatch: py
                 runs_[seed] = c.Judged(
                     "auc",
                     {"auc": auc(s, labels)},
-                    {"auc": draws.auc_draws(s, odd, 1 - odd, of, clips)},
+                    {"auc": redraw.auc_draws(s, odd, 1 - odd, of, clips)},
                     None,
                     clips,
                     False,

@@ -13,8 +13,8 @@ import torch
 from core import demo, runs
 from core.data import native, read, simulate
 from core.data.dataset import Dataset
-from core.evaluate import jsonable, measure, measure_part
 from core.infer import outputs, score
+from core.measure.metrics import jsonable, measure, measure_part
 from core.sample import Samples
 from core.train import TrainConfig
 from tests.core import made

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from core.data import read
-from core.evaluate import measure_part
 from core.factors import (
     attributions,
     concentration,
@@ -27,6 +26,7 @@ from core.fusion import FUSIONS
 from core.fusion.base import Fusion
 from core.fusion.lmf import Lmf, LmfConfig, interactions
 from core.infer import outputs
+from core.measure.metrics import measure_part
 from core.runs import Run, Source, listing, load
 from core.runs import model as stored
 from core.sample import UNITS, Part, Samples, Task, part_of

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from core.evaluate import auc, average_precision, cheapest, decide, graded, precision_recall, roc, units_of
+from core.measure.metrics import auc, average_precision
+from core.measure.thresholds import cheapest, decide, graded, precision_recall, roc, units_of
 from tests.core.test_compare import made_clips
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics.pairwise import cosine_similarity
 
-from core.evaluate import measure
+from core.measure.metrics import measure
 from core.novelty import novelty
 from tests.core.made import clip
 

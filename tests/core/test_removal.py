@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from core import removal, weights
-from core.draws import resamples
-from core.evaluate import auc
 from core.fusion.intense import Intense
 from core.infer import outputs
+from core.measure.metrics import auc
+from core.measure.redraw import resamples
 from core.runs import build
 from core.sample import UNITS, Part
 from core.splits import availability, group_numbers

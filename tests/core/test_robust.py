@@ -16,9 +16,9 @@ from core.clip import Clip
 from core.data import native
 from core.data.dataset import Dataset
 from core.data.samples import native as native_samples
-from core.evaluate import measure, measure_part
 from core.fusion.base import Fusion
 from core.infer import outputs, score
+from core.measure.metrics import measure, measure_part
 from core.robust import KINDS, stressed
 from core.runs import build
 from core.sample import UNITS, Samples

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from core import splits
-from core.evaluate import jsonable, measure_part
 from core.fusion.gmf import Gmf, GmfConfig
 from core.fusion.mbt import Mbt
 from core.fusion.misa import Misa
 from core.infer import outputs
+from core.measure.metrics import jsonable, measure_part
 from core.runs import Run, Source
 from core.sample import UNITS, Part, Samples, Task, part_of
 from core.splits import INVARIANT, SPECIFIC, Parts
@@ -278,7 +278,7 @@ def test_equal_invariant_parts_find_their_partner_first() -> None:
 
 @pytest.mark.parametrize("k", [1, 4, 12])
 def test_chance_at_k_is_what_random_orders_reach(k: int) -> None:
-    from core.retrieval import mean_average_precision
+    from core.measure.retrieval import mean_average_precision
 
     random, classes = np.random.default_rng(0), np.array([0] * 7 + [1] * 3 + [2] * 2)
     drawn = [

@@ -15,6 +15,7 @@ from core.data.samples import native
 from core.fusion.base import Fusion
 from core.fusion.profusion import ProFusion, ProFusionConfig
 from core.infer import outputs
+from core.measure import intervals
 from core.runs import build
 from core.sample import Part, Samples, Task, part_of
 from core.train import TrainConfig, train
@@ -163,25 +164,25 @@ def test_an_interval_holds_what_repeated_draws_give() -> None:
     held = {"accuracy": 0, "auc": 0, "correlation": 0}
     for _ in range(600):
         right = int(random.binomial(60, 0.8))
-        low, high = steps.wilson(right, 60)
+        low, high = intervals.wilson(right, 60)
         held["accuracy"] += low <= 80 <= high
         a, b = random.normal(size=40) + 1, random.normal(size=60)
         value = 100 * roc_auc_score(np.r_[np.ones(40), np.zeros(60)], np.r_[a, b])
-        low, high = steps.auc_interval(float(value), 40, 60)
+        low, high = intervals.auc_interval(float(value), 40, 60)
         held["auc"] += low <= 76.02 <= high
         x = random.normal(size=50)
         y = x + random.normal(size=50)
-        low, high = steps.fisher(float(np.corrcoef(x, y)[0, 1]), 50)
+        low, high = intervals.fisher(float(np.corrcoef(x, y)[0, 1]), 50)
         held["correlation"] += low <= 0.5**0.5 <= high
     assert all(0.92 <= count / 600 <= 0.98 for count in held.values()), held
 
 
 def test_the_intervals_stay_where_they_make_sense() -> None:
-    assert steps.wilson(10, 10)[1] == pytest.approx(100)
-    assert steps.wilson(0, 10)[0] == pytest.approx(0)
-    assert steps.auc_interval(100.0, 3, 3) == (100.0, 100.0)
-    assert steps.fisher(0.9, 3) == (-1.0, 1.0)
-    assert steps.fisher(1.0, 30) == (1.0, 1.0)
+    assert intervals.wilson(10, 10)[1] == pytest.approx(100)
+    assert intervals.wilson(0, 10)[0] == pytest.approx(0)
+    assert intervals.auc_interval(100.0, 3, 3) == (100.0, 100.0)
+    assert intervals.fisher(0.9, 3) == (-1.0, 1.0)
+    assert intervals.fisher(1.0, 30) == (1.0, 1.0)
 
 
 # ---------------------------------------------------------------------------- answers, turns, paths, cost
@@ -195,7 +196,7 @@ def test_the_answer_at_the_trained_step_is_the_models(trained) -> None:  # noqa:
     assert found.trained == 2
     share = 100 * (found.outputs[1].argmax(1) == part.target.numpy()).mean()
     assert found.value[1] == pytest.approx(share)
-    assert (found.low[1], found.high[1]) == steps.wilson(round(3 * share), 300)
+    assert (found.low[1], found.high[1]) == intervals.wilson(round(3 * share), 300)
     right = found.right()
     assert right is not None
     np.testing.assert_allclose(100 * right.mean(1), found.value)

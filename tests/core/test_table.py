@@ -10,8 +10,9 @@ import pytest
 from core import runs
 from core.__main__ import literal, settings
 from core.data import native
+from core.measure.metrics import summary
 from core.runs import build
-from core.table import flops, methods, stored, summary, table, text
+from core.table import flops, methods, stored, table, text
 from core.train import TrainConfig, train
 from tests.command import command
 from tests.core.made import dataset

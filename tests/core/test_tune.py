@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from core.evaluate import measure
 from core.fusion import FUSIONS
 from core.fusion import graph as g
 from core.infer import score
+from core.measure.metrics import measure
 from core.tune import Gate, GraphSet
 from tests.core.made import WIDTHS, clip
 

@@ -5,10 +5,10 @@ import math
 import pytest
 import torch
 
-from core.evaluate import measure_part
 from core.fusion.base import count_weights
 from core.fusion.lmf import Lmf, LmfConfig, LowRank, interactions
 from core.infer import outputs
+from core.measure.metrics import measure_part
 from core.sample import Samples, Task
 from core.train import TrainConfig, train
 

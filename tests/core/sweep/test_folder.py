@@ -11,8 +11,8 @@ import torch
 from core import runs, sweep
 from core.clip import Clip
 from core.data.dataset import Dataset
-from core.evaluate import auc
 from core.infer import score
+from core.measure.metrics import auc
 from core.sample import Samples
 from core.sweep import Sweep, held_out
 from core.train import TrainConfig

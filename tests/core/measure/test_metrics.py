@@ -7,20 +7,17 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, average_precision_score, f1_score, recall_score, roc_auc_score
 
 from core.clip import Clip
-from core.evaluate import (
+from core.measure.metrics import (
     auc,
     average_precision,
     by_kind,
-    cheapest,
     class_metrics,
-    decide,
     jsonable,
     measure,
     measure_part,
-    precision_recall,
     real_metrics,
-    roc,
 )
+from core.measure.thresholds import cheapest, decide, precision_recall, roc
 from core.sample import part_of
 from tests.core.made import clip, dataset
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from sklearn.metrics import average_precision_score
 
-from core import draws as d
 from core.compare import judge, judge_part, metrics_of
-from core.evaluate import measure, measure_part
+from core.measure import redraw as d
+from core.measure.metrics import measure, measure_part
 from core.sample import Part, Task
 from tests.core.made import clip
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from core.retrieval import across, average_precisions, chance, mean_average_precision
+from core.measure.retrieval import across, average_precisions, chance, mean_average_precision
 
 
 def made(seed: int = 0, queries: int = 40, gallery: int = 60, classes: int = 5):
@@ -84,7 +84,7 @@ def test_a_query_without_answers_is_left_out():
 def test_many_rows_in_blocks_are_the_same(monkeypatch):
     asked, gallery, asked_class, answer_class = made(5)
     whole = average_precisions(asked, gallery, asked_class, answer_class)
-    monkeypatch.setattr("core.retrieval.BLOCK", 150)
+    monkeypatch.setattr("core.measure.retrieval.BLOCK", 150)
     np.testing.assert_array_equal(average_precisions(asked, gallery, asked_class, answer_class), whole)
 
 
