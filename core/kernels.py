@@ -5,7 +5,7 @@ r"""What the kernels of an MKL model see, what β would be at another p, and the
                 separation (variance between the classes' means over all variance) and alignment with the targets
     views       METHODS section 4: the average kernel against ℓp-norm MKL, draws of 400 training rows
 
-The maths is in `core.fusion.kernels`.
+The maths is in `core.fusion.svm`.
 """
 
 import math
@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 
 from core.data.dataset import Dataset
 from core.data.samples.digits import stratified
-from core.fusion import kernels as maths
+from core.fusion import svm as maths
 from core.fusion.base import Fusion
 from core.fusion.mkl import Mkl, MklConfig
 from core.infer import outputs

@@ -32,9 +32,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from core.fusion import kernels
+from core.fusion import svm
 from core.fusion.base import Features, Fused, Solved, Teller, VectorFusion
-from core.fusion.kernels import KINDS, Grams, Kernel, Solution
+from core.fusion.svm import KINDS, Grams, Kernel, Solution
 from core.sample import UNITS, Target, Task
 
 ENTRIES = 1 << 22  # kernel values held at once when scoring
@@ -165,10 +165,10 @@ class Mkl(VectorFusion):
         place = list(self.widths).index(name)
         degree = self.config.degree
         length, usual = float(self.get_buffer("length")[place]), float(self.get_buffer("usual")[at])
-        values = kernels.gram(kind, x[name], y[name], float(self.get_buffer("sigma")[place]), length, degree)
+        values = svm.gram(kind, x[name], y[name], float(self.get_buffer("sigma")[place]), length, degree)
         if self.config.normalise == "trace":
             return values / usual
-        lengths = [kernels.own(kind, z[name], length, degree).clamp(min=kernels.FLOOR * usual).sqrt() for z in (x, y)]
+        lengths = [svm.own(kind, z[name], length, degree).clamp(min=svm.FLOOR * usual).sqrt() for z in (x, y)]
         return values / lengths[0][:, None] / lengths[1]
 
     def grams(self, x: Mapping[str, Float[Tensor, "n _"]]) -> Grams:
@@ -276,12 +276,12 @@ class Mkl(VectorFusion):
                     directions(rows, len(self.get_buffer(f"directions_of_{name}")))
                 )
                 rows = rows @ self.get_buffer(f"directions_of_{name}").T
-            self.get_buffer("sigma")[place] = self.config.sigma * kernels.median_distance(rows)
+            self.get_buffer("sigma")[place] = self.config.sigma * svm.median_distance(rows)
             self.get_buffer("length")[place] = max(float(rows.square().sum(-1).mean()), 1e-12)
             for at, (modality, kind) in enumerate(self.kernels):
                 if modality == name:
                     length = float(self.get_buffer("length")[place])
-                    usual = kernels.own(kind, rows, length, self.config.degree).mean()
+                    usual = svm.own(kind, rows, length, self.config.degree).mean()
                     self.get_buffer("usual")[at] = usual.clamp(min=1e-12)
 
     def wanted(self, target: Target) -> Float[np.ndarray, "n outputs"]:
@@ -299,7 +299,7 @@ class Mkl(VectorFusion):
         epsilon = config.epsilon if self.task.kind == "real" else None
         columns = [wanted] if config.weights == "shared" else np.split(wanted, wanted.shape[1], axis=1)
         return [
-            kernels.alternate(
+            svm.alternate(
                 K, one, config.norm, config.C, epsilon, config.tolerance, config.rounds,
                 lambda number, now: tell(number, config.rounds, now.objective / len(wanted)),
             )
@@ -315,7 +315,7 @@ class Mkl(VectorFusion):
             return found, 0
         for turn in range(self.config.witness):
             duals = found[0].duals
-            f = (kernels.combined(K, found[0].beta) @ duals.a + duals.b)[:, 0]
+            f = (svm.combined(K, found[0].beta) @ duals.a + duals.b)[:, 0]
             new = witnesses(f, anomalous, bags, top)
             if (new == wanted[:, 0]).all():
                 return found, turn
@@ -334,17 +334,17 @@ class Mkl(VectorFusion):
         """(slope, offset) that turn decision values into logits, from rows that the machines had not seen."""
         if self.task.kind == "real":
             return 1.0, 0.0
-        mixed = [kernels.combined(K, column) for column in beta.T]
+        mixed = [svm.combined(K, column) for column in beta.T]
         if len(mixed) == 1:
-            f = kernels.held_out(mixed[0], wanted, bags, self.config.C)
+            f = svm.held_out(mixed[0], wanted, bags, self.config.C)
         else:
             columns = np.split(wanted, wanted.shape[1], axis=1)
             f = np.concatenate(
-                [kernels.held_out(k, one, bags, self.config.C) for k, one in zip(mixed, columns, strict=True)], axis=1
+                [svm.held_out(k, one, bags, self.config.C) for k, one in zip(mixed, columns, strict=True)], axis=1
             )
         if self.task.kind == "units":
-            return kernels.platt(f[:, 0], wanted[:, 0] > 0)
-        return kernels.sharpness(f, target.numpy()), 0.0
+            return svm.platt(f[:, 0], wanted[:, 0] > 0)
+        return svm.sharpness(f, target.numpy()), 0.0
 
 
 def directions(rows: Float[Tensor, "n d"], count: int) -> Float[Tensor, "count d"]:

@@ -14,8 +14,8 @@ from sklearn.svm import SVC, SVR
 from core import kernels as seen
 from core import runs
 from core.data import read
-from core.fusion import kernels
 from core.fusion import mkl as module
+from core.fusion import svm
 from core.fusion.mkl import Mkl, MklConfig, witnesses
 from core.infer import outputs, score
 from core.sample import UNITS, Samples, Task, part_of
@@ -85,7 +85,7 @@ def test_the_kernels_parts_and_the_bias_are_the_output(kind: str, options: dict[
     assert fused.trace.terms.shape == (9, len(model.kernels), TASKS[kind].outputs)
     total = fused.trace.terms.sum(-2) + fused.trace.bias
     torch.testing.assert_close(model.standard.real(total) if kind == "real" else total, fused.outputs)
-    norms = [kernels.norm(column, 2.0) for column in model.beta.detach().double().numpy().T]
+    norms = [svm.norm(column, 2.0) for column in model.beta.detach().double().numpy().T]
     np.testing.assert_allclose(norms, 1, rtol=1e-6)
 
 
@@ -284,11 +284,11 @@ def test_panels_are_the_kernels_on_the_rows_that_are_drawn() -> None:
     model = solved("class", kernel="all")
     found = seen.panels(model, part_of(made, "all"))
     assert [each.name for each in found.panels] == [
-        *(f"{side}, {kind}" for side in WIDTHS for kind in kernels.KINDS), "all together"]  # fmt: skip
+        *(f"{side}, {kind}" for side in WIDTHS for kind in svm.KINDS), "all together"]  # fmt: skip
     K = model.kernels_of(features)
     mixed_kernel = np.tensordot(model.beta.detach().numpy()[:, 0], K, 1)
-    assert found.panels[-1].separation == pytest.approx(kernels.separation(mixed_kernel, target.numpy()))
-    assert found.panels[1].separation == pytest.approx(kernels.separation(K[1], target.numpy()))
+    assert found.panels[-1].separation == pytest.approx(svm.separation(mixed_kernel, target.numpy()))
+    assert found.panels[1].separation == pytest.approx(svm.separation(K[1], target.numpy()))
     assert found.chance == pytest.approx(2 / 89)
     assert len(found.rows) == 90
     assert len(seen.drawn_rows(5000, 2)) <= seen.MOST_ROWS
