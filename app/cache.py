@@ -53,11 +53,11 @@ from core import (
 from core import runs as run_folders
 from core import sweep as sweep_folders
 from core.clip import Clip
-from core.data import native_index
+from core.data import index as native_index
 from core.data.check import Report, check
-from core.data.dataset import Dataset
 from core.data.reading import about
 from core.data.stills import jpeg, unit_frames
+from core.dataset import Dataset
 from core.extract import captions as sentences
 from core.fusion import FUSIONS
 from core.fusion.base import Fusion

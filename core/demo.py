@@ -27,7 +27,7 @@ import typer
 
 from core import runs
 from core.data import native, read, simulate
-from core.data.dataset import Dataset
+from core.dataset import Dataset
 from core.extract import Progress, extract
 from core.infer import outputs, score
 from core.measure.metrics import by_kind, jsonable, measure, measure_part, show

@@ -45,7 +45,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from core.data.dataset import Dataset
+from core.dataset import Dataset
 from core.fusion import graph as g
 from core.fusion.lego import Lego, LegoConfig
 from core.infer import score

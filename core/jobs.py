@@ -420,7 +420,7 @@ def _import_features(given: Mapping[str, Any], report: Report) -> str:
     """
     from dataclasses import replace as changed
 
-    from core.data import check, native, native_index, read
+    from core.data import check, index, native, read
     from core.data.samples import native as stored
     from core.sample import Samples
 
@@ -437,7 +437,7 @@ def _import_features(given: Mapping[str, Any], report: Report) -> str:
         native.write(changed(found, name=given["name"]), out)
         if out.parent.name == "data":  # the workspace's: who opens a large set does not wait for its index
             report(0.95, "looking at what was written")
-            native_index.read(out, out.parents[1] / "index")
+            index.read(out, out.parents[1] / "index")
     return out.name
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from core.clip import Clip
-from core.data.native_index import stamp_of
+from core.data.index import stamp_of
 from core.machine import drafts
 
 VERSION = 1

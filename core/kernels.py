@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from core.data.dataset import Dataset
 from core.data.samples.digits import stratified
+from core.dataset import Dataset
 from core.fusion import svm as maths
 from core.fusion.base import Fusion
 from core.fusion.mkl import Mkl, MklConfig

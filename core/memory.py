@@ -29,7 +29,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from core.data.dataset import Dataset
+from core.dataset import Dataset
 from core.fusion import FUSIONS
 from core.fusion.base import Fusion, spreads
 from core.fusion.lego import Lego

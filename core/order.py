@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from core import memory, runs
-from core.data.dataset import Dataset
+from core.dataset import Dataset
 from core.fusion import FUSIONS
 from core.fusion.base import count_weights
 from core.machine import drafts

@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from core.clip import HUGE, MODALITY, Clip
-from core.data.dataset import Dataset
+from core.dataset import Dataset
 
 MOST_NAMES = 10_000  # classes or targets
 

@@ -25,7 +25,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 from torch import Tensor
 
-from core.data.dataset import Dataset
+from core.dataset import Dataset
 from core.fusion.base import Fusion
 from core.fusion.gmf import Gmf, GmfTrace, SplitTrace
 from core.fusion.misa import Misa

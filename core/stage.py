@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from core import corrupt
 from core.attack import Verdict
 from core.clip import Clip
-from core.data.dataset import Dataset
+from core.dataset import Dataset
 from core.fusion.base import Features, Fusion
 from core.infer import array, precise, spans, windowed
 from core.measure.metrics import auc, real_metrics

@@ -24,7 +24,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from core.data.dataset import Dataset
+from core.dataset import Dataset
 from core.fusion.base import Fusion, count_weights
 from core.fusion.profusion import ProFusion, ProFusionConfig, matched
 from core.infer import array

@@ -11,7 +11,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from core import runs
-from core.data.dataset import Dataset
+from core.dataset import Dataset
 from core.fusion import FUSIONS
 from core.fusion.base import Fusion
 from core.infer import outputs, score

@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from core.clip import Clip
-from core.data.dataset import Dataset
+from core.dataset import Dataset
 from core.fusion.base import Features, Fused, Fusion, Solved, count_weights, spreads
 from core.fusion.lego import Lego
 from core.infer import outputs, score

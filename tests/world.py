@@ -14,7 +14,7 @@ import torch
 from core import runs
 from core.clip import Clip, unit_labels
 from core.data import native
-from core.data.dataset import Dataset
+from core.dataset import Dataset
 from core.train import TrainConfig, train
 
 SECONDS = 0.64  # 16 frames at 25 a second

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 
 from app.figures.style import Colours, plotly_text
 from core.clip import Clip
-from core.data.dataset import Dataset
+from core.dataset import Dataset
 from core.machine.names import shown
 from core.measure.metrics import auc, kind_of_units, summary
 from core.measure.thresholds import Curve, Decision, Graded, Units, ranks

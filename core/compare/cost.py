@@ -15,7 +15,7 @@ import torch
 
 from core import runs as run_folders
 from core.clip import Clip
-from core.data.dataset import Dataset
+from core.dataset import Dataset
 from core.fusion.base import Fusion
 from core.infer import outputs, score
 from core.sample import Part, Samples

@@ -11,7 +11,7 @@ import numpy as np
 
 from core.compare.judged import digits, metrics_of
 from core.compare.side_by_side import Line
-from core.data.dataset import Dataset
+from core.dataset import Dataset
 from core.machine.names import shown
 from core.sample import Samples
 

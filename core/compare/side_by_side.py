@@ -12,7 +12,7 @@ from core import runs as run_folders
 from core.compare.cost import peaks, scoring_time
 from core.compare.judged import Judged, judge, judge_part, kinds, metrics_of, missing, parts_of
 from core.compare.paired import Difference, Estimate, against, estimate
-from core.data.dataset import Dataset
+from core.dataset import Dataset
 from core.infer import outputs, score
 from core.machine.names import shown, told_apart
 from core.measure.metrics import measure_part

@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from core.data.dataset import Dataset
     from core.data.reading import read
+    from core.dataset import Dataset
 
 __all__ = ["Dataset", "read"]
 
@@ -12,7 +12,8 @@ __all__ = ["Dataset", "read"]
 def __getattr__(name: str) -> Any:
     # both need torch, which takes seconds to import; who only wants names or drafts does not wait for it
     if name in __all__:
-        from core.data import dataset, reading
+        from core import dataset
+        from core.data import reading
 
         return dataset.Dataset if name == "Dataset" else reading.read
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -19,8 +19,8 @@ import scipy.io
 
 from core.clip import Intervals
 from core.data import npy, video
-from core.data.dataset import Split
 from core.data.video import Picture
+from core.dataset import Split
 from core.machine.names import RefusedError, clip_name, opened, shown
 
 IMAGES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp")

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from core.clip import Clip, Intervals, Stored, intervals, unit_labels
 from core.data import fields, npy, rows
-from core.data.dataset import Dataset, Split
+from core.dataset import Dataset, Split
 from core.machine import drafts
 from core.machine.names import RefusedError, Root, check_name, inside, shown
 

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from core.data import check, native, rtfm
-from core.data.dataset import Dataset
 from core.data.samples import foreign, recipe
 from core.data.samples import native as samples
+from core.dataset import Dataset
 from core.sample import Samples
 
 

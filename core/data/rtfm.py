@@ -24,8 +24,8 @@ from torch import Tensor
 
 from core.clip import Clip, Intervals, intervals, unit_labels
 from core.data import guard, lists, npy, rows
-from core.data.dataset import Dataset, Split
 from core.data.problems import Problem, sentence
+from core.dataset import Dataset, Split
 from core.machine.names import RefusedError, check_name, clip_name, inside, opened, shown
 
 SUFFIXES = ("i3d", "emb", "c3d", "swin", "pose", "videomae", "clip")

@@ -17,8 +17,8 @@ import torch
 
 from core.clip import Clip, unit_labels
 from core.data import native, npy
-from core.data.dataset import Dataset
 from core.data.frames import Collection, collection
+from core.dataset import Dataset
 from core.extract import pipeline
 from core.extract.base import Caption
 from core.extract.calibrate import ENOUGH, FEW

@@ -9,7 +9,7 @@ import numpy as np
 
 from core import runs as run_folders
 from core.compare import holm
-from core.data.dataset import Dataset
+from core.dataset import Dataset
 from core.measure.tests import trend, welch
 from core.robust.record import Record, recorded, spread_over
 from core.robust.stress import KINDS

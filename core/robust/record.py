@@ -10,7 +10,7 @@ import numpy as np
 
 from core import runs as run_folders
 from core.calibration import calibrated
-from core.data.dataset import Dataset
+from core.dataset import Dataset
 from core.fusion.base import Fusion
 from core.machine.names import told_apart
 from core.robust.stress import KINDS, Stress, stressed

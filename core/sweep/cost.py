@@ -18,7 +18,7 @@ from typing import TypeVar
 import torch
 
 from core.clip import Clip
-from core.data.dataset import Dataset
+from core.dataset import Dataset
 from core.ensemble import CHUNK, Asked, at_once, drawn, fit_many, ordered, together
 from core.fusion import FUSIONS
 from core.fusion.base import Fusion

@@ -26,7 +26,7 @@ import torch
 
 from core import memory, runs, shelf
 from core.clip import Clip
-from core.data.dataset import Dataset
+from core.dataset import Dataset
 from core.fusion.base import Fusion
 from core.infer import score
 from core.machine import drafts

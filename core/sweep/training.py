@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from core import runs
-from core.data.dataset import Dataset
+from core.dataset import Dataset
 from core.ensemble import CHUNK, Asked, ordered, together, train_many
 from core.machine import drafts
 from core.machine.pool import spread

@@ -18,8 +18,8 @@ from app.components import pages
 from app.figures import scores as figures
 from core import infer, runs
 from core.clip import Clip
-from core.data import fields, native, native_index
-from core.data.dataset import Dataset
+from core.data import fields, index, native
+from core.dataset import Dataset
 from core.measure.metrics import kind_of_units
 from core.measure.thresholds import decide, graded, roc, units_of
 from core.train import TrainConfig, train
@@ -43,7 +43,7 @@ def small_clip(number: int) -> Clip:
 @pytest.fixture(autouse=True)
 def _large(monkeypatch: pytest.MonkeyPatch) -> None:
     """700 clips are many, and a page waits for the background."""
-    monkeypatch.setattr(native_index, "LARGE", 500)
+    monkeypatch.setattr(index, "LARGE", 500)
     monkeypatch.setattr(cache, "PATIENCE", 60.0)
 
 
@@ -194,13 +194,13 @@ def test_pages_are_usable_while_a_set_is_scored_and_whole_afterwards(
 def test_a_set_that_is_read_for_the_first_time_leaves_the_dataset_to_choose(
     visit: Opener, many: Path, held: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    look = native_index.look
+    look = index.look
 
     def slowly(*given: object) -> object:
         assert held.wait(60)
         return look(*given)
 
-    monkeypatch.setattr(native_index, "look", slowly)
+    monkeypatch.setattr(index, "look", slowly)
     app = visit("clips", assets=many)
     assert not complaints(app)
     assert [each.key for each in app.sidebar.selectbox] == ["dataset"]

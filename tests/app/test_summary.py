@@ -14,7 +14,7 @@ from app.components import summary
 from core import jobs, runs, whole
 from core.clip import Clip
 from core.data import native
-from core.data.dataset import Dataset
+from core.dataset import Dataset
 from tests import world
 from tests.app.conftest import Opener, complaints, words
 

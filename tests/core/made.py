@@ -3,7 +3,7 @@
 import torch
 
 from core.clip import Clip, unit_labels
-from core.data.dataset import Dataset
+from core.dataset import Dataset
 
 WIDTHS = {"motion": 12, "text": 8}
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from core import attack, corrupt
 from core.attack import Verdict
-from core.data.dataset import Dataset
+from core.dataset import Dataset
 from core.fusion import FUSIONS
 from core.runs import build
 from core.sample import UNITS, Samples, Task

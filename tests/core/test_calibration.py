@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from core import calibration
 from core.calibration import doubt, entropy, reliability
-from core.data.dataset import Dataset
+from core.dataset import Dataset
 from core.fusion.lmf import LmfConfig
 from core.robust import stressed
 from core.runs import build

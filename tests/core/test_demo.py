@@ -12,7 +12,7 @@ import torch
 
 from core import demo, runs
 from core.data import native, read, simulate
-from core.data.dataset import Dataset
+from core.dataset import Dataset
 from core.infer import outputs, score
 from core.measure.metrics import jsonable, measure, measure_part
 from core.sample import Samples

@@ -10,7 +10,7 @@ import torch
 
 from core import ensemble, runs
 from core.clip import Clip
-from core.data.dataset import Dataset
+from core.dataset import Dataset
 from core.ensemble import Asked, together, train_many
 from core.fusion.lego import Lego, LegoConfig
 from core.infer import score

@@ -12,7 +12,7 @@ import torch
 
 from core import kept, runs
 from core.clip import Clip, Stored
-from core.data.dataset import Dataset
+from core.dataset import Dataset
 from core.infer import look, score
 from core.train import TrainConfig, train
 

@@ -14,8 +14,8 @@ from scipy import stats
 from core import corrupt, robust, runs
 from core.clip import Clip
 from core.data import native
-from core.data.dataset import Dataset
 from core.data.samples import native as native_samples
+from core.dataset import Dataset
 from core.fusion.base import Fusion
 from core.infer import outputs, score
 from core.measure.metrics import measure, measure_part

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from core.clip import Clip
-from core.data.dataset import Dataset
+from core.dataset import Dataset
 from core.fusion.base import Fused
 from core.infer import outputs
 from core.runs import build

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from core import sweep
-from core.data.dataset import Dataset
+from core.dataset import Dataset
 from tests.core import made
 from tests.core.sweep.made import plan
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from core import ensemble, sweep
-from core.data.dataset import Dataset
+from core.dataset import Dataset
 from core.sweep import Estimate, estimate
 from core.sweep.cost import Probe
 from core.train import TrainConfig

@@ -10,7 +10,7 @@ import torch
 
 from core import runs, sweep
 from core.clip import Clip
-from core.data.dataset import Dataset
+from core.dataset import Dataset
 from core.infer import score
 from core.measure.metrics import auc
 from core.sample import Samples

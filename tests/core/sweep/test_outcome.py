@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from core import runs, shelf, sweep
-from core.data.dataset import Dataset
+from core.dataset import Dataset
 from core.train import TrainConfig, train
 from tests.core.sweep.made import plan, table, times
 

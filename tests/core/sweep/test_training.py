@@ -18,7 +18,7 @@ import torch
 
 from core import jobs, runs, sweep
 from core.data import native, read
-from core.data.dataset import Dataset
+from core.dataset import Dataset
 from core.sweep import Sweep, cells, held_out, training
 from core.train import TrainConfig, train
 from tests.core.sweep.made import RUN, SHORT, SOURCE, plan, samples, times

@@ -20,8 +20,8 @@ from torch import Tensor
 
 from core.clip import Clip, Stored
 from core.data import check, fields, native
-from core.data.dataset import Dataset, fingerprint
 from core.data.reading import read as read_whole
+from core.dataset import Dataset, fingerprint
 from core.machine import drafts
 from core.machine.names import Root, shown
 from core.sample import Samples

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from core.clip import Clip, Stored
-from core.data import fields, native, native_index, npy
-from core.data.dataset import Dataset
+from core.data import fields, native, npy
+from core.data import index as native_index
+from core.dataset import Dataset
 
 
 def clip(number: int, crops: int = 0) -> Clip:
