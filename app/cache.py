@@ -50,7 +50,7 @@ from core import (
     weights,
     whole,
 )
-from core import runs as run_folders
+from core import run as run_folders
 from core import sweep as sweep_folders
 from core.clip import Clip
 from core.data import index as native_index
@@ -66,7 +66,7 @@ from core.fusion.lego import Lego
 from core.machine.names import shown, told_apart
 from core.measure.metrics import ClassMetrics, Metrics, RealMetrics, measure, measure_part, pooled, pooled_frames
 from core.measure.thresholds import Graded, Units, graded, units_of
-from core.runs import Run
+from core.run import Run
 from core.sample import Part, Samples, part_of, task_of, trained_among_shown
 from core.shelf import size_of, sweep, trash
 from core.stage import Stage, reader, staged

@@ -236,7 +236,8 @@ def train(
     """Train one fusion from K seeds; each becomes a run folder."""
     import torch
 
-    from core import memory, runs
+    from core import memory
+    from core import run as runs
     from core.machine.device import sparing
     from core.measure.metrics import show, summary
     from core.sample import METRIC_WORDS
@@ -276,7 +277,7 @@ def score(
     json_: Json = False,
 ) -> None:
     """Score clips or samples with a trained run and measure the result where there is truth."""
-    from core import runs
+    from core import run as runs
     from core.infer import outputs
     from core.infer import score as run_on
     from core.machine.device import sparing
@@ -358,7 +359,7 @@ def count(
     import torch
 
     from core.fusion.base import count_weights
-    from core.runs import build
+    from core.run import build
     from core.table import flops
 
     sizes = {f"m{i}": int(width) for i, width in enumerate(names(widths) or ())}
@@ -393,7 +394,7 @@ def retrieve(
     json_: Json = False,
 ) -> None:
     """Ask in one modality, answer in another: MAP by cosine of latents or invariant parts, mean ± sd over runs."""
-    from core import runs
+    from core import run as runs
     from core.latents import retrieved
     from core.sample import part_of
 
@@ -615,7 +616,7 @@ def whole(
     import numpy as np
     import torch
 
-    from core import runs
+    from core import run as runs
     from core import whole as one
     from core.measure.metrics import auc
     from core.sample import Samples

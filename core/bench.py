@@ -318,7 +318,7 @@ def sliders(tell: Tell) -> Iterator[Row]:
 
 def demo(tell: Tell) -> Iterator[Row]:
     """The demo's test clips fused anew, rescored and judged again, as when a slider of A is let go."""
-    from core import runs
+    from core import run
     from core.data import native
 
     name = "the demo's test clips fused anew, rescored, judged again"
@@ -327,7 +327,7 @@ def demo(tell: Tell) -> Iterator[Row]:
         yield skipped(name, f"{DEMO_GOAL:.0f} ms", None, "assets/demo or its LEGO run is not there")
         return
     tell("demo")
-    model, clips = runs.model(found[0]), native.read(ROOT / "assets" / "demo").part("test")
+    model, clips = run.model(found[0]), native.read(ROOT / "assets" / "demo").part("test")
     ready = GraphSet(model, clips)
     A = ready.operator
 

@@ -23,7 +23,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from core import runs
+from core import run as runs
 from core.clip import Clip
 from core.data import check, fields, native
 from core.fusion.base import Fusion

@@ -25,7 +25,7 @@ import av
 import cv2
 import typer
 
-from core import runs
+from core import run as runs
 from core.data import native, read, simulate
 from core.dataset import Dataset
 from core.extract import Progress, extract

@@ -51,7 +51,7 @@ from core.fusion.lego import Lego, LegoConfig
 from core.infer import score
 from core.machine.device import sparing
 from core.measure.metrics import measure
-from core.runs import build
+from core.run import build
 from core.sample import Samples
 from core.train import (
     Prepared,

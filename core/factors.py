@@ -33,7 +33,7 @@ from core.fusion.base import Features, Fusion, Standard, VectorFusion
 from core.fusion.lmf import Reading, interactions
 from core.infer import array, outputs
 from core.measure.metrics import measure_part
-from core.runs import Run
+from core.run import Run
 from core.sample import Part
 
 NAN = float("nan")

@@ -39,7 +39,7 @@ from core.machine.memory import free
 from core.machine.names import shown
 from core.machine.words import words
 from core.options import made, options
-from core.runs import build
+from core.run import build
 from core.sample import Samples, Task, task_of
 from core.train import Prepared, TrainConfig, fixed_graphs, losses, sample_loss, step_loss, widths_of
 

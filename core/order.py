@@ -19,7 +19,8 @@ from typing import Any
 
 import torch
 
-from core import memory, runs
+from core import memory
+from core import run as runs
 from core.dataset import Dataset
 from core.fusion import FUSIONS
 from core.fusion.base import count_weights
@@ -27,7 +28,7 @@ from core.machine import drafts
 from core.machine.device import device_named, sparing
 from core.machine.names import shown
 from core.options import checked, made, options
-from core.runs import Run, Source, build
+from core.run import Run, Source, build
 from core.sample import METRIC_WORDS, Samples, plain, task_of
 from core.train import Progress, TrainConfig, Trained, batches, prepare, sample_loss, step_loss, train, widths_of
 

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import torch
 
-from core import runs
+from core import run as runs
 from core.data import guard
 from core.machine import drafts
 from core.machine.names import RefusedError, inside, shown

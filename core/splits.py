@@ -32,7 +32,7 @@ from core.fusion.misa import Misa
 from core.infer import array, outputs, to_device
 from core.measure.metrics import correlation, jsonable, measure_part
 from core.measure.retrieval import Retrieval, across, directions
-from core.runs import Run
+from core.run import Run
 from core.sample import Part, Samples, part_of
 
 Data = Dataset | Samples

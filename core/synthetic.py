@@ -25,7 +25,7 @@ from core.corrupt import LEVELS, robust_auc, spreads_of, under_noise
 from core.fusion.base import Features, Fusion, count_weights, spreads
 from core.fusion.profusion import ProFusionConfig, matched
 from core.infer import outputs
-from core.runs import build
+from core.run import build
 from core.sample import Part, Samples, Task
 from core.train import TrainConfig, sample_loss
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from core import runs
+from core import run as runs
 from core.dataset import Dataset
 from core.fusion import FUSIONS
 from core.fusion.base import Fusion

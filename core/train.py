@@ -24,7 +24,7 @@ from core.fusion.lego import Lego
 from core.infer import outputs, score
 from core.machine.device import MIXED, mixed
 from core.measure.metrics import jsonable, measure, measure_part
-from core.runs import History, Run, Source, build
+from core.run import History, Run, Source, build
 from core.sample import Part, Samples, plain, task_of
 
 

@@ -21,7 +21,7 @@ from core.fusion.base import Fusion
 from core.fusion.intense import Intense, IntenseConfig, IntenseTrace, Subset
 from core.fusion.mkl import Mkl, MklTrace
 from core.infer import array, precise, to_device
-from core.runs import Run
+from core.run import Run
 from core.sample import Part, Samples, Task
 from core.train import TrainConfig, train
 

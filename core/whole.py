@@ -259,7 +259,7 @@ def load(path: Path) -> Whole:
 
 def work(given: Mapping[str, Any], report: Report) -> str:
     """A job: dataset and run are folders, clip a name, A nested lists or None, out the file that is written."""
-    from core import runs
+    from core import run as runs
     from core.data import native
 
     report(0.0, "reading the clip")

@@ -11,7 +11,7 @@ import av
 import numpy as np
 import torch
 
-from core import runs
+from core import run
 from core.clip import Clip, unit_labels
 from core.data import native
 from core.dataset import Dataset
@@ -77,7 +77,7 @@ def build(root: Path, made: Dataset, train_it: bool = True) -> Path:
     for fusion, seed in (("lego", 0), ("lego", 1), ("sum", 0)) if train_it else ():
         config = {} if fusion == "lego" else {"level": "feature"}
         trained = train(read, fusion, config, TrainConfig(epochs=6, batch=6), seed)
-        runs.save(trained.run, trained.model.state_dict(), trained.history, root / "runs")
+        run.save(trained.run, trained.model.state_dict(), trained.history, root / "runs")
     return root
 
 

@@ -24,7 +24,7 @@ from core.fusion.lego import Lego
 from core.measure.metrics import show
 from core.options import options
 from core.order import order_of
-from core.runs import Run
+from core.run import Run
 from core.sample import METRIC_WORDS
 
 KNOBS = ("alpha", "k", "lam", "P", "Q")

@@ -20,7 +20,7 @@ from app.selection import Selection
 from core import jobs, options, shelf
 from core import sweep as core
 from core.machine.names import shown
-from core.runs import WORDS as METHODS
+from core.run import WORDS as METHODS
 from core.sample import task_of
 from core.sweep import WORDS, Cell, Plan, Results, Row, plain
 from core.train import TrainConfig

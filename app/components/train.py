@@ -21,7 +21,7 @@ from core.machine.device import device_words
 from core.machine.names import shown
 from core.options import Option, fusions, options, training_options
 from core.order import Line, Order, order_of
-from core.runs import WORDS, Run
+from core.run import WORDS, Run
 from core.sample import METRIC_WORDS, Task, task_of
 
 KINDS = ("train",)

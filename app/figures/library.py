@@ -8,7 +8,7 @@ import pandas as pd
 
 from core.data.check import Report
 from core.machine.names import shown
-from core.runs import Run
+from core.run import Run
 
 RESULTS = ("accuracy", "correlation")  # of runs on samples
 SEVERITY = {"error": "● error", "warning": "▲ warning", "note": "· note"}  # a sign and a word, never colour alone

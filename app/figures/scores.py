@@ -16,7 +16,7 @@ from core.dataset import Dataset
 from core.machine.names import shown
 from core.measure.metrics import auc, kind_of_units, summary
 from core.measure.thresholds import Curve, Decision, Graded, Units, ranks
-from core.runs import Run
+from core.run import Run
 from core.sample import METRIC_WORDS, Samples
 
 

@@ -13,7 +13,7 @@ from app.figures.samples import probabilities
 from app.figures.style import SCORES, Colours, plotly_text
 from core.machine.names import shown
 from core.measure.retrieval import Retrieval
-from core.runs import Run
+from core.run import Run
 from core.sample import Part
 from core.splits import INVARIANT, Available, Cloud, Compared, Parts, Probe
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from core import runs as run_folders
+from core import run as run_folders
 from core.clip import Clip
 from core.dataset import Dataset
 from core.fusion.base import Fusion

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from core import runs as run_folders
+from core import run as run_folders
 from core.compare.cost import peaks, scoring_time
 from core.compare.judged import Judged, judge, judge_part, kinds, metrics_of, missing, parts_of
 from core.compare.paired import Difference, Estimate, against, estimate
@@ -16,7 +16,7 @@ from core.dataset import Dataset
 from core.infer import outputs, score
 from core.machine.names import shown, told_apart
 from core.measure.metrics import measure_part
-from core.runs import Run
+from core.run import Run
 from core.sample import Part, Samples
 from core.table import flops
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from core import runs as run_folders
+from core import run as run_folders
 from core.compare import holm
 from core.dataset import Dataset
 from core.measure.tests import trend, welch

@@ -24,7 +24,7 @@ from core.fusion import FUSIONS
 from core.fusion.base import Fusion
 from core.infer import outputs
 from core.measure.metrics import measure_part
-from core.runs import build
+from core.run import build
 from core.sample import Samples, task_of
 from core.sweep.folder import Data, judged_data
 from core.sweep.plan import BATCH, Cell, Plan, cells

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from core import memory, runs, shelf
+from core import memory, run, shelf
 from core.clip import Clip
 from core.dataset import Dataset
 from core.fusion.base import Fusion
@@ -32,7 +32,7 @@ from core.infer import score
 from core.machine import drafts
 from core.machine.names import shown
 from core.measure.metrics import auc
-from core.runs import Run, Source
+from core.run import Run, Source
 from core.sample import METRIC_WORDS, Samples, Task, task_of
 from core.sweep.plan import Cell, Plan, cells, checked_plan, told
 from core.train import TrainConfig, widths_of
@@ -129,7 +129,7 @@ class Sweep:
     def id(self) -> str:
         asked = {name: value for name, value in asdict(self.plan).items() if name != "dataset"}
         asked |= {"axes": list(self.plan.axes.items()), "data": [*_plain(self.source)], "metric": self.metric}
-        asked["training"] = runs.recorded(asked["training"])
+        asked["training"] = run.recorded(asked["training"])
         if self.plan.how == "grid":
             asked["trials"] = None
         return f"{self.plan.fusion}-{hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:10]}"
@@ -152,7 +152,7 @@ class Sweep:
         axes = " x ".join(self.plan.names)
         how = "" if self.plan.how == "grid" else ", guided"
         return (
-            f"{runs.WORDS.get(self.plan.fusion, self.plan.fusion)}: {axes}, {self.plan.size} cells{how}, {self.judged}"
+            f"{run.WORDS.get(self.plan.fusion, self.plan.fusion)}: {axes}, {self.plan.size} cells{how}, {self.judged}"
         )
 
 
@@ -170,11 +170,11 @@ def staged(plan: Plan, data: Data) -> tuple[Sweep, Data]:
     with torch.device("meta"):  # shapes alone: a config that cannot be built is told before anything is trained
         for cell in cells(plan):
             try:
-                runs.build(plan.fusion, widths, plan.config(cell), task)
+                run.build(plan.fusion, widths, plan.config(cell), task)
             except ValueError as error:
                 raise ValueError(f"{told(plan.names, cell)}: {error}") from None
     afford(plan, data)
-    return Sweep(plan, source, metric, time.time(), runs.versions(), task.kind, data.digest()), used
+    return Sweep(plan, source, metric, time.time(), run.versions(), task.kind, data.digest()), used
 
 
 def afford(plan: Plan, data: Data) -> None:

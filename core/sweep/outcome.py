@@ -14,12 +14,12 @@ import numpy as np
 from jaxtyping import Float
 from safetensors.torch import load
 
-from core import runs
+from core import run as runs
 from core.ensemble import gated
 from core.fusion.lego import Lego
 from core.infer import array
 from core.machine import drafts
-from core.runs import Run
+from core.run import Run
 from core.sweep.folder import Sweep, read
 from core.sweep.plan import Cell, cells
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 
-from core import runs
+from core import run as runs
 from core.dataset import Dataset
 from core.ensemble import CHUNK, Asked, ordered, together, train_many
 from core.machine import drafts
 from core.machine.pool import spread
-from core.runs import History, Run
+from core.run import History, Run
 from core.sample import Samples
 from core.sweep.cost import duration
 from core.sweep.folder import Data, Sweep, clip_auc, locked, read, staged, todo

@@ -9,7 +9,8 @@ from streamlit.testing.v1 import AppTest
 from app import cache
 from app.figures import compare as figures
 from app.figures.style import LIGHT
-from core import compare, runs
+from core import compare
+from core import run as runs
 from core.data import read
 from core.data.samples import native as sample_files
 from core.infer import score

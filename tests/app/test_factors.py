@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from app import cache
 from app.components.factors import Off
-from core import runs
+from core import run
 from core.data import native, read
 from core.data.samples.native import write
 from core.factors import opened, switched
@@ -52,14 +52,14 @@ def factored(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for each in fusions:
             for fusion, config in each.items():
                 trained = train(data, fusion, config, short)
-                runs.save(trained.run, trained.model.state_dict(), trained.history, root / "runs")
+                run.save(trained.run, trained.model.state_dict(), trained.history, root / "runs")
     return root
 
 
 def run_of(root: Path, source: str, fusion: str, **config: object) -> Path:
     """The folder of the first such run."""
     for folder in sorted((root / "runs").iterdir()):
-        found = runs.load(folder)
+        found = run.load(folder)
         same = all(found.config.get(name) == value for name, value in config.items())
         if found.source.name == source and found.fusion == fusion and same:
             return folder
@@ -136,7 +136,7 @@ def test_numbers_follow_the_switches_as_the_function_says(factors, factored: Pat
     folder = run_of(factored, "Tiny yard", "lmf")
     data = read(factored / "demo")
     part = part_of(data, "test")
-    found = opened(runs.model(folder), part)
+    found = opened(run.model(folder), part)
     left = switched(found, ranks_off=[1], interactions_off=[3], cells_off=[(0, 0)])
     app = factors("demo", off="r1 i3 0.0", clip="test-02", time="3.3")
     row = part.places.index(("test-02", 5))

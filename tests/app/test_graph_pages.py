@@ -94,7 +94,7 @@ def test_the_changed_operator_is_the_model_with_that_operator(visit: Opener, tin
     """A line of changes gives the scores and the AUC of a model whose A was overwritten by hand."""
     import torch
 
-    from core import runs
+    from core import run
     from core.data import native
     from core.fusion.lego import Lego
     from core.infer import score
@@ -102,7 +102,7 @@ def test_the_changed_operator_is_the_model_with_that_operator(visit: Opener, tin
 
     app = visit("graphs", clip="test-01", A="1,1=-2.5 2,0=4 1<2")
     folder = tiny / "runs" / str(app.session_state["run"])
-    model = runs.model(folder)
+    model = run.model(folder)
     assert isinstance(model, Lego)
     A = model.operator().detach().clone()
     A[1, 1], A[2, 0] = -2.5, 4.0

@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 from app import cache
 from app.figures import kernels as figures
 from app.figures.style import LIGHT
-from core import kernels, runs
+from core import kernels, run
 from core.data import read
 from core.data.samples import native
 from core.fusion.mkl import Mkl
@@ -39,7 +39,7 @@ def solved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, st
     made = {}
     for what, (key, options, modalities) in RUNS.items():
         done = train(read(root / key), "mkl", options, TrainConfig(units=10), modalities=modalities)
-        made[what] = runs.save(done.run, done.model.state_dict(), done.history, root / "runs").name
+        made[what] = run.save(done.run, done.model.state_dict(), done.history, root / "runs").name
     return root, made
 
 
@@ -65,7 +65,7 @@ def test_the_numbers_are_those_of_the_run_solved_again_at_the_p_of_the_slider(
 ) -> None:
     app = opened(visit, solved, "all")
     root, made = solved
-    model, data = runs.model(root / "runs" / made["all"]), read(root / "digits")
+    model, data = run.model(root / "runs" / made["all"]), read(root / "digits")
     part = part_of(data)
     slider = app.select_slider(key="kernel_p")
     assert slider.value == "1.5"
@@ -102,7 +102,7 @@ def test_the_maps_show_kernel_pca_of_the_test_rows_and_the_chosen_one(
     app = opened(visit, solved, "each", sample="17")
     drawn = chart(app, "kernel-panels")
     root, made = solved
-    found = kernels.panels(runs.model(root / "runs" / made["each"]), part_of(read(root / "digits")))
+    found = kernels.panels(run.model(root / "runs" / made["each"]), part_of(read(root / "digits")))
     orange = [trace for trace in drawn["data"] if trace["name"] == "chosen row"]
     assert len(orange) == 3  # left, right, all together
     for panel, trace in zip(found.panels, orange, strict=True):
@@ -111,7 +111,7 @@ def test_the_maps_show_kernel_pca_of_the_test_rows_and_the_chosen_one(
     assert sum(len(decoded(trace["x"])) for trace in points) == 3 * 120
     assert f"{found.panels[-1].separation:.3f}" in json.dumps(drawn["layout"])
     gap = chart(app, "kernel-gap")
-    history = runs.history(root / "runs" / made["each"])
+    history = run.history(root / "runs" / made["each"])
     np.testing.assert_allclose(decoded(gap["data"][0]["y"]), [row["gap"] for row in history])
     assert gap["layout"]["yaxis"]["type"] == "log"
 
@@ -126,7 +126,7 @@ def test_one_kernel_has_nothing_to_weigh(visit: Opener, solved: tuple[Path, dict
 def test_real_targets_are_aligned_with_and_separate_nothing(visit: Opener, tmp_path: Path) -> None:
     native.write(sample_set("real"), tmp_path / "digits")
     done = train(read(tmp_path / "digits"), "mkl", {"kernel": "all"})
-    runs.save(done.run, done.model.state_dict(), done.history, tmp_path / "runs")
+    run.save(done.run, done.model.state_dict(), done.history, tmp_path / "runs")
     app = visit("weights", assets=tmp_path)
     assert not complaints(app)
     assert "no two classes to separate" in words(app)
@@ -177,6 +177,6 @@ def test_panels_are_those_of_the_heaviest_kernels_in_their_order() -> None:
 
 def test_the_model_of_the_page_is_mkl(solved: tuple[Path, dict[str, str]]) -> None:
     root, made = solved
-    assert isinstance(runs.model(root / "runs" / made["clips"]), Mkl)
+    assert isinstance(run.model(root / "runs" / made["clips"]), Mkl)
     with pytest.raises(ValueError, match="only MKL does"):
-        kernels.panels(runs.build("concat", {"a": 2}, {}), part_of(read(root / "digits")))
+        kernels.panels(run.build("concat", {"a": 2}, {}), part_of(read(root / "digits")))

@@ -16,7 +16,7 @@ from streamlit.testing.v1 import AppTest
 from app import cache, selection
 from app.components import pages
 from app.figures import scores as figures
-from core import infer, runs
+from core import infer, run
 from core.clip import Clip
 from core.data import fields, index, native
 from core.dataset import Dataset
@@ -55,7 +55,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = Dataset("Many", clips, {"weak": {"train": names[:TRAIN], "test": names[TRAIN:]}}, 25.0)
     native.write(made, root / "demo")
     done = train(made, "sum", {"level": "feature"}, TrainConfig(epochs=1, batch=40), 0)
-    runs.save(done.run, done.model.state_dict(), done.history, root / "runs")
+    run.save(done.run, done.model.state_dict(), done.history, root / "runs")
     return root
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from app.figures import library as tables
 from core import jobs, shelf
-from core import runs as run_folders
+from core import run as run_folders
 from core.data import native, read
 from core.data.check import Report
 from core.data.problems import Problem

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core import runs
+from core import run
 from core.data import native
 from core.train import TrainConfig, train
 from tests import world
@@ -69,7 +69,7 @@ def test_a_run_of_another_split_is_told_to_have_learned_from_what_is_shown(visit
     data = native.read(root / "demo")
     for protocol in data.splits:
         trained = train(data, "lego", {}, TrainConfig(epochs=1, batch=6), protocol=protocol)
-        runs.save(trained.run, trained.model.state_dict(), trained.history, root / "runs")
+        run.save(trained.run, trained.model.state_dict(), trained.history, root / "runs")
     app = visit("clips", assets=root)
     told = {}
     for name in app.sidebar.selectbox(key="run").options:

@@ -8,7 +8,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app import cache
-from core import corrupt, runs
+from core import corrupt
+from core import run as runs
 from core.calibration import calibrated
 from core.data import native, read
 from core.data.samples import native as native_samples

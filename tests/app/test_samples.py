@@ -8,7 +8,7 @@ import torch
 
 from app.figures import samples as figures
 from app.figures.style import LIGHT
-from core import runs
+from core import run as runs
 from core.data import read
 from core.data.samples import native
 from core.sample import Part, Samples, Task

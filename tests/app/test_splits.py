@@ -10,11 +10,12 @@ from streamlit.testing.v1 import AppTest
 
 from app.figures import splits as figures
 from app.figures.style import DARK, LIGHT
-from core import project, runs, splits
+from core import project, splits
+from core import run as runs
 from core.data import read
 from core.data.samples import native as sample_folder
 from core.measure.retrieval import Retrieval
-from core.runs import Run, Source
+from core.run import Run, Source
 from core.sample import Part, Samples, Task
 from core.splits import Available, Compared, Parts, Probe
 from core.train import TrainConfig, train

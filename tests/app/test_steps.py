@@ -8,7 +8,7 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from app import cache
-from core import runs
+from core import run as runs
 from core.data import read
 from core.data.samples import native
 from core.infer import outputs

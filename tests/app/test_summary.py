@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from app import cache
 from app.components import summary
-from core import jobs, runs, whole
+from core import jobs, run, whole
 from core.clip import Clip
 from core.data import native
 from core.dataset import Dataset
@@ -60,7 +60,7 @@ def card(app: AppTest, label: str) -> str:
 
 def computed(long: Path, app: AppTest, name: str) -> tuple[whole.Whole, Dataset]:
     found = native.read(long / "demo")
-    model = runs.model(long / "runs" / str(app.session_state["run"]))
+    model = run.model(long / "runs" / str(app.session_state["run"]))
     return whole.whole(model, found.clips[name]), found
 
 

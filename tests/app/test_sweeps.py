@@ -13,7 +13,7 @@ from app.components.sweeps import MOST_POINTED
 from app.figures import sweeps as figures
 from app.figures.operator import term_name
 from app.figures.style import LIGHT
-from core import jobs, runs, sweep
+from core import jobs, run, sweep
 from core.data import read
 from core.data.samples import native
 from core.train import TrainConfig
@@ -144,7 +144,7 @@ def test_an_opened_cell_is_a_run_of_every_page_and_the_others_stay_away(
     the(app, "button", "sweep-open").click().run()
     assert not complaints(app)
     assert app.session_state["run"] == row.runs[0]
-    assert set(runs.listing(tmp_path / "workspace" / "runs")) == set(row.runs.values())
+    assert set(run.listing(tmp_path / "workspace" / "runs")) == set(row.runs.values())
     assert len(app.sidebar.selectbox(key="run").options) == len(before) + 2
     app.switch_page("views/graphs.py").run()
     assert not complaints(app)

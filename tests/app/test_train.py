@@ -13,7 +13,7 @@ from core import jobs
 from core.fusion import FUSIONS
 from core.options import options
 from core.order import Line
-from core.runs import listing
+from core.run import listing
 from tests.app.conftest import Opener, complaints, words
 
 

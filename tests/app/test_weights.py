@@ -11,7 +11,8 @@ from streamlit.testing.v1 import AppTest
 from app import cache
 from app.figures import weights as figures
 from app.figures.style import LIGHT
-from core import removal, runs, weights
+from core import removal, weights
+from core import run as runs
 from core.data import read
 from core.data.samples import native
 from core.infer import outputs

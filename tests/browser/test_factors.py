@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlparse
 import pytest
 from playwright.sync_api import Page
 
-from core import runs
+from core import run
 from core.data import native
 from core.train import TrainConfig, train
 from tests import world
@@ -20,7 +20,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     root = tmp_path_factory.mktemp("factors")
     native.write(world.dataset(root / "videos"), root / "demo")
     trained = train(native.read(root / "demo"), "lmf", {"rank": 3}, TrainConfig(epochs=6, batch=6))
-    runs.save(trained.run, trained.model.state_dict(), trained.history, root / "runs")
+    run.save(trained.run, trained.model.state_dict(), trained.history, root / "runs")
     with serving(root, root / "workspace", root / "server.log") as found:
         yield found
 

@@ -18,7 +18,7 @@ TABS = ("Calibration", "What it does not know", "Missing modalities", "Is a lowe
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Samples with LMF of two ranks and seeds."""
-    from core import runs
+    from core import run
     from core.data import read
     from core.data.samples import native
     from core.train import TrainConfig, train
@@ -28,7 +28,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     for rank, seed in ((1, 0), (1, 1), (2, 0), (2, 1)):
         options = {"rank": rank, "out": 4}
         done = train(read(root / "digits"), "lmf", options, TrainConfig(epochs=4, batch=50, lr=0.01), seed)
-        runs.save(done.run, done.model.state_dict(), done.history, root / "runs")
+        run.save(done.run, done.model.state_dict(), done.history, root / "runs")
     with serving(root, root / "workspace", root / "server.log") as found:
         yield found
 

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlparse
 import pytest
 from playwright.sync_api import Page
 
-from core import runs
+from core import run
 from core.data import native
 from core.train import TrainConfig, train
 from tests import world
@@ -28,7 +28,7 @@ def split_server(tmp_path_factory: pytest.TempPathFactory, compiled: Path) -> It
     data = native.read(root / "demo")
     for config in ({}, {"boundary": 0.25}):
         trained = train(data, "gmf", config, TrainConfig(epochs=4, batch=6))
-        runs.save(trained.run, trained.model.state_dict(), trained.history, root / "runs")
+        run.save(trained.run, trained.model.state_dict(), trained.history, root / "runs")
     with serving(root, root / "workspace", root / "server.log", NUMBA_CACHE_DIR=str(compiled)) as address:
         yield address
 

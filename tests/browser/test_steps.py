@@ -16,7 +16,7 @@ from tests.browser.conftest import Opener, serving, settle, slide, until
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Samples with a ProFusion run of three steps, and one that runs once."""
-    from core import runs
+    from core import run
     from core.data import read
     from core.data.samples import native
     from core.train import TrainConfig, train
@@ -25,7 +25,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     native.write(sample_set(), root / "digits")
     for fusion, options in (("profusion", {"steps": 3, "hidden": 8}), ("concat", {})):
         trained = train(read(root / "digits"), fusion, options, TrainConfig(epochs=8, batch=20, lr=0.01), 0)
-        runs.save(trained.run, trained.model.state_dict(), trained.history, root / "runs")
+        run.save(trained.run, trained.model.state_dict(), trained.history, root / "runs")
     with serving(root, root / "workspace", root / "server.log") as found:
         yield found
 

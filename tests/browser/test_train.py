@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page
 
-from core import runs
+from core import run
 from tests import world
 from tests.browser.conftest import Opener, serving, settle, until
 
@@ -52,7 +52,7 @@ def test_retraining_from_the_operator_page_stands_against_the_old_run(visit: Ope
     page.get_by_role("button", name="Retrain", exact=True).click()
     new = main(page).get_by_role("button", name="Look at the new run")
     new.wait_for(timeout=ENDED)
-    (made,) = runs.listing(place / "workspace" / "runs").values()
+    (made,) = run.listing(place / "workspace" / "runs").values()
     assert (made.config["alpha"], made.config["k"]) == (0.3, 4)
     settle(page)
     page.keyboard.press("Escape")

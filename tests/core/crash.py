@@ -143,7 +143,7 @@ def crash(rounds: int, workspace: Path, kind: str, pattern: Path, seed: int = 0,
 
 def judged(workspace: Path, told: list[str], rounds: int, killed: str) -> Outcome:
     """What is left, looked at as the app would."""
-    from core import runs
+    from core import run
 
     root, out = workspace / "jobs", Outcome(rounds, len(told), killed=killed)
     kept = workspace / "runs"
@@ -153,8 +153,8 @@ def judged(workspace: Path, told: list[str], rounds: int, killed: str) -> Outcom
             out.broken += 1
             continue
         try:
-            runs.model(folder)
-            runs.history(folder)
+            run.model(folder)
+            run.history(folder)
             whole.add(folder.name)
         except ValueError as error:
             print(error, file=sys.stderr)

@@ -9,7 +9,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from core import runs
+from core import run as runs
 from core.bulk import bulk
 from core.data import native
 from core.extract import extract

@@ -10,7 +10,7 @@ from core import attack, corrupt
 from core.attack import Verdict
 from core.dataset import Dataset
 from core.fusion import FUSIONS
-from core.runs import build
+from core.run import build
 from core.sample import UNITS, Samples, Task
 from core.stage import Reader, Stage, reader, staged
 from core.train import TrainConfig, train

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from core import bulk as streamed
-from core import runs
+from core import run as runs
 from core.__main__ import app
 from core.bulk import bulk
 from core.data import native

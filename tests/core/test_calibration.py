@@ -11,7 +11,7 @@ from core.calibration import doubt, entropy, reliability
 from core.dataset import Dataset
 from core.fusion.lmf import LmfConfig
 from core.robust import stressed
-from core.runs import build
+from core.run import build
 from core.sample import UNITS, Samples
 from core.stage import Stage, reader, staged
 from core.train import TrainConfig, train

@@ -14,7 +14,7 @@ from scipy.stats import binomtest, norm
 from scipy.stats import t as student
 
 from core import compare as c
-from core import runs
+from core import run as runs
 from core.__main__ import app as commands
 from core.compare.judged import frames_of_units
 from core.data import native, read

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from core import demo, runs
+from core import demo
+from core import run as runs
 from core.data import native, read, simulate
 from core.dataset import Dataset
 from core.infer import outputs, score

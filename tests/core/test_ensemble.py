@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from core import ensemble, runs
+from core import ensemble, run
 from core.clip import Clip
 from core.dataset import Dataset
 from core.ensemble import Asked, together, train_many
@@ -285,11 +285,11 @@ def test_what_cannot_be_stepped_together_is_trained_alone(data):
 
 def test_a_run_is_saved_under_the_same_name_and_read_again(data, tmp_path):
     (_, done), _ = train_many(data, grid({}, SHORT)[:2])
-    folder = runs.save(done.run, done.model.state_dict(), done.history, tmp_path)
-    again = runs.model(folder)
+    folder = run.save(done.run, done.model.state_dict(), done.history, tmp_path)
+    again = run.model(folder)
     for name, weight in done.model.state_dict().items():
         torch.testing.assert_close(again.state_dict()[name], weight)
-    assert runs.history(folder)[-1]["loss"] == pytest.approx(done.history[-1]["loss"], rel=1e-4)
+    assert run.history(folder)[-1]["loss"] == pytest.approx(done.history[-1]["loss"], rel=1e-4)
 
 
 def test_progress_counts_every_epoch_and_a_stop_leaves_the_random_state(data):

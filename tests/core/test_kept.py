@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from core import kept, runs
+from core import kept
+from core import run as runs
 from core.clip import Clip, Stored
 from core.dataset import Dataset
 from core.infer import look, score

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from core import runs
+from core import run
 from core.data import read
 from core.fusion import FUSIONS
 from core.fusion.lmf import Lmf
@@ -119,7 +119,7 @@ def test_the_command_says_what_the_function_does(trained, data, tmp_path):
     from core.data.samples.native import write
 
     write(data, tmp_path / "paired")
-    runs.save(trained.run, trained.model.state_dict(), trained.history, tmp_path / "runs")
+    run.save(trained.run, trained.model.state_dict(), trained.history, tmp_path / "runs")
     code, out, err = command("retrieve", tmp_path / "runs", tmp_path / "paired", "--json")
     assert code == 0, err
     said = json.loads(out)

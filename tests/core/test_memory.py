@@ -14,7 +14,7 @@ from core.fusion import FUSIONS
 from core.fusion.base import count_weights
 from core.memory import Peak, afford, needed, shape_of
 from core.order import Order, carry_out, refuse
-from core.runs import build
+from core.run import build
 from core.train import TrainConfig, prepare, step_loss
 from tests.core.data.test_samples import made as samples
 from tests.core.made import dataset

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from core import order as orders
-from core import runs
+from core import run as runs
 from core.fusion import FUSIONS
 from core.order import Order, carry_out, lines, order_of, planned, refuse
 from core.sample import UNITS

@@ -9,7 +9,7 @@ from core.fusion.intense import Intense
 from core.infer import outputs
 from core.measure.metrics import auc
 from core.measure.redraw import resamples
-from core.runs import build
+from core.run import build
 from core.sample import UNITS, Part
 from core.splits import availability, group_numbers
 from core.train import train

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from core import corrupt, robust, runs
+from core import corrupt, robust
+from core import run as runs
 from core.clip import Clip
 from core.data import native
 from core.data.samples import native as native_samples
@@ -20,7 +21,7 @@ from core.fusion.base import Fusion
 from core.infer import outputs, score
 from core.measure.metrics import measure, measure_part
 from core.robust import KINDS, stressed
-from core.runs import build
+from core.run import build
 from core.sample import UNITS, Samples
 from core.stage import of_clips, reader, staged
 from core.train import TrainConfig, train

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from core import runs, shelf
+from core import run, shelf
 from core.data import native, read
 from core.fusion import released
 from tests.core.data import hostile
@@ -176,10 +176,10 @@ def test_a_released_checkpoint_becomes_a_run_with_the_same_model(tmp_path: Path)
     torch.save(state_dict(), file)
     expected = released.lego(state_dict(), ("motion", "text"))
     name = shelf.adopt_released(file, ("motion", "text"), tmp_path / "runs")
-    model = runs.model(tmp_path / "runs" / name)
+    model = run.model(tmp_path / "runs" / name)
     for key, value in expected.state_dict().items():
         torch.testing.assert_close(model.state_dict()[key], value, rtol=0, atol=0)
-    assert runs.load(tmp_path / "runs" / name).source.widths == {"motion": 12, "text": 8}
+    assert run.load(tmp_path / "runs" / name).source.widths == {"motion": 12, "text": 8}
 
 
 def test_a_checkpoint_of_something_else_is_refused_with_its_keys(tmp_path: Path) -> None:

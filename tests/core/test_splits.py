@@ -12,7 +12,7 @@ from core.fusion.mbt import Mbt
 from core.fusion.misa import Misa
 from core.infer import outputs
 from core.measure.metrics import jsonable, measure_part
-from core.runs import Run, Source
+from core.run import Run, Source
 from core.sample import UNITS, Part, Samples, Task, part_of
 from core.splits import INVARIANT, SPECIFIC, Parts
 from core.train import TrainConfig, train

@@ -16,7 +16,7 @@ from core.fusion.base import Fusion
 from core.fusion.profusion import ProFusion, ProFusionConfig
 from core.infer import outputs
 from core.measure import intervals
-from core.runs import build
+from core.run import build
 from core.sample import Part, Samples, Task, part_of
 from core.train import TrainConfig, train
 from tests.core.made import dataset

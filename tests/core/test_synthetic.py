@@ -74,7 +74,7 @@ def test_training_together_is_training_one_by_one(join: str) -> None:
 
 def test_classes_are_trained_together_too() -> None:
     """The same loop for cross-entropy; samples of other counts are refused."""
-    from core.runs import build
+    from core.run import build
     from core.sample import Samples, Task
 
     made = []

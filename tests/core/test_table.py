@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from core import runs
+from core import run
 from core.__main__ import literal, settings
 from core.data import native
 from core.measure.metrics import summary
-from core.runs import build
+from core.run import build
 from core.table import flops, methods, stored, table, text
 from core.train import TrainConfig, train
 from tests.command import command
@@ -189,7 +189,7 @@ def test_stored_runs_are_scored_again_and_those_of_other_data_left_out(tmp_path)
     for number, seed in ((0, 0), (0, 1), (9, 0)):
         done = train(vectors(CLASSES, number), "lmf", {"rank": 2}, TrainConfig(epochs=2), seed=seed)
         lied = replace(done.run, metrics={**done.run.metrics, "accuracy": 1.0})
-        runs.save(lied, done.model.state_dict(), done.history, tmp_path)
+        run.save(lied, done.model.state_dict(), done.history, tmp_path)
     (found,) = stored(data, tmp_path)
     assert (found.seeds, found.options) == (2, {"rank": 2})
     assert found.mean > 30, "what the record says is not what is shown"

@@ -8,7 +8,7 @@ from core.clip import Clip
 from core.dataset import Dataset
 from core.fusion.base import Fused
 from core.infer import outputs
-from core.runs import build
+from core.run import build
 from core.sample import Samples, Task
 from core.train import (
     Prepared,

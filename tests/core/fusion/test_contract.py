@@ -7,7 +7,7 @@ import torch
 
 from core.fusion import FUSIONS
 from core.infer import look, score
-from core.runs import build
+from core.run import build
 from core.sample import UNITS, Task
 from tests.core.made import WIDTHS, clip
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from core import runs
+from core import run
 from core.fusion.intense import Intense, IntenseConfig, branches, freed, moments, power_norm, product, relevances
-from core.runs import build
+from core.run import build
 from core.sample import UNITS, Samples, Task
 from core.train import TrainConfig, train
 
@@ -272,7 +272,7 @@ def test_the_unit_of_a_modality_does_not_change_its_relevance() -> None:
 
 def test_what_was_learned_survives_the_disk(tmp_path: Path) -> None:
     trained = train(sample_set(), "intense", {"project": 2, "order": 2}, TRAINING)
-    back = runs.model(runs.save(trained.run, trained.model.state_dict(), trained.history, tmp_path))
+    back = run.model(run.save(trained.run, trained.model.state_dict(), trained.history, tmp_path))
     part = sample_set().part("test")
     fresh = build("intense", back.widths, {"project": 2}, part.task)
     for (name, values), (_, other) in zip(back.named_buffers(), fresh.named_buffers(), strict=True):

@@ -12,7 +12,7 @@ from sklearn.decomposition import PCA
 from sklearn.svm import SVC, SVR
 
 from core import kernels as seen
-from core import runs
+from core import run
 from core.data import read
 from core.fusion import mkl as module
 from core.fusion import svm
@@ -194,12 +194,12 @@ def test_clips_are_learned_from_clip_labels_alone_and_the_run_comes_back(tmp_pat
     assert "of 384 training rows" in one.run.note
     for key, values in one.model.state_dict().items():
         assert torch.equal(values, two.model.state_dict()[key]), key
-    folder = runs.save(one.run, one.model.state_dict(), one.history, tmp_path)
+    folder = run.save(one.run, one.model.state_dict(), one.history, tmp_path)
     assert json.loads((folder / "run.json").read_text())["config"]["p"] == "inf"
     clips = made.part("test")
-    again = score(runs.model(folder), clips)
+    again = score(run.model(folder), clips)
     assert all((again[name] == values).all() for name, values in score(one.model, clips).items())
-    history = runs.history(folder)
+    history = run.history(folder)
     assert history[-1]["gap"] <= 1e-4
     assert [row["epoch"] for row in history] == list(range(1, len(history) + 1))
     with pytest.raises(ValueError, match="needs unit labels"):
@@ -226,9 +226,9 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path, change: dict[str, t
     parts = {"half": {"train": torch.arange(40), "test": torch.arange(40, 60)}}
     done = train(Samples("set", features, target, TASKS["class"], parts), "mkl")
     weights = done.model.state_dict() | {name: torch.zeros(shape) for name, shape in change.items()}
-    folder = runs.save(done.run, weights, done.history, tmp_path)
+    folder = run.save(done.run, weights, done.history, tmp_path)
     with pytest.raises(ValueError, match="do not fit its config"):
-        runs.model(folder)
+        run.model(folder)
 
 
 @pytest.mark.parametrize(
@@ -243,7 +243,7 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path, change: dict[str, t
 )
 def test_options_that_mean_nothing_are_refused(options: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        runs.build("mkl", WIDTHS, options)
+        run.build("mkl", WIDTHS, options)
 
 
 @pytest.mark.parametrize(

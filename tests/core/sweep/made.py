@@ -6,15 +6,15 @@ from typing import Any
 
 import torch
 
-from core import runs
+from core import run
 from core.sample import Samples, Task
 from core.sweep import Plan, Results, Row, Sweep, cells
 from core.train import TrainConfig
 from tests.core import made
 
 SHORT = TrainConfig(epochs=2, batch=8)
-SOURCE = runs.Source("made", "0" * 64, "held-out", made.WIDTHS)
-RUN = runs.Run("lego", {}, {"epochs": 10}, SOURCE, 0, seconds=2.0)
+SOURCE = run.Source("made", "0" * 64, "held-out", made.WIDTHS)
+RUN = run.Run("lego", {}, {"epochs": 10}, SOURCE, 0, seconds=2.0)
 
 
 def plan(axes: dict[str, Sequence[Any]] | None = None, **given: Any) -> Plan:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from core import runs, sweep
+from core import run, sweep
 from core.clip import Clip
 from core.dataset import Dataset
 from core.infer import score
@@ -70,7 +70,7 @@ def test_clips_whose_units_nobody_labelled_are_judged_as_clips(clips: Dataset, t
     root = sweep.begin(plan({"P": (1,)}, seeds=1), data, tmp_path)
     (done,) = sweep.sweep(root, data)
     assert sweep.read(root).metric == "auc_clips"
-    model = runs.model(root / "runs" / done.run.id)
+    model = run.model(root / "runs" / done.run.id)
     held = held_out(data, None, 0.25).part("test")
     scores = score(model, held)
     by_hand = auc(np.array([scores[c.name].max() for c in held]), np.array([bool(c.anomalous) for c in held]))

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core import runs, shelf, sweep
+from core import run, shelf, sweep
 from core.dataset import Dataset
 from core.train import TrainConfig, train
 from tests.core.sweep.made import plan, table, times
@@ -63,7 +63,7 @@ def everything(root: Path) -> dict[str, tuple[bytes, int]]:
 @pytest.mark.parametrize("own", [{"gate": "none"}, {"gate": "sigmoid"}, {"operator": "outer", "gate": "relu"}])
 def test_an_operator_is_read_without_its_model(clips: Dataset, tmp_path: Path, own: dict) -> None:
     done = train(clips, "lego", {"project": None, "P": 1, **own}, TrainConfig(epochs=1))
-    folder = runs.save(done.run, done.model.state_dict(), done.history, tmp_path)
+    folder = run.save(done.run, done.model.state_dict(), done.history, tmp_path)
     np.testing.assert_array_equal(sweep.operator(folder), done.model.operator().detach().numpy())
     (folder / "model.safetensors").write_bytes(b"x")
     with pytest.raises(ValueError, match="is not what was written"):
@@ -76,10 +76,10 @@ def test_a_cell_is_opened_once_and_a_sweep_removed_whole(clips: Dataset, tmp_pat
     row = sweep.results(root).rows[1]
     for _ in range(2):
         assert sweep.promote(root, row, tmp_path / "runs") == list(row.runs.values())
-    assert set(runs.listing(tmp_path / "runs")) == set(row.runs.values())
+    assert set(run.listing(tmp_path / "runs")) == set(row.runs.values())
     A = sweep.operators(root, row)
     assert A is not None
-    each = [runs.model(tmp_path / "runs" / name).operator().detach().numpy() for name in row.runs.values()]
+    each = [run.model(tmp_path / "runs" / name).operator().detach().numpy() for name in row.runs.values()]
     np.testing.assert_allclose(A, np.mean(each, axis=0), rtol=1e-6)
     assert A.shape == (3, 4)
     stamps, before = times(tmp_path), everything(root)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from core import runs, sweep
+from core import run, sweep
 from core.options import options
 from core.sample import UNITS
 from core.sweep import checked_plan, values_of
@@ -75,4 +75,4 @@ def test_every_option_of_the_method_and_the_loop_may_be_an_axis() -> None:
     assert len(names) == len(set(names))
     found = plan({"P": (1, 2), "lr": (0.1, 0.2)})
     assert (found.config((2, 0.1))["P"], found.loop((2, 0.1)).lr) == (2, 0.1)
-    assert set(found.config((2, 0.1))) == {option.name for option in options(runs.FUSIONS["lego"].Config)}
+    assert set(found.config((2, 0.1))) == {option.name for option in options(run.FUSIONS["lego"].Config)}

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 
-from core import jobs, runs, sweep
+from core import jobs, run, sweep
 from core.data import native, read
 from core.dataset import Dataset
 from core.sweep import Sweep, cells, held_out, training
@@ -41,9 +41,9 @@ def test_a_cell_is_the_training_one_would_do_by_hand(
     assert row is not None
     assert row.runs[0] == alone.run.id
     assert row.values[0] == pytest.approx(alone.run.metrics["auc"], abs=0.5)
-    stored = runs.load(root / "runs" / row.runs[0])
+    stored = run.load(root / "runs" / row.runs[0])
     assert ("on test" if judge == "test" else "on held-out") in stored.note
-    for name, weight in runs.model(root / "runs" / row.runs[0]).state_dict().items():
+    for name, weight in run.model(root / "runs" / row.runs[0]).state_dict().items():
         torch.testing.assert_close(weight, alone.model.state_dict()[name], atol=1e-4, rtol=1e-4)
 
 
@@ -223,7 +223,7 @@ def test_a_guided_sweep_goes_where_it_is_good(tmp_path: Path, clips: Dataset, mo
     def value(folder: Path) -> Any:
         return replace(RUN, metrics={"auc": there[folder.name]})
 
-    monkeypatch.setattr(runs, "load", value)
+    monkeypatch.setattr(run, "load", value)
     named = []
     for batch in sweep.guided(asked, tmp_path):
         assert len(set(batch)) == len(batch)
@@ -237,6 +237,6 @@ def test_a_guided_sweep_goes_where_it_is_good(tmp_path: Path, clips: Dataset, mo
 
 def test_more_trials_than_cells_are_all_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = Sweep(plan({"P": range(3), "head": ("row", "sorted")}, how="guided", trials=40, seeds=1), SOURCE, "auc")
-    monkeypatch.setattr(runs, "load", lambda folder: replace(RUN, metrics={"auc": None}))  # all undefined
+    monkeypatch.setattr(run, "load", lambda folder: replace(RUN, metrics={"auc": None}))  # all undefined
     named = [cell for batch in sweep.guided(asked, tmp_path) for cell in batch]
     assert sorted(named) == sorted(cells(asked.plan))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from core import runs
+from core import run as runs
 from core.infer import score
 from core.train import TrainConfig, train
 from tests.core.made import dataset
