@@ -38,8 +38,6 @@ from core import (
     calibration,
     compare,
     factors,
-    infer,
-    kept,
     kernels,
     latents,
     project,
@@ -48,7 +46,6 @@ from core import (
     splits,
     steps,
     weights,
-    whole,
 )
 from core import run as run_folders
 from core import sweep as sweep_folders
@@ -68,11 +65,13 @@ from core.measure.metrics import ClassMetrics, Metrics, RealMetrics, measure, me
 from core.measure.thresholds import Graded, Units, graded, units_of
 from core.run import Run
 from core.sample import Part, Samples, part_of, task_of, trained_among_shown
+from core.score import infer, whole
+from core.score import stored as kept
+from core.score.communities import LEAF, Summary, opened
+from core.score.flops import flops
+from core.score.sliders import Answer, Gate, GraphSet
 from core.shelf import size_of, sweep, trash
 from core.stage import Stage, reader, staged
-from core.summary import LEAF, Summary, opened
-from core.table import flops
-from core.tune import Answer, Gate, GraphSet
 
 if TYPE_CHECKING:
     from app.selection import Selection

@@ -161,7 +161,7 @@ def bulk(
     json_: Json = False,
 ) -> None:
     """Score any number of clips, streamed, into parquet: one row a unit. Memory stays flat however many there are."""
-    from core.bulk import bulk as stream
+    from core.score.bulk import bulk as stream
 
     done = stream(
         run, source, out, cluster=address, workers=workers, device=device_of(device),
@@ -278,11 +278,11 @@ def score(
 ) -> None:
     """Score clips or samples with a trained run and measure the result where there is truth."""
     from core import run as runs
-    from core.infer import outputs
-    from core.infer import score as run_on
     from core.machine.device import sparing
     from core.measure.metrics import jsonable, measure, measure_part, show
     from core.sample import Samples
+    from core.score.infer import outputs
+    from core.score.infer import score as run_on
 
     model = runs.model(run)
     data = opened(dataset)
@@ -360,7 +360,7 @@ def count(
 
     from core.fusion.base import count_weights
     from core.run import build
-    from core.table import flops
+    from core.score.flops import flops
 
     sizes = {f"m{i}": int(width) for i, width in enumerate(names(widths) or ())}
     with torch.device("meta"):  # shapes alone: a billion weights cost nothing
@@ -617,9 +617,9 @@ def whole(
     import torch
 
     from core import run as runs
-    from core import whole as one
     from core.measure.metrics import auc
     from core.sample import Samples
+    from core.score import whole as one
 
     torch.set_num_threads(1)
     data = opened(dataset)

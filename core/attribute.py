@@ -32,7 +32,7 @@ from core.fusion import graph as g
 from core.fusion.base import Features, Fusion
 from core.fusion.baseline import Baseline, GraphTrace
 from core.fusion.lego import Lego, LegoTrace, RowHead
-from core.infer import array, cut, spans, to_device, windowed
+from core.score.infer import array, cut, spans, to_device, windowed
 
 EXACT_PLAYERS = 16  # 2^16 coalitions of a 32-node graph take a fraction of a second
 COALITIONS = 2048  # evaluated together: 8 MB of graphs, which stays in the processor's cache
@@ -120,7 +120,7 @@ class TermShares:
     """What each term A[p, q] R_a^p R_b^q adds to each edge of one window's fused graph (of its first crop).
 
     shares    one axis per modality's powers 0, 1, ..., then unit x unit; they sum to `fused` over the powers
-    fused     the graph as the head reads it, as in `core.infer.GraphArrays`
+    fused     the graph as the head reads it, as in `core.score.infer.GraphArrays`
     gap       largest |fused - sum of shares|: float rounding
 
     G before rescaling is linear in A. `rescale` divides by one number per graph, so shares are divided by it too; with
@@ -612,7 +612,7 @@ class Explanation:
     score = unknown + sum(modalities); parts above 0 made it look more anomalous.
 
     unit, start, stop   the unit and its window, counted in units from the clip's start
-    score       in [0, 1], as `core.infer.look` gives it
+    score       in [0, 1], as `core.score.infer.look` gives it
     base        score of a unit related to nothing; NaN for methods without graphs
     edges       `(n,)` part by neighbour start .. stop (itself included); None for methods without graphs
     relations   `(n,)` the fused relations that made them (first crop); None for methods without graphs

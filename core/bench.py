@@ -25,7 +25,6 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from core import whole
 from core.clip import Clip
 from core.data import read
 from core.fusion import graph as g
@@ -33,14 +32,15 @@ from core.fusion.base import Fused, Fusion
 from core.fusion.lego import Lego, LegoConfig, LegoTrace
 from core.fusion.long import ROWS, Rows, long_graph, reading, scale_of
 from core.fusion.mtn import Mtn
-from core.infer import score
 from core.machine.peak import peak
 from core.measure.metrics import auc
 from core.measure.thresholds import Units, cheapest, decide, graded
+from core.score import whole
+from core.score.infer import resample, score
+from core.score.sliders import Gate, GraphSet
 from core.table import stored
 from core.table import text as methods_text
-from core.train import Prepared, TrainConfig, batches, fixed_graphs, losses, prepare, resample, step_loss
-from core.tune import Gate, GraphSet
+from core.train import Prepared, TrainConfig, batches, fixed_graphs, losses, prepare, step_loss
 
 Tell = Callable[[str], None]
 Action = Callable[[], object]

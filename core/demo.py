@@ -29,9 +29,9 @@ from core import run as runs
 from core.data import native, read, simulate
 from core.dataset import Dataset
 from core.extract import Progress, extract
-from core.infer import outputs, score
 from core.measure.metrics import by_kind, jsonable, measure, measure_part, show
 from core.sample import METRIC_WORDS, Samples
+from core.score.infer import outputs, score
 from core.train import TrainConfig, alone, train
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -48,11 +48,11 @@ from torch import Tensor
 from core.dataset import Dataset
 from core.fusion import graph as g
 from core.fusion.lego import Lego, LegoConfig
-from core.infer import score
 from core.machine.device import sparing
 from core.measure.metrics import measure
 from core.run import build
 from core.sample import Samples
+from core.score.infer import score
 from core.train import (
     Prepared,
     Progress,

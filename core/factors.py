@@ -31,10 +31,10 @@ from torch import Tensor
 from core.attribute import shapley
 from core.fusion.base import Features, Fusion, Standard, VectorFusion
 from core.fusion.lmf import Reading, interactions
-from core.infer import array, outputs
 from core.measure.metrics import measure_part
 from core.run import Run
 from core.sample import Part
+from core.score.infer import array, outputs
 
 NAN = float("nan")
 VALUES = 1 << 21  # of parts that are held, 16 MB; sets with more rows are looked at evenly spaced

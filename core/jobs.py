@@ -452,7 +452,7 @@ def _import_files(given: Mapping[str, Any], report: Report) -> str:
 
 def _whole(given: Mapping[str, Any], report: Report) -> str:
     """A long clip as one window."""
-    from core import whole
+    from core.score import whole
 
     return whole.work(given, report)
 

@@ -22,9 +22,9 @@ from core.dataset import Dataset
 from core.fusion import svm as maths
 from core.fusion.base import Fusion
 from core.fusion.mkl import Mkl, MklConfig
-from core.infer import outputs
 from core.removal import metric
 from core.sample import Part, Samples
+from core.score.infer import outputs
 from core.train import prepare, unit_rows
 from core.weights import weights
 

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from core.fusion.base import Fusion
 from core.fusion.jwae import Jwae, mmd
-from core.infer import array
 from core.measure.retrieval import Retrieval, across
 from core.sample import Part
+from core.score.infer import array
 from core.splits import parts_of, splits
 
 ROWS = 1000  # of which the distance to the prior is measured

@@ -34,19 +34,19 @@ from core.fusion import FUSIONS
 from core.fusion.base import Fusion, spreads
 from core.fusion.lego import Lego
 from core.fusion.mkl import Mkl
-from core.infer import spans
 from core.machine.memory import free
 from core.machine.names import shown
 from core.machine.words import words
 from core.options import made, options
 from core.run import build
 from core.sample import Samples, Task, task_of
+from core.score.infer import spans
 from core.train import Prepared, TrainConfig, fixed_graphs, losses, sample_loss, step_loss, widths_of
 
 FLOAT, DOUBLE = 4, 8  # bytes
 WALKED = 16  # highest power that a step is walked with
 GRAMS = 3  # matrices of all rows by all rows that a solver holds at once, for each of its kernels
-ENTRIES = 1 << 22  # as `core.infer.score` has it
+ENTRIES = 1 << 22  # as `core.score.infer.score` has it
 PAIR = ("nodes", "units")  # options that are set together
 
 Given = tuple[tuple[str, Any], ...]  # a mapping that can be a key

@@ -318,7 +318,7 @@ def _trained(
 
 
 def _device(asked: str) -> str:
-    from core.infer import best_device
+    from core.score.infer import best_device
 
     found = str(best_device())
     return "cpu" if asked == "auto" and found == "cpu" else found if asked == "auto" else asked

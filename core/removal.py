@@ -20,10 +20,10 @@ from scipy.stats import rankdata, spearmanr
 from core.fusion.base import Fusion
 from core.fusion.intense import Intense
 from core.fusion.mkl import Mkl
-from core.infer import outputs
 from core.measure.metrics import jsonable, measure_part
 from core.measure.redraw import auc_draws, drawn, real_draws
 from core.sample import Part
+from core.score.infer import outputs
 from core.splits import group_numbers
 from core.weights import Opened, weights
 

@@ -29,11 +29,11 @@ from core.dataset import Dataset
 from core.fusion.base import Fusion
 from core.fusion.gmf import Gmf, GmfTrace, SplitTrace
 from core.fusion.misa import Misa
-from core.infer import array, outputs, to_device
 from core.measure.metrics import correlation, jsonable, measure_part
 from core.measure.retrieval import Retrieval, across, directions
 from core.run import Run
 from core.sample import Part, Samples, part_of
+from core.score.infer import array, outputs, to_device
 
 Data = Dataset | Samples
 NAN = float("nan")

@@ -1,7 +1,7 @@
 r"""The rows that are corrupted, doubted or attacked, and a model that reads them, differentiable.
 
 Every run meets the same rows in the same order, so that what is drawn at random is the same for all of them. All is
-reckoned in float64 and told in float32, as `core.infer` does: untouched rows give the clean score.
+reckoned in float64 and told in float32, as `core.score.infer` does: untouched rows give the clean score.
 
 What attacks raise is the loss of what the model says: cross-entropy of classes, squared error of real targets in units
 of their spread, of units binary cross-entropy of the score and the unit's label; units without a label are not
@@ -22,9 +22,9 @@ from core.attack import Verdict
 from core.clip import Clip
 from core.dataset import Dataset
 from core.fusion.base import Features, Fusion
-from core.infer import array, precise, spans, windowed
 from core.measure.metrics import auc, real_metrics
 from core.sample import UNITS, Part, Samples, Task, part_of
+from core.score.infer import array, precise, spans, windowed
 
 NAN = float("nan")
 ENTRIES = 1 << 24  # feature values that are corrupted at once; a larger test part is drawn from

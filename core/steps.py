@@ -27,10 +27,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from core.dataset import Dataset
 from core.fusion.base import Fusion, count_weights
 from core.fusion.profusion import ProFusion, ProFusionConfig, matched
-from core.infer import array
 from core.measure.intervals import auc_interval, fisher, wilson
 from core.measure.metrics import auc, jsonable, measure_part, real_metrics
 from core.sample import Part, Samples, Task, part_of, task_of
+from core.score.infer import array
 from core.train import TrainConfig, train
 
 MOST = 8  # steps a trained model is run for

@@ -24,9 +24,9 @@ from torch.func import functional_call, stack_module_state, vmap
 from core.corrupt import LEVELS, robust_auc, spreads_of, under_noise
 from core.fusion.base import Features, Fusion, count_weights, spreads
 from core.fusion.profusion import ProFusionConfig, matched
-from core.infer import outputs
 from core.run import build
 from core.sample import Part, Samples, Task
+from core.score.infer import outputs
 from core.train import TrainConfig, sample_loss
 
 TARGET = Task("real", ("y",))

@@ -7,17 +7,14 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-import torch
-from torch.utils.flop_counter import FlopCounterMode
-
 from core import run as runs
 from core.dataset import Dataset
 from core.fusion import FUSIONS
-from core.fusion.base import Fusion
-from core.infer import outputs, score
 from core.measure.metrics import jsonable, measure, measure_part, show, summary
-from core.novelty import How, novelty
 from core.sample import METRIC_WORDS, Part, Samples
+from core.score.flops import flops
+from core.score.infer import outputs, score
+from core.score.novelty import How, novelty
 from core.train import TrainConfig, alone, train
 
 
@@ -192,23 +189,6 @@ def unsupervised(dataset: Dataset, method: Method, protocol: str | None) -> Row:
         seconds=round(time.perf_counter() - began, 3),
         why=found.get("why"),
     )
-
-
-def flops(model: Fusion) -> int:
-    """Floating-point operations of the forward pass, a unit or sample; a multiplication and its addition are two.
-
-    Counted by `torch.utils.flop_counter`: matrix products, convolutions and attention; what works entry by entry
-    (LEGO's powers, activations) is not in it. A fusion with a window is counted on a full one.
-    """
-    units = model.window or 1
-    device = next(model.parameters()).device
-    features = {name: torch.zeros(1, units, width, device=device) for name, width in model.widths.items()}
-    was = model.training
-    model.eval()
-    with FlopCounterMode(display=False) as counter:  # not under no_grad: its hooks ask weights for their gradients
-        model(features)
-    model.train(was)
-    return int(counter.get_total_flops()) // units
 
 
 def row(method: Method, made: Sequence[runs.Run], operations: int = 0) -> Row:

@@ -21,11 +21,11 @@ from core.clip import Clip
 from core.dataset import Dataset
 from core.fusion.base import Features, Fused, Fusion, Solved, count_weights, spreads
 from core.fusion.lego import Lego
-from core.infer import outputs, score
 from core.machine.device import MIXED, mixed
 from core.measure.metrics import jsonable, measure, measure_part
 from core.run import History, Run, Source, build
 from core.sample import Part, Samples, plain, task_of
+from core.score.infer import outputs, resample, score
 
 
 @dataclass(frozen=True)
@@ -71,20 +71,6 @@ class Trained:
     run: Run
     model: Fusion
     history: History
-
-
-def resample(rows: Float[Tensor, "*crops units d"], count: int) -> Float[Tensor, "*crops count d"]:
-    """T units to `count` by the means of equal bins (`linspace` edges); an empty bin takes the unit at its edge.
-
-    >>> resample(torch.arange(4.0)[:, None], 2).flatten().tolist()
-    [0.5, 2.5]
-    >>> resample(torch.arange(2.0)[:, None], 4).flatten().tolist()
-    [0.0, 0.0, 1.0, 1.0]
-    """
-    units = rows.shape[-2]
-    edges = torch.linspace(0, units, count + 1).long().tolist()
-    parts = [rows[..., a : max(b, a + 1), :].mean(-2) for a, b in zip(edges[:-1], edges[1:], strict=True)]
-    return torch.stack(parts, dim=-2)
 
 
 def resample_labels(labels: Bool[Tensor, " units"], count: int) -> Bool[Tensor, " count"]:

@@ -20,9 +20,9 @@ from scipy.stats import spearmanr
 from core.fusion.base import Fusion
 from core.fusion.intense import Intense, IntenseConfig, IntenseTrace, Subset
 from core.fusion.mkl import Mkl, MklTrace
-from core.infer import array, precise, to_device
 from core.run import Run
 from core.sample import Part, Samples, Task
+from core.score.infer import array, precise, to_device
 from core.train import TrainConfig, train
 
 FUSIONS = ("mkl", "intense")

@@ -18,9 +18,9 @@ from app.selection import Selection
 from core.clip import Clip
 from core.fusion.base import Fusion
 from core.fusion.lego import Lego
-from core.infer import spans
 from core.machine.names import shown
 from core.measure.thresholds import decide
+from core.score.infer import spans
 
 LAYOUTS: tuple[Layout, ...] = ("spring", "distance", "time")
 BUTTONS = 12  # windows of a clip that stand side by side; more are a list

@@ -18,8 +18,8 @@ from app.selection import Selection
 from core import jobs
 from core.clip import Clip
 from core.fusion.base import Fusion
-from core.summary import LEAF, MOST, Summary
-from core.whole import ALPHAS, K, Whole, level, refusal
+from core.score.communities import LEAF, MOST, Summary
+from core.score.whole import ALPHAS, K, Whole, level, refusal
 
 ROOT = "whole clip"
 COLUMNS = {

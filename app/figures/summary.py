@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from app.figures.network import EXTENT, candidates
 from app.figures.style import Colours
 from core.measure.metrics import auc
-from core.summary import Kind, Summary
+from core.score.communities import Kind, Summary
 
 LARGEST, LEAST = 64.0, 9.0  # pixels across of the largest community's node, and of any
 STRONGEST = 3  # connections of each community that are drawn

@@ -17,8 +17,8 @@ from core import run as run_folders
 from core.clip import Clip
 from core.dataset import Dataset
 from core.fusion.base import Fusion
-from core.infer import outputs, score
 from core.sample import Part, Samples
+from core.score.infer import outputs, score
 
 ROOT = Path(__file__).parents[2]
 

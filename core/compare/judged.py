@@ -8,10 +8,10 @@ from jaxtyping import Float
 
 from core.clip import Clip, frame_labels
 from core.fusion.base import Fusion
-from core.infer import outputs, score
 from core.measure.metrics import ClassMetrics, Metrics, RealMetrics, by_kind, measure, measure_part
 from core.measure.redraw import NAN, ap_draws, auc_draws, drawn, f1_draws, linear, real_draws
 from core.sample import METRIC_WORDS, Part
+from core.score.infer import outputs, score
 
 METRICS: dict[str, tuple[tuple[str, str], ...]] = {
     "auc": (

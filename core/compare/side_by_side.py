@@ -13,12 +13,12 @@ from core.compare.cost import peaks, scoring_time
 from core.compare.judged import Judged, judge, judge_part, kinds, metrics_of, missing, parts_of
 from core.compare.paired import Difference, Estimate, against, estimate
 from core.dataset import Dataset
-from core.infer import outputs, score
 from core.machine.names import shown, told_apart
 from core.measure.metrics import measure_part
 from core.run import Run
 from core.sample import Part, Samples
-from core.table import flops
+from core.score.flops import flops
+from core.score.infer import outputs, score
 
 # ---------------------------------------------------------------------------- groups: one configuration, every seed
 

@@ -27,7 +27,7 @@ from torch import Tensor
 from core.extract.base import Caption, Described, Seen
 from core.extract.text import EVERY, rows_of_units
 from core.extract.weights import ModelError, Weights, first_line, sentence_transformers, transformers
-from core.infer import best_device
+from core.score.infer import best_device
 
 LOOKS = 4  # frames of a unit that an image encoder sees
 BATCH = 4  # units, or captions, at once

@@ -22,10 +22,10 @@ from core.dataset import Dataset
 from core.ensemble import CHUNK, Asked, at_once, drawn, fit_many, ordered, together
 from core.fusion import FUSIONS
 from core.fusion.base import Fusion
-from core.infer import outputs
 from core.measure.metrics import measure_part
 from core.run import build
 from core.sample import Samples, task_of
+from core.score.infer import outputs
 from core.sweep.folder import Data, judged_data
 from core.sweep.plan import BATCH, Cell, Plan, cells
 from core.train import fit, fit_samples, judged, prepare, widths_of

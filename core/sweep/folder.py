@@ -28,12 +28,12 @@ from core import memory, run, shelf
 from core.clip import Clip
 from core.dataset import Dataset
 from core.fusion.base import Fusion
-from core.infer import score
 from core.machine import drafts
 from core.machine.names import shown
 from core.measure.metrics import auc
 from core.run import Run, Source
 from core.sample import METRIC_WORDS, Samples, Task, task_of
+from core.score.infer import score
 from core.sweep.plan import Cell, Plan, cells, checked_plan, told
 from core.train import TrainConfig, widths_of
 

@@ -17,9 +17,9 @@ from safetensors.torch import load
 from core import run as runs
 from core.ensemble import gated
 from core.fusion.lego import Lego
-from core.infer import array
 from core.machine import drafts
 from core.run import Run
+from core.score.infer import array
 from core.sweep.folder import Sweep, read
 from core.sweep.plan import Cell, cells
 

@@ -13,8 +13,8 @@ from core import compare
 from core import run as runs
 from core.data import read
 from core.data.samples import native as sample_files
-from core.infer import score
 from core.measure.metrics import measure
+from core.score.infer import score
 from core.train import TrainConfig, train
 from tests import world
 from tests.app.conftest import Opener, complaints, words

@@ -97,8 +97,8 @@ def test_the_changed_operator_is_the_model_with_that_operator(visit: Opener, tin
     from core import run
     from core.data import native
     from core.fusion.lego import Lego
-    from core.infer import score
     from core.measure.metrics import measure
+    from core.score.infer import score
 
     app = visit("graphs", clip="test-01", A="1,1=-2.5 2,0=4 1<2")
     folder = tiny / "runs" / str(app.session_state["run"])

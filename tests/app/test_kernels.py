@@ -15,8 +15,8 @@ from core import kernels, run
 from core.data import read
 from core.data.samples import native
 from core.fusion.mkl import Mkl
-from core.infer import outputs
 from core.sample import part_of
+from core.score.infer import outputs
 from core.train import TrainConfig, train
 from tests import world
 from tests.app.conftest import Opener, complaints, words

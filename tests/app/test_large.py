@@ -16,12 +16,13 @@ from streamlit.testing.v1 import AppTest
 from app import cache, selection
 from app.components import pages
 from app.figures import scores as figures
-from core import infer, run
+from core import run
 from core.clip import Clip
 from core.data import fields, index, native
 from core.dataset import Dataset
 from core.measure.metrics import kind_of_units
 from core.measure.thresholds import decide, graded, roc, units_of
+from core.score import infer
 from core.train import TrainConfig, train
 from tests.app.conftest import Opener, complaints, words
 

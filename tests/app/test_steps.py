@@ -11,8 +11,8 @@ from app import cache
 from core import run as runs
 from core.data import read
 from core.data.samples import native
-from core.infer import outputs
 from core.sample import Samples, Task
+from core.score.infer import outputs
 from core.steps import answers, turns
 from core.train import TrainConfig, train
 from tests import world

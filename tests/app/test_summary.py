@@ -11,10 +11,11 @@ from streamlit.testing.v1 import AppTest
 
 from app import cache
 from app.components import summary
-from core import jobs, run, whole
+from core import jobs, run
 from core.clip import Clip
 from core.data import native
 from core.dataset import Dataset
+from core.score import whole
 from tests import world
 from tests.app.conftest import Opener, complaints, words
 

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 
 from core import run as runs
-from core.bulk import bulk
 from core.data import native
 from core.extract import extract
-from core.infer import score
 from core.machine.pool import spread
+from core.score.bulk import bulk
+from core.score.infer import score
 from core.train import TrainConfig, train
 from tests.core.extract.made import walkway
 from tests.core.machine.test_pool import added, once_killed, process, refuse
 from tests.core.made import dataset
-from tests.core.test_bulk import same
+from tests.core.score.test_bulk import same
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Ray's own
 

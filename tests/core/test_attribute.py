@@ -17,7 +17,7 @@ from core.fusion.base import Fusion
 from core.fusion.baseline import Baseline, BaselineConfig, Concat, Product, Single, Sum
 from core.fusion.lego import Lego, LegoConfig
 from core.fusion.mtn import Mtn
-from core.infer import look
+from core.score.infer import look
 
 NODES = 8
 

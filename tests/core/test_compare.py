@@ -19,10 +19,10 @@ from core.__main__ import app as commands
 from core.compare.judged import frames_of_units
 from core.data import native, read
 from core.data.samples import native as sample_files
-from core.infer import score
 from core.measure import redraw
 from core.measure.metrics import auc, measure, pooled_frames
 from core.sample import Part, Task
+from core.score.infer import score
 from core.train import TrainConfig, alone, train
 from tests.core.made import dataset
 from tests.core.measure.test_redraw import made_clips

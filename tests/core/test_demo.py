@@ -14,9 +14,9 @@ from core import demo
 from core import run as runs
 from core.data import native, read, simulate
 from core.dataset import Dataset
-from core.infer import outputs, score
 from core.measure.metrics import jsonable, measure, measure_part
 from core.sample import Samples
+from core.score.infer import outputs, score
 from core.train import TrainConfig
 from tests.core import made
 

@@ -13,7 +13,7 @@ from core.clip import Clip
 from core.dataset import Dataset
 from core.ensemble import Asked, together, train_many
 from core.fusion.lego import Lego, LegoConfig
-from core.infer import score
+from core.score.infer import score
 from core.train import Prepared, TrainConfig, batches, clip_score, prepare, train
 from tests.core.made import WIDTHS, clip, dataset
 

@@ -25,11 +25,11 @@ from core.factors import (
 from core.fusion import FUSIONS
 from core.fusion.base import Fusion
 from core.fusion.lmf import Lmf, LmfConfig, interactions
-from core.infer import outputs
 from core.measure.metrics import measure_part
 from core.run import Run, Source, listing, load
 from core.run import model as stored
 from core.sample import UNITS, Part, Samples, Task, part_of
+from core.score.infer import outputs
 from core.train import TrainConfig, train
 from tests.core.made import WIDTHS as CLIP_WIDTHS
 from tests.core.made import dataset

@@ -12,8 +12,8 @@ from core import run
 from core.data import read
 from core.fusion import FUSIONS
 from core.fusion.lmf import Lmf
-from core.infer import outputs
 from core.latents import compared, latents, prior_distance, retrieved, walk
+from core.score.infer import outputs
 from core.train import TrainConfig, train
 from tests.command import command
 from tests.core.fusion.test_jwae import WIDTHS, paired

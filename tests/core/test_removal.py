@@ -6,11 +6,11 @@ import torch
 
 from core import removal, weights
 from core.fusion.intense import Intense
-from core.infer import outputs
 from core.measure.metrics import auc
 from core.measure.redraw import resamples
 from core.run import build
 from core.sample import UNITS, Part
+from core.score.infer import outputs
 from core.splits import availability, group_numbers
 from core.train import train
 from tests.core.test_weights import TRAINING, planted, units

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from core import run as runs
-from core.infer import score
+from core.score.infer import score
 from core.train import TrainConfig, train
 from tests.core.made import dataset
 

@@ -10,10 +10,10 @@ from core import splits
 from core.fusion.gmf import Gmf, GmfConfig
 from core.fusion.mbt import Mbt
 from core.fusion.misa import Misa
-from core.infer import outputs
 from core.measure.metrics import jsonable, measure_part
 from core.run import Run, Source
 from core.sample import UNITS, Part, Samples, Task, part_of
+from core.score.infer import outputs
 from core.splits import INVARIANT, SPECIFIC, Parts
 from core.train import TrainConfig, train
 from tests.core import made

@@ -14,10 +14,10 @@ from core.__main__ import app
 from core.data.samples import native
 from core.fusion.base import Fusion
 from core.fusion.profusion import ProFusion, ProFusionConfig
-from core.infer import outputs
 from core.measure import intervals
 from core.run import build
 from core.sample import Part, Samples, Task, part_of
+from core.score.infer import outputs
 from core.train import TrainConfig, train
 from tests.core.made import dataset
 

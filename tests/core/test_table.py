@@ -12,7 +12,8 @@ from core.__main__ import literal, settings
 from core.data import native
 from core.measure.metrics import summary
 from core.run import build
-from core.table import flops, methods, stored, table, text
+from core.score.flops import flops
+from core.table import methods, stored, table, text
 from core.train import TrainConfig, train
 from tests.command import command
 from tests.core.made import dataset

@@ -7,16 +7,15 @@ import torch
 from core.clip import Clip
 from core.dataset import Dataset
 from core.fusion.base import Fused
-from core.infer import outputs
 from core.run import build
 from core.sample import Samples, Task
+from core.score.infer import outputs, resample
 from core.train import (
     Prepared,
     TrainConfig,
     batches,
     clip_score,
     prepare,
-    resample,
     resample_labels,
     sample_loss,
     step_loss,

@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 from core import weights
 from core.__main__ import app
 from core.fusion.mkl import Mkl
-from core.infer import outputs
 from core.run import Run, Source, build
 from core.sample import Part, Samples, Task, part_of
+from core.score.infer import outputs
 from core.train import TrainConfig, train
 from tests.core.made import dataset
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from core.fusion import FUSIONS
-from core.infer import look, score
 from core.run import build
 from core.sample import UNITS, Task
+from core.score.infer import look, score
 from tests.core.made import WIDTHS, clip
 
 CASES = [(name, {}) for name in FUSIONS]

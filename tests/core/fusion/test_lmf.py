@@ -7,9 +7,9 @@ import torch
 
 from core.fusion.base import count_weights
 from core.fusion.lmf import Lmf, LmfConfig, LowRank, interactions
-from core.infer import outputs
 from core.measure.metrics import measure_part
 from core.sample import Samples, Task
+from core.score.infer import outputs
 from core.train import TrainConfig, train
 
 WIDTHS = {"audio": 5, "text": 7, "visual": 4}

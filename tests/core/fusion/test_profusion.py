@@ -8,9 +8,9 @@ from torch import nn
 
 from core.fusion.base import count_weights
 from core.fusion.profusion import ProFusion, ProFusionConfig, matched
-from core.infer import look, outputs
 from core.sample import UNITS, Task
-from core.table import flops
+from core.score.flops import flops
+from core.score.infer import look, outputs
 from tests.core.made import clip
 
 WIDTHS = {"motion": 13, "text": 8, "type": 5}  # "type" is a method of every module; 13 makes no equal pieces

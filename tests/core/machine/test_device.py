@@ -11,9 +11,9 @@ from torch import nn
 from core import attribute
 from core.ensemble import Asked, train_many
 from core.fusion import FUSIONS
-from core.infer import look, score
 from core.machine.device import MIXED, Rounded, device_named, device_words, mixed, sparing
 from core.options import made
+from core.score.infer import look, score
 from core.train import TrainConfig, train
 from tests.core.made import WIDTHS, clip, dataset
 

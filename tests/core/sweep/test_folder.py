@@ -11,9 +11,9 @@ import torch
 from core import run, sweep
 from core.clip import Clip
 from core.dataset import Dataset
-from core.infer import score
 from core.measure.metrics import auc
 from core.sample import Samples
+from core.score.infer import score
 from core.sweep import Sweep, held_out
 from core.train import TrainConfig
 from tests.core import made

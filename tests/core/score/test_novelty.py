@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics.pairwise import cosine_similarity
 
 from core.measure.metrics import measure
-from core.novelty import novelty
+from core.score.novelty import novelty
 from tests.core.made import clip
 
 

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core import bulk as streamed
 from core import run as runs
 from core.__main__ import app
-from core.bulk import bulk
 from core.data import native
-from core.infer import score
+from core.score import bulk as streamed
+from core.score.bulk import bulk
+from core.score.infer import score
 from core.train import TrainConfig, train
 from tests.core.made import dataset
 

@@ -6,9 +6,9 @@ import torch
 
 from core.fusion import FUSIONS
 from core.fusion import graph as g
-from core.infer import score
 from core.measure.metrics import measure
-from core.tune import Gate, GraphSet
+from core.score.infer import score
+from core.score.sliders import Gate, GraphSet
 from tests.core.made import WIDTHS, clip
 
 CASES = [

@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from core import summary, whole
 from core.clip import Clip
 from core.fusion import graph as g
 from core.fusion.baseline import BaselineConfig, Product
 from core.fusion.lego import Lego, LegoConfig
 from core.fusion.long import reading
-from core.infer import look
-from core.train import resample
+from core.score import communities, whole
+from core.score.infer import look, resample
 
 WIDTHS = {"motion": 12, "text": 8}
 
@@ -150,23 +149,23 @@ def test_taking_first_neighbours_together_loses_no_modularity():
     """Against NetworkX's Louvain on every edge."""
     clip, _ = planted(240, 6, seed=3)
     found = whole.whole(lego(), clip)
-    table = summary.edges_of(found.values, found.partners, np.arange(240))
+    table = communities.edges_of(found.values, found.partners, np.arange(240))
     assert abs(table - table.T).max() == 0
     graph = nx.from_scipy_sparse_array(table)
-    ours = nx.community.modularity(graph, partition(summary.communities(table)))
+    ours = nx.community.modularity(graph, partition(communities.communities(table)))
     theirs = nx.community.modularity(graph, nx.community.louvain_communities(graph, seed=0))
     assert ours >= theirs - 0.01
 
 
 def test_groups_gather_what_is_small_and_what_is_alone():
     labels = np.concatenate([np.repeat(np.arange(30), np.arange(30, 0, -1)), [-1, -1]])
-    groups, kinds = summary.grouped(labels)
-    assert kinds == ("related",) * summary.MOST + ("rest", "alone")
+    groups, kinds = communities.grouped(labels)
+    assert kinds == ("related",) * communities.MOST + ("rest", "alone")
     sizes = np.bincount(groups)
-    assert sizes[: summary.MOST].tolist() == list(range(30, 30 - summary.MOST, -1))
-    assert sizes[-2:].tolist() == [sum(range(1, 31 - summary.MOST)), 2]
+    assert sizes[: communities.MOST].tolist() == list(range(30, 30 - communities.MOST, -1))
+    assert sizes[-2:].tolist() == [sum(range(1, 31 - communities.MOST)), 2]
     assert (
-        summary.communities(summary.edges_of(np.zeros((4, 2)), np.zeros((4, 2), int), np.arange(4))).tolist()
+        communities.communities(communities.edges_of(np.zeros((4, 2)), np.zeros((4, 2), int), np.arange(4))).tolist()
         == [-1] * 4
     )
 
@@ -174,19 +173,21 @@ def test_groups_gather_what_is_small_and_what_is_alone():
 def test_relations_of_0_and_below_join_nothing():
     partners, members = np.array([[1], [0], [3], [2]]), np.arange(4)
     for weak in (0.0, -0.5):
-        table = summary.edges_of(np.array([[0.2], [0.2], [weak], [weak]]), partners, members)
-        labels = summary.communities(table)
+        table = communities.edges_of(np.array([[0.2], [0.2], [weak], [weak]]), partners, members)
+        labels = communities.communities(table)
         assert labels[0] == labels[1] >= 0
         assert labels[2:].tolist() == [-1, -1]
-    assert summary.edges_of(np.full((4, 1), 0.2), partners, np.array([0, 2])).nnz == 0  # their partners are elsewhere
+    assert (
+        communities.edges_of(np.full((4, 1), 0.2), partners, np.array([0, 2])).nnz == 0
+    )  # their partners are elsewhere
 
 
 def test_units_that_relations_cannot_split_are_split_by_time():
-    groups, kinds = summary.grouped(np.full(1000, -1))
+    groups, kinds = communities.grouped(np.full(1000, -1))
     assert set(kinds) == {"time"}
     assert (np.diff(groups) >= 0).all()
-    assert np.bincount(groups).max() <= summary.LEAF
-    assert summary.grouped(np.zeros(1, int))[1] == ("related",)
+    assert np.bincount(groups).max() <= communities.LEAF
+    assert communities.grouped(np.zeros(1, int))[1] == ("related",)
 
 
 def test_a_clip_of_zeros_and_a_path_through_it():
@@ -194,7 +195,7 @@ def test_a_clip_of_zeros_and_a_path_through_it():
     model = lego(project=None)
     found = whole.whole(model, clip)
     assert found.pairs[1:].tolist() == [0] * 100
-    now, members, walked = summary.opened(
+    now, members, walked = communities.opened(
         found.summary, (1, 0, 7), lambda units: whole.inside(model, clip, found, units)
     )
     assert walked == (1,)  # 300 units are not split any more
@@ -203,7 +204,7 @@ def test_a_clip_of_zeros_and_a_path_through_it():
 
 
 def test_a_community_opens_into_its_own(monkeypatch):
-    monkeypatch.setattr(summary, "LEAF", 50)
+    monkeypatch.setattr(communities, "LEAF", 50)
     clip, kind = planted(300, 6)
     model = lego(project=None)
     some = whole.whole(model, clip)
@@ -211,7 +212,9 @@ def test_a_community_opens_into_its_own(monkeypatch):
     found = whole.inside(model, clip, some, half)
     assert partition(found.groups) == partition(kind[half])
     assert found.members.tolist() == half.tolist()
-    now, members, walked = summary.opened(some.summary, (0, 99), lambda units: whole.inside(model, clip, some, units))
+    now, members, walked = communities.opened(
+        some.summary, (0, 99), lambda units: whole.inside(model, clip, some, units)
+    )
     assert walked == (0,)
     assert len(members) == some.summary.sizes[0]
 

@@ -27,9 +27,9 @@ from core import run as runs
 from core.clip import Clip
 from core.data import check, fields, native
 from core.fusion.base import Fusion
-from core.infer import fits, score
 from core.machine import drafts, pool
 from core.machine.names import RefusedError, shown
+from core.score.infer import fits, score
 
 PART = 64  # clips of a file: 64 of 100 units and 3,000 numbers each are 77 MB while they are scored
 SCHEMA = pa.schema(

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from core import kept
 from core import run as runs
 from core.clip import Clip, Stored
 from core.dataset import Dataset
-from core.infer import look, score
+from core.score import stored as kept
+from core.score.infer import look, score
 from core.train import TrainConfig, train
 
 

@@ -5,7 +5,7 @@ r"""A long clip as one window: N x N relations are computed, never kept.
 
 A model trained with N = 32 units in a window was never asked about 20,000 at once, so three scores stand apart:
 
-    as trained   windows of N units, one after another: `core.infer.score`
+    as trained   windows of N units, one after another: `core.score.infer.score`
     mean         the mean relation of a unit to the whole clip, low = stranger; and the α-gated degree. No learned head
     whole        (ours) the trained head on rows of the whole clip. head="sorted": a row, strongest first, becomes N
                  numbers by the means of equal bins, the rule by which training makes N of T units; with N units in the
@@ -32,10 +32,9 @@ from core.clip import Clip
 from core.fusion.base import Fusion
 from core.fusion.lego import Lego
 from core.fusion.long import Rows, reading, scale_of
-from core.infer import fits
 from core.machine import drafts
-from core.summary import Summary, summarise
-from core.train import resample
+from core.score.communities import Summary, summarise
+from core.score.infer import fits, resample
 
 ALPHAS: Float[np.ndarray, " alphas"] = (
     np.arange(101) / 100

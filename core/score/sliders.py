@@ -21,8 +21,8 @@ from core.fusion import graph as g
 from core.fusion.base import Fusion
 from core.fusion.baseline import Baseline, GraphTrace
 from core.fusion.lego import Lego, LegoTrace
-from core.infer import spans, windowed
 from core.measure.metrics import auc
+from core.score.infer import spans, windowed
 
 
 @dataclass(frozen=True)

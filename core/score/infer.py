@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from core.clip import Clip
@@ -241,3 +242,17 @@ def outputs(model: Fusion, features: Features, entries: int = 1 << 22) -> np.nda
 def best_device() -> torch.device:
     """The accelerator where there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def resample(rows: Float[Tensor, "*crops units d"], count: int) -> Float[Tensor, "*crops count d"]:
+    """T units to `count` by the means of equal bins (`linspace` edges); an empty bin takes the unit at its edge.
+
+    >>> resample(torch.arange(4.0)[:, None], 2).flatten().tolist()
+    [0.5, 2.5]
+    >>> resample(torch.arange(2.0)[:, None], 4).flatten().tolist()
+    [0.0, 0.0, 1.0, 1.0]
+    """
+    units = rows.shape[-2]
+    edges = torch.linspace(0, units, count + 1).long().tolist()
+    parts = [rows[..., a : max(b, a + 1), :].mean(-2) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return torch.stack(parts, dim=-2)

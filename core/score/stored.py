@@ -3,7 +3,7 @@
     FOLDER/<digest>.npz     scores of all clips one after another, and how many units each has
 
 The name is a digest of all that the scores come from: the dataset's digest, the part, the run's record and weights as
-they lie on disk, the code of the fusions and of `core.infer`, and torch. So what was changed is scored again.
+they lie on disk, the code of the fusions and of `core.score.infer`, and torch. So what was changed is scored again.
 """
 
 import functools
@@ -30,7 +30,7 @@ def code() -> str:
     """A digest of the code that scores."""
     here = Path(__file__).parent
     total = hashlib.sha256(f"{VERSION} {torch.__version__}".encode())
-    for file in (here / "infer.py", *sorted((here / "fusion").glob("*.py"))):
+    for file in (here / "infer.py", *sorted((here.parent / "fusion").glob("*.py"))):
         total.update(file.name.encode() + file.read_bytes())
     return total.hexdigest()
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from core import infer
 from core.clip import Clip
 from core.fusion import FUSIONS
-from core.infer import array, look, score, spans
+from core.score import infer
+from core.score.infer import array, look, score, spans
 from tests.core.made import WIDTHS, clip
 
 
