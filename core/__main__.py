@@ -61,8 +61,8 @@ def settings(pairs: Sequence[str] | None) -> dict[str, Any]:
 
 def split_settings(pairs: Sequence[str] | None) -> tuple[dict[str, Any], Any]:
     """(options of the fusion, the training config): training options are told apart by their names."""
-    from core.options import made
-    from core.train import TrainConfig
+    from core.recipe import TrainConfig
+    from core.train.options import made
 
     found = settings(pairs)
     known = {f.name for f in fields(TrainConfig)}
@@ -236,13 +236,13 @@ def train(
     """Train one fusion from K seeds; each becomes a run folder."""
     import torch
 
-    from core import memory
     from core import run as runs
     from core.machine.device import sparing
     from core.measure.metrics import show, summary
     from core.sample import METRIC_WORDS
-    from core.train import Trained
-    from core.train import train as fit
+    from core.train import memory
+    from core.train.loop import Trained
+    from core.train.loop import train as fit
 
     options, training = split_settings([*(set_ or ()), *["amp=true"] * amp])
     data = opened(dataset)

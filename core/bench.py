@@ -35,12 +35,13 @@ from core.fusion.mtn import Mtn
 from core.machine.peak import peak
 from core.measure.metrics import auc
 from core.measure.thresholds import Units, cheapest, decide, graded
+from core.recipe import TrainConfig
 from core.score import whole
 from core.score.infer import resample, score
 from core.score.sliders import Gate, GraphSet
 from core.table import stored
 from core.table import text as methods_text
-from core.train import Prepared, TrainConfig, batches, fixed_graphs, losses, prepare, step_loss
+from core.train.loop import Prepared, batches, fixed_graphs, losses, prepare, step_loss
 
 Tell = Callable[[str], None]
 Action = Callable[[], object]
@@ -551,7 +552,7 @@ class Whole(torch.nn.Module):
 
 def by_torch_func(models: Sequence[Lego], data: Prepared, config: TrainConfig) -> dict[str, Tensor]:
     """Seed 0's batches for models of equal P and Q: `vmap` of the gradient over their stacked weights, then Adam."""
-    from core.ensemble import Fixed
+    from core.train.ensemble import Fixed
 
     stacked, _ = torch.func.stack_module_state([Whole(model, config) for model in models])
     whole = Whole(models[0], config).train()
@@ -579,7 +580,7 @@ def by_torch_func(models: Sequence[Lego], data: Prepared, config: TrainConfig) -
 
 def sweep_steps(tell: Tell, data: Prepared, widths: Mapping[str, int]) -> Iterator[Row]:
     """Members of equal P and Q, stepped by our formulas and by `torch.func`."""
-    from core.ensemble import fit_many
+    from core.train.ensemble import fit_many
 
     tell("sweep: torch.func")
     config = TrainConfig(epochs=min(5, SWEEP_EPOCHS or 5))
@@ -601,8 +602,8 @@ def sweeping(tell: Tell) -> Iterator[Row]:
     """The demo's sweep over P and Q, trained together, against the same runs one by one, and against `torch.func`."""
     from core.data import native
     from core.demo import PAIR, RAW, TRAINING
-    from core.ensemble import Asked, train_many
-    from core.train import Trained, train
+    from core.train.ensemble import Asked, train_many
+    from core.train.loop import Trained, train
 
     cells = [(p, q) for p in range(1, TOP + 1) for q in range(1, TOP + 1)]
     name = f"sweep of {len(cells)} LEGO configurations (P, Q in 1..{TOP}) x {SWEEP_SEEDS} seeds, trained together"

@@ -30,9 +30,10 @@ from core.data import native, read, simulate
 from core.dataset import Dataset
 from core.extract import Progress, extract
 from core.measure.metrics import by_kind, jsonable, measure, measure_part, show
+from core.recipe import TrainConfig
 from core.sample import METRIC_WORDS, Samples
 from core.score.infer import outputs, score
-from core.train import TrainConfig, alone, train
+from core.train.loop import alone, train
 
 ROOT = Path(__file__).resolve().parents[1]
 ASSETS = ROOT / "assets"
@@ -334,7 +335,7 @@ clips), frame truth, checksums | the simulator's `truth.json` |
 | `demo/features`, `demo/captions`, `demo/calibration.npz` | what `extract` found in those files | `core/extract` |
 | `digits/dataset.json` | a recipe for handwritten digits in three views | `core/data/samples/digits.py` |
 | `runs/*` | trained runs, {SEEDS} seeds a method ({FEW} for variants), last epoch; of clips from clip labels only \
-| `core/train.py` |
+| `core/train/loop.py` |
 
 ## Kinds of anomaly and the evidence they need
 

@@ -474,10 +474,10 @@ def _sweep(given: Mapping[str, Any], report: Report) -> str:
 
 
 def _train(given: Mapping[str, Any], report: Report) -> str:
-    """One fusion from one seed or several (`core.order`); the ids of their runs, one after another."""
+    """One fusion from one seed or several (`core.train.order`); the ids of their runs, one after another."""
     report(0.0, "starting")
     from core.data import read
-    from core.order import Order, carry_out
+    from core.train.order import Order, carry_out
 
     order = Order.read(given["order"])
     report(0.0, "reading the data")

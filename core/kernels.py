@@ -25,7 +25,7 @@ from core.fusion.mkl import Mkl, MklConfig
 from core.removal import metric
 from core.sample import Part, Samples
 from core.score.infer import outputs
-from core.train import prepare, unit_rows
+from core.train.loop import prepare, unit_rows
 from core.weights import weights
 
 MOST_SOLVED = 500  # training rows that a page solves on again
@@ -79,7 +79,7 @@ class AtNorm:
 def training_rows(
     model: Mkl, data: Dataset | Samples, supervision: Literal["clip", "unit"], units: int, protocol: str | None
 ) -> tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor]:
-    """(features, target, group) as `core.train` hands them to the solver."""
+    """(features, target, group) as `core.train.loop` hands them to the solver."""
     named = protocol if protocol in data.splits else None
     if isinstance(data, Samples):
         part = data.part("train", named)

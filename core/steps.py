@@ -29,9 +29,10 @@ from core.fusion.base import Fusion, count_weights
 from core.fusion.profusion import ProFusion, ProFusionConfig, matched
 from core.measure.intervals import auc_interval, fisher, wilson
 from core.measure.metrics import auc, jsonable, measure_part, real_metrics
+from core.recipe import TrainConfig
 from core.sample import Part, Samples, Task, part_of, task_of
 from core.score.infer import array
-from core.train import TrainConfig, train
+from core.train.loop import train
 
 MOST = 8  # steps a trained model is run for
 ROWS = 8192  # rows unrolled at once

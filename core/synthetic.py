@@ -24,10 +24,11 @@ from torch.func import functional_call, stack_module_state, vmap
 from core.corrupt import LEVELS, robust_auc, spreads_of, under_noise
 from core.fusion.base import Features, Fusion, count_weights, spreads
 from core.fusion.profusion import ProFusionConfig, matched
+from core.recipe import TrainConfig
 from core.run import build
 from core.sample import Part, Samples, Task
 from core.score.infer import outputs
-from core.train import TrainConfig, sample_loss
+from core.train.loop import sample_loss
 
 TARGET = Task("real", ("y",))
 ETAS = (0.0, 1.0, 2.0)  # the grid of the experiment: how strongly X_1 is mixed with what X_2 knows ...
@@ -74,7 +75,7 @@ def fit_together(
 ) -> list[float]:
     """Train models of one shape, each on samples and from a seed of its own, all in the same steps.
 
-    Adam works entry by entry and the losses are summed, so every model ends where `core.train.fit_samples` would bring
+    Adam works entry by entry and the losses are summed, so every model ends where `train.loop.fit_samples` would bring
     it alone, up to rounding; thirty small models cost little more than one. Returns every model's last mean loss.
     """
     lengths = {len(part) for part in parts}
@@ -126,7 +127,7 @@ def fit_together(
 
 
 def build_all(config: ProFusionConfig, data: Sequence[Samples], seeds: Sequence[int]) -> list[Fusion]:
-    """A fresh model for every sample set, with the weights `core.train.train` would begin with."""
+    """A fresh model for every sample set, with the weights `core.train.loop.train` would begin with."""
     found = []
     for each, seed in zip(data, seeds, strict=True):
         with torch.random.fork_rng(devices=[]):

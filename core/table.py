@@ -11,11 +11,12 @@ from core import run as runs
 from core.dataset import Dataset
 from core.fusion import FUSIONS
 from core.measure.metrics import jsonable, measure, measure_part, show, summary
+from core.recipe import TrainConfig
 from core.sample import METRIC_WORDS, Part, Samples
 from core.score.flops import flops
 from core.score.infer import outputs, score
 from core.score.novelty import How, novelty
-from core.train import TrainConfig, alone, train
+from core.train.loop import alone, train
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,11 @@ from scipy.stats import spearmanr
 from core.fusion.base import Fusion
 from core.fusion.intense import Intense, IntenseConfig, IntenseTrace, Subset
 from core.fusion.mkl import Mkl, MklTrace
+from core.recipe import TrainConfig
 from core.run import Run
 from core.sample import Part, Samples, Task
 from core.score.infer import array, precise, to_device
-from core.train import TrainConfig, train
+from core.train.loop import train
 
 FUSIONS = ("mkl", "intense")
 ENTRIES = 1 << 22  # numbers of branches held at once

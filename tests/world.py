@@ -15,7 +15,8 @@ from core import run
 from core.clip import Clip, unit_labels
 from core.data import native
 from core.dataset import Dataset
-from core.train import TrainConfig, train
+from core.recipe import TrainConfig
+from core.train.loop import train
 
 SECONDS = 0.64  # 16 frames at 25 a second
 NAMES = tuple(f"{part}-{i:02d}" for part in ("train", "test") for i in range(6))

@@ -22,10 +22,10 @@ from core import jobs
 from core.fusion import FUSIONS
 from core.fusion.lego import Lego
 from core.measure.metrics import show
-from core.options import options
-from core.order import order_of
 from core.run import Run
 from core.sample import METRIC_WORDS
+from core.train.options import options
+from core.train.order import order_of
 
 KNOBS = ("alpha", "k", "lam", "P", "Q")
 KEPT = 3600.0  # seconds for which an answer stands below the button

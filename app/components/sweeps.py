@@ -17,13 +17,14 @@ from app.figures import sweeps as figures
 from app.figures.operator import operator_matrix, operator_sentence, plane
 from app.figures.style import markdown_text, plotly_config
 from app.selection import Selection
-from core import jobs, options, shelf
+from core import jobs, shelf
 from core import sweep as core
 from core.machine.names import shown
+from core.recipe import TrainConfig
 from core.run import WORDS as METHODS
 from core.sample import task_of
 from core.sweep import WORDS, Cell, Plan, Results, Row, plain
-from core.train import TrainConfig
+from core.train import options
 
 AXES = 3  # lines of the form
 EVERY = 2.0  # seconds between two looks at a sweep at work

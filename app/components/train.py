@@ -15,14 +15,14 @@ from app.figures import train as figures
 from app.figures.style import markdown_text
 from app.selection import Selection
 from core import jobs
-from core import order as orders
 from core.fusion import FUSIONS
 from core.machine.device import device_words
 from core.machine.names import shown
-from core.options import Option, fusions, options, training_options
-from core.order import Line, Order, order_of
 from core.run import WORDS, Run
 from core.sample import METRIC_WORDS, Task, task_of
+from core.train import order as orders
+from core.train.options import Option, fusions, options, training_options
+from core.train.order import Line, Order, order_of
 
 KINDS = ("train",)
 SAME = ""  # method: like the chosen run

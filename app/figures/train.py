@@ -9,8 +9,8 @@ from plotly.subplots import make_subplots
 
 from app.figures.style import Colours
 from core.measure.metrics import show, summary
-from core.order import Line
 from core.sample import METRIC_WORDS
+from core.train.order import Line
 
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 

@@ -2,7 +2,7 @@
 
     seconds = [ sum over pieces  epochs x steps x (seconds of one step)  +  trainings x (seconds of measuring one) ] / w
 
-A piece is an ensemble, stepped together, or a training that can only be done alone (`core.ensemble.together`); w is
+A piece is an ensemble, stepped together, or a training that can only be done alone (`train.ensemble.together`); w is
 the number of workers. Of many pieces alike the first and the last are stepped, for they lie in order of their powers.
 Loading the data, making an ensemble's graphs, and writing runs to disk are not counted, and what else the machine does
 just now is: the answer is no better than "about".
@@ -19,7 +19,6 @@ import torch
 
 from core.clip import Clip
 from core.dataset import Dataset
-from core.ensemble import CHUNK, Asked, at_once, drawn, fit_many, ordered, together
 from core.fusion import FUSIONS
 from core.fusion.base import Fusion
 from core.measure.metrics import measure_part
@@ -28,7 +27,8 @@ from core.sample import Samples, task_of
 from core.score.infer import outputs
 from core.sweep.folder import Data, judged_data
 from core.sweep.plan import BATCH, Cell, Plan, cells
-from core.train import fit, fit_samples, judged, prepare, widths_of
+from core.train.ensemble import CHUNK, Asked, at_once, drawn, fit_many, ordered, together
+from core.train.loop import fit, fit_samples, judged, prepare, widths_of
 
 MOST_CELLS = 400  # of larger grids as many, evenly spread, stand for all
 PROBED = 2  # pieces of a kind that are stepped
@@ -133,7 +133,7 @@ class Probe:
             self.sides = [[clip for clip in clips if bool(clip.anomalous) is wanted] for wanted in (False, True)]
 
     def at_once(self, line: Sequence[Asked], count: int) -> int:
-        """How many of these `core.ensemble.train_many` steps together, when there are so many of them."""
+        """How many of these `core.train.ensemble.train_many` steps together, when there are so many of them."""
         if isinstance(self.data, Samples):
             return 1
         clips = [clip for side in self.sides for clip in side]

@@ -24,18 +24,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from core import memory, run, shelf
+from core import run, shelf
 from core.clip import Clip
 from core.dataset import Dataset
 from core.fusion.base import Fusion
 from core.machine import drafts
 from core.machine.names import shown
 from core.measure.metrics import auc
+from core.recipe import TrainConfig
 from core.run import Run, Source
 from core.sample import METRIC_WORDS, Samples, Task, task_of
 from core.score.infer import score
 from core.sweep.plan import Cell, Plan, cells, checked_plan, told
-from core.train import TrainConfig, widths_of
+from core.train import memory
+from core.train.loop import widths_of
 
 FORMAT: dict[str, Any] = {"format": "fusescope-sweep", "version": 1}
 WORDS = METRIC_WORDS | {"auc_clips": "clip AUC"}
@@ -180,7 +182,7 @@ def staged(plan: Plan, data: Data) -> tuple[Sweep, Data]:
 def afford(plan: Plan, data: Data) -> None:
     """A `ValueError` when a cell needs more memory than there is: the largest number of every axis, each of its words.
 
-    A training goes on alone where it would need too much together with others (`core.ensemble.at_once`).
+    A training goes on alone where it would need too much together with others (`core.train.ensemble.at_once`).
     """
     shape = memory.shape_of(data, plan.protocol, plan.modalities)
     top = [max(values) if _counts(values) else values[0] for values in plan.axes.values()]

@@ -15,13 +15,13 @@ from jaxtyping import Float
 from safetensors.torch import load
 
 from core import run as runs
-from core.ensemble import gated
 from core.fusion.lego import Lego
 from core.machine import drafts
 from core.run import Run
 from core.score.infer import array
 from core.sweep.folder import Sweep, read
 from core.sweep.plan import Cell, cells
+from core.train.ensemble import gated
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ from dataclasses import asdict, dataclass, field, replace
 from decimal import Decimal, InvalidOperation
 from typing import Any, Literal
 
-from core.ensemble import Asked
 from core.fusion import FUSIONS
 from core.machine.names import shown
-from core.options import Option, checked, made, options, training_options
+from core.recipe import TrainConfig
 from core.sample import Task
-from core.train import TrainConfig
+from core.train.ensemble import Asked
+from core.train.options import Option, checked, made, options, training_options
 
 BATCH = 8  # cells that a guided sweep asks for at once: they are trained together
 MOST_VALUES, MOST_AXES, MOST_TRAININGS = 200, 4, 20_000

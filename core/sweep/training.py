@@ -12,7 +12,6 @@ import torch
 
 from core import run as runs
 from core.dataset import Dataset
-from core.ensemble import CHUNK, Asked, ordered, together, train_many
 from core.machine import drafts
 from core.machine.pool import spread
 from core.run import History, Run
@@ -20,6 +19,7 @@ from core.sample import Samples
 from core.sweep.cost import duration
 from core.sweep.folder import Data, Sweep, clip_auc, locked, read, staged, todo
 from core.sweep.plan import BATCH, Cell, cells
+from core.train.ensemble import CHUNK, Asked, ordered, together, train_many
 
 Tell = Callable[[float, str], None]  # share done, and where it stands in words
 

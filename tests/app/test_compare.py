@@ -14,8 +14,9 @@ from core import run as runs
 from core.data import read
 from core.data.samples import native as sample_files
 from core.measure.metrics import measure
+from core.recipe import TrainConfig
 from core.score.infer import score
-from core.train import TrainConfig, train
+from core.train.loop import train
 from tests import world
 from tests.app.conftest import Opener, complaints, words
 from tests.app.test_steps import sample_set

@@ -13,8 +13,9 @@ from core import run
 from core.data import native, read
 from core.data.samples.native import write
 from core.factors import opened, switched
+from core.recipe import TrainConfig
 from core.sample import Samples, Task, part_of
-from core.train import TrainConfig, train
+from core.train.loop import train
 from tests import world
 from tests.app.conftest import Opener, complaints, words
 

@@ -15,9 +15,10 @@ from core import kernels, run
 from core.data import read
 from core.data.samples import native
 from core.fusion.mkl import Mkl
+from core.recipe import TrainConfig
 from core.sample import part_of
 from core.score.infer import outputs
-from core.train import TrainConfig, train
+from core.train.loop import train
 from tests import world
 from tests.app.conftest import Opener, complaints, words
 from tests.app.test_steps import decoded, sample_set

@@ -22,8 +22,9 @@ from core.data import fields, index, native
 from core.dataset import Dataset
 from core.measure.metrics import kind_of_units
 from core.measure.thresholds import decide, graded, roc, units_of
+from core.recipe import TrainConfig
 from core.score import infer
-from core.train import TrainConfig, train
+from core.train.loop import train
 from tests.app.conftest import Opener, complaints, words
 
 CLIPS, TRAIN = 700, 40

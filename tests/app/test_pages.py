@@ -8,7 +8,8 @@ from streamlit.testing.v1 import AppTest
 
 from core import run
 from core.data import native
-from core.train import TrainConfig, train
+from core.recipe import TrainConfig
+from core.train.loop import train
 from tests import world
 from tests.app.conftest import PAGES, Opener, complaints, words
 

@@ -13,9 +13,10 @@ from core import run as runs
 from core.calibration import calibrated
 from core.data import native, read
 from core.data.samples import native as native_samples
+from core.recipe import TrainConfig
 from core.robust import KINDS, stressed
 from core.stage import staged
-from core.train import TrainConfig, train
+from core.train.loop import train
 from tests import world
 from tests.app.conftest import Opener, complaints, words
 from tests.core.test_attack import blobs

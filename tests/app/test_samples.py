@@ -11,8 +11,9 @@ from app.figures.style import LIGHT
 from core import run as runs
 from core.data import read
 from core.data.samples import native
+from core.recipe import TrainConfig
 from core.sample import Part, Samples, Task
-from core.train import TrainConfig, train
+from core.train.loop import train
 from tests import world
 from tests.app.conftest import PAGES, Opener, complaints, words
 

@@ -15,10 +15,11 @@ from core import run as runs
 from core.data import read
 from core.data.samples import native as sample_folder
 from core.measure.retrieval import Retrieval
+from core.recipe import TrainConfig
 from core.run import Run, Source
 from core.sample import Part, Samples, Task
 from core.splits import Available, Compared, Parts, Probe
-from core.train import TrainConfig, train
+from core.train.loop import train
 from tests import world
 from tests.app.conftest import Opener, complaints, words
 from tests.world import SECONDS

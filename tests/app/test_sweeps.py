@@ -16,7 +16,7 @@ from app.figures.style import LIGHT
 from core import jobs, run, sweep
 from core.data import read
 from core.data.samples import native
-from core.train import TrainConfig
+from core.recipe import TrainConfig
 from tests.app.conftest import Opener, complaints, words
 from tests.app.test_steps import decoded, sample_set
 from tests.core.sweep.made import table

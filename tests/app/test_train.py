@@ -11,9 +11,9 @@ from app.figures import train as figures
 from app.figures.style import LIGHT
 from core import jobs
 from core.fusion import FUSIONS
-from core.options import options
-from core.order import Line
 from core.run import listing
+from core.train.options import options
+from core.train.order import Line
 from tests.app.conftest import Opener, complaints, words
 
 

@@ -15,9 +15,10 @@ from core import removal, weights
 from core import run as runs
 from core.data import read
 from core.data.samples import native
+from core.recipe import TrainConfig
 from core.sample import Samples, Task, part_of
 from core.score.infer import outputs
-from core.train import TrainConfig, train
+from core.train.loop import train
 from tests import world
 from tests.app.conftest import Opener, complaints, words
 from tests.app.test_steps import card, decoded, run_of, titled

@@ -21,7 +21,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     from core import run
     from core.data import read
     from core.data.samples import native
-    from core.train import TrainConfig, train
+    from core.recipe import TrainConfig
+    from core.train.loop import train
 
     root: Path = tmp_path_factory.mktemp("robustness")
     native.write(blobs(), root / "digits")

@@ -10,7 +10,8 @@ from playwright.sync_api import Page
 
 from core import run
 from core.data import native
-from core.train import TrainConfig, train
+from core.recipe import TrainConfig
+from core.train.loop import train
 from tests import world
 from tests.browser.access import accessible
 from tests.browser.conftest import Opener, serving, settle, until

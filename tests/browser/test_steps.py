@@ -19,7 +19,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     from core import run
     from core.data import read
     from core.data.samples import native
-    from core.train import TrainConfig, train
+    from core.recipe import TrainConfig
+    from core.train.loop import train
 
     root: Path = tmp_path_factory.mktemp("steps")
     native.write(sample_set(), root / "digits")

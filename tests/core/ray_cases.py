@@ -13,9 +13,10 @@ from core import run as runs
 from core.data import native
 from core.extract import extract
 from core.machine.pool import spread
+from core.recipe import TrainConfig
 from core.score.bulk import bulk
 from core.score.infer import score
-from core.train import TrainConfig, train
+from core.train.loop import train
 from tests.core.extract.made import walkway
 from tests.core.machine.test_pool import added, once_killed, process, refuse
 from tests.core.made import dataset

@@ -10,10 +10,11 @@ from core import attack, corrupt
 from core.attack import Verdict
 from core.dataset import Dataset
 from core.fusion import FUSIONS
+from core.recipe import TrainConfig
 from core.run import build
 from core.sample import UNITS, Samples, Task
 from core.stage import Reader, Stage, reader, staged
-from core.train import TrainConfig, train
+from core.train.loop import train
 from tests.core.made import dataset
 
 

@@ -10,11 +10,12 @@ from core import calibration
 from core.calibration import doubt, entropy, reliability
 from core.dataset import Dataset
 from core.fusion.lmf import LmfConfig
+from core.recipe import TrainConfig
 from core.robust import stressed
 from core.run import build
 from core.sample import UNITS, Samples
 from core.stage import Stage, reader, staged
-from core.train import TrainConfig, train
+from core.train.loop import train
 from tests.core.made import dataset
 from tests.core.test_attack import blobs
 

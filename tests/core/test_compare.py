@@ -21,12 +21,13 @@ from core.data import native, read
 from core.data.samples import native as sample_files
 from core.measure import redraw
 from core.measure.metrics import auc, measure, pooled_frames
+from core.recipe import TrainConfig
 from core.sample import Part, Task
 from core.score.infer import score
-from core.train import TrainConfig, alone, train
+from core.train.loop import alone, train
 from tests.core.made import dataset
 from tests.core.measure.test_redraw import made_clips
-from tests.core.test_train import CLASSES, vectors
+from tests.core.train.test_loop import CLASSES, vectors
 
 
 def test_frames_are_counted_as_the_metric_counts_them() -> None:

@@ -15,9 +15,9 @@ from core import run as runs
 from core.data import native, read, simulate
 from core.dataset import Dataset
 from core.measure.metrics import jsonable, measure, measure_part
+from core.recipe import TrainConfig
 from core.sample import Samples
 from core.score.infer import outputs, score
-from core.train import TrainConfig
 from tests.core import made
 
 ASSETS = Path(__file__).parents[2] / "assets"

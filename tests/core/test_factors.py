@@ -26,11 +26,12 @@ from core.fusion import FUSIONS
 from core.fusion.base import Fusion
 from core.fusion.lmf import Lmf, LmfConfig, interactions
 from core.measure.metrics import measure_part
+from core.recipe import TrainConfig
 from core.run import Run, Source, listing, load
 from core.run import model as stored
 from core.sample import UNITS, Part, Samples, Task, part_of
 from core.score.infer import outputs
-from core.train import TrainConfig, train
+from core.train.loop import train
 from tests.core.made import WIDTHS as CLIP_WIDTHS
 from tests.core.made import dataset
 

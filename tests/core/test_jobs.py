@@ -316,7 +316,8 @@ def test_what_a_killed_writer_left_is_tidied_and_the_queue_is_bounded(root: Path
 def test_kills_of_app_worker_and_job_break_and_lose_nothing(root: Path) -> None:
     """A handful with jobs that are quick; `python -m tests.core.crash --rounds 60` does it with trainings."""
     from core import run
-    from core.train import TrainConfig, train
+    from core.recipe import TrainConfig
+    from core.train.loop import train
     from tests.core import crash
     from tests.core.made import dataset
 

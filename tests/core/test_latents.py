@@ -13,8 +13,9 @@ from core.data import read
 from core.fusion import FUSIONS
 from core.fusion.lmf import Lmf
 from core.latents import compared, latents, prior_distance, retrieved, walk
+from core.recipe import TrainConfig
 from core.score.infer import outputs
-from core.train import TrainConfig, train
+from core.train.loop import train
 from tests.command import command
 from tests.core.fusion.test_jwae import WIDTHS, paired
 

@@ -12,7 +12,7 @@ from core.run import build
 from core.sample import UNITS, Part
 from core.score.infer import outputs
 from core.splits import availability, group_numbers
-from core.train import train
+from core.train.loop import train
 from tests.core.test_weights import TRAINING, planted, units
 
 

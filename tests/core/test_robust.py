@@ -19,12 +19,13 @@ from core.data.samples import native as native_samples
 from core.dataset import Dataset
 from core.fusion.base import Fusion
 from core.measure.metrics import measure, measure_part
+from core.recipe import TrainConfig
 from core.robust import KINDS, stressed
 from core.run import build
 from core.sample import UNITS, Samples
 from core.score.infer import outputs, score
 from core.stage import of_clips, reader, staged
-from core.train import TrainConfig, train
+from core.train.loop import train
 from tests.core.made import clip, dataset
 from tests.core.test_attack import blobs
 

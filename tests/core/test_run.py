@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from core import run as runs
+from core.recipe import TrainConfig
 from core.score.infer import score
-from core.train import TrainConfig, train
+from core.train.loop import train
 from tests.core.made import dataset
 
 

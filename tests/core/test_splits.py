@@ -11,11 +11,12 @@ from core.fusion.gmf import Gmf, GmfConfig
 from core.fusion.mbt import Mbt
 from core.fusion.misa import Misa
 from core.measure.metrics import jsonable, measure_part
+from core.recipe import TrainConfig
 from core.run import Run, Source
 from core.sample import UNITS, Part, Samples, Task, part_of
 from core.score.infer import outputs
 from core.splits import INVARIANT, SPECIFIC, Parts
-from core.train import TrainConfig, train
+from core.train.loop import train
 from tests.core import made
 
 TASK = Task("class", ("x", "y", "z"))
@@ -244,7 +245,7 @@ def test_units_are_judged_as_the_runs_record_has_them() -> None:
     trained = train(clips, "gmf", {}, TrainConfig(epochs=2))
     with torch.no_grad():
         trained.model.head[2].weight.mul_(2000)  # almost every score is now 0 or 1
-    from core.train import alone, measure, score  # type: ignore[attr-defined]
+    from core.train.loop import alone, measure, score  # type: ignore[attr-defined]
 
     test = clips.part("test")
     found = {each.modalities: each.value for each in splits.availability(trained.model, clips)}

@@ -15,10 +15,11 @@ from core.data.samples import native
 from core.fusion.base import Fusion
 from core.fusion.profusion import ProFusion, ProFusionConfig
 from core.measure import intervals
+from core.recipe import TrainConfig
 from core.run import build
 from core.sample import Part, Samples, Task, part_of
 from core.score.infer import outputs
-from core.train import TrainConfig, train
+from core.train.loop import train
 from tests.core.made import dataset
 
 TRAINING = TrainConfig(epochs=30, batch=32, lr=1e-2, weight_decay=0.0)

@@ -11,13 +11,14 @@ from core import run
 from core.__main__ import literal, settings
 from core.data import native
 from core.measure.metrics import summary
+from core.recipe import TrainConfig
 from core.run import build
 from core.score.flops import flops
 from core.table import methods, stored, table, text
-from core.train import TrainConfig, train
+from core.train.loop import train
 from tests.command import command
 from tests.core.made import dataset
-from tests.core.test_train import CLASSES, vectors
+from tests.core.train.test_loop import CLASSES, vectors
 
 
 @pytest.fixture(scope="module")

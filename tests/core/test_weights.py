@@ -11,10 +11,11 @@ from typer.testing import CliRunner
 from core import weights
 from core.__main__ import app
 from core.fusion.mkl import Mkl
+from core.recipe import TrainConfig
 from core.run import Run, Source, build
 from core.sample import Part, Samples, Task, part_of
 from core.score.infer import outputs
-from core.train import TrainConfig, train
+from core.train.loop import train
 from tests.core.made import dataset
 
 TRAINING = TrainConfig(epochs=20, batch=100, lr=0.03, weight_decay=0.0)

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from core import run
 from core.fusion.intense import Intense, IntenseConfig, branches, freed, moments, power_norm, product, relevances
+from core.recipe import TrainConfig
 from core.run import build
 from core.sample import UNITS, Samples, Task
-from core.train import TrainConfig, train
+from core.train.loop import train
 
 WIDTHS = {"a": 5, "b": 3, "c": 4}
 TASKS = [UNITS, Task("class", ("x", "y", "z")), Task("real", ("u", "v"))]

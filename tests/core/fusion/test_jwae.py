@@ -7,8 +7,9 @@ import torch
 
 from core.fusion import FUSIONS
 from core.fusion.jwae import Jwae, JwaeConfig, JwaeLmf, JwaeLmfConfig, Reversed, mmd, multiquadratic, ranking
+from core.recipe import TrainConfig
 from core.sample import Samples, Task
-from core.train import TrainConfig, train
+from core.train.loop import train
 
 WIDTHS = {"image": 9, "text": 6}
 NOBODY = torch.zeros(0, dtype=torch.bool)

@@ -8,9 +8,10 @@ import torch
 from core.fusion.base import count_weights
 from core.fusion.lmf import Lmf, LmfConfig, LowRank, interactions
 from core.measure.metrics import measure_part
+from core.recipe import TrainConfig
 from core.sample import Samples, Task
 from core.score.infer import outputs
-from core.train import TrainConfig, train
+from core.train.loop import train
 
 WIDTHS = {"audio": 5, "text": 7, "visual": 4}
 

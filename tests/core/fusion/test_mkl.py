@@ -17,9 +17,10 @@ from core.data import read
 from core.fusion import mkl as module
 from core.fusion import svm
 from core.fusion.mkl import Mkl, MklConfig, witnesses
+from core.recipe import TrainConfig
 from core.sample import UNITS, Samples, Task, part_of
 from core.score.infer import outputs, score
-from core.train import TrainConfig, prepare, train, unit_rows
+from core.train.loop import prepare, train, unit_rows
 from tests.core.made import dataset
 
 SHARED = Path(__file__).parents[4] / "shared" / "data"

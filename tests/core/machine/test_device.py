@@ -9,12 +9,13 @@ import torch
 from torch import nn
 
 from core import attribute
-from core.ensemble import Asked, train_many
 from core.fusion import FUSIONS
 from core.machine.device import MIXED, Rounded, device_named, device_words, mixed, sparing
-from core.options import made
+from core.recipe import TrainConfig
 from core.score.infer import look, score
-from core.train import TrainConfig, train
+from core.train.ensemble import Asked, train_many
+from core.train.loop import train
+from core.train.options import made
 from tests.core.made import WIDTHS, clip, dataset
 
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device: CPU against GPU unchecked")

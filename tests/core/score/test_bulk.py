@@ -13,10 +13,11 @@ import pytest
 from core import run as runs
 from core.__main__ import app
 from core.data import native
+from core.recipe import TrainConfig
 from core.score import bulk as streamed
 from core.score.bulk import bulk
 from core.score.infer import score
-from core.train import TrainConfig, train
+from core.train.loop import train
 from tests.core.made import dataset
 
 

@@ -13,9 +13,10 @@ import torch
 from core import run as runs
 from core.clip import Clip, Stored
 from core.dataset import Dataset
+from core.recipe import TrainConfig
 from core.score import stored as kept
 from core.score.infer import look, score
-from core.train import TrainConfig, train
+from core.train.loop import train
 
 
 def clip(number: int, units: int = 0) -> Clip:

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 
 from core import run
+from core.recipe import TrainConfig
 from core.sample import Samples, Task
 from core.sweep import Plan, Results, Row, Sweep, cells
-from core.train import TrainConfig
 from tests.core import made
 
 SHORT = TrainConfig(epochs=2, batch=8)

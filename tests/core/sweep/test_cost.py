@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 import torch
 
-from core import ensemble, sweep
+from core import sweep
 from core.dataset import Dataset
+from core.recipe import TrainConfig
 from core.sweep import Estimate, estimate
 from core.sweep.cost import Probe
-from core.train import TrainConfig
+from core.train import ensemble
 from tests.core.sweep.made import plan, samples
 
 

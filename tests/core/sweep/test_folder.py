@@ -12,10 +12,10 @@ from core import run, sweep
 from core.clip import Clip
 from core.dataset import Dataset
 from core.measure.metrics import auc
+from core.recipe import TrainConfig
 from core.sample import Samples
 from core.score.infer import score
 from core.sweep import Sweep, held_out
-from core.train import TrainConfig
 from tests.core import made
 from tests.core.sweep.made import SOURCE, plan, samples
 

@@ -8,7 +8,8 @@ import pytest
 
 from core import run, shelf, sweep
 from core.dataset import Dataset
-from core.train import TrainConfig, train
+from core.recipe import TrainConfig
+from core.train.loop import train
 from tests.core.sweep.made import plan, table, times
 
 

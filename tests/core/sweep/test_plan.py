@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from core import run, sweep
-from core.options import options
 from core.sample import UNITS
 from core.sweep import checked_plan, values_of
+from core.train.options import options
 from tests.core.sweep.made import plan
 
 

@@ -19,8 +19,9 @@ import torch
 from core import jobs, run, sweep
 from core.data import native, read
 from core.dataset import Dataset
+from core.recipe import TrainConfig
 from core.sweep import Sweep, cells, held_out, training
-from core.train import TrainConfig, train
+from core.train.loop import train
 from tests.core.sweep.made import RUN, SHORT, SOURCE, plan, samples, times
 
 HOME = Path(__file__).parents[3]

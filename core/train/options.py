@@ -21,8 +21,8 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 from core.fusion import FUSIONS
 from core.fusion.base import Fusion
 from core.machine.names import shown
+from core.recipe import TrainConfig
 from core.sample import Task
-from core.train import TrainConfig
 
 Kind = Literal["int", "float", "bool", "word", "text"]
 PLAIN: dict[type, Kind] = {bool: "bool", int: "int", float: "float", str: "text"}

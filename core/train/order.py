@@ -1,6 +1,6 @@
 """An order: a training as it is asked for on a page, refused before anything starts or carried out by a job.
 
-    order     what `core.train.train` is to be given, for one seed or several; plain, so that a job's record holds it
+    order     what `train.loop.train` is to be given, for one seed or several; plain, so that a job's record holds it
     line      how one seed of it stands: its run, the loss of its epochs, and what the test part said on the way
 
 The live metric is read from the model between two epochs and changes nothing: the run is the one that the same order
@@ -19,7 +19,6 @@ from typing import Any
 
 import torch
 
-from core import memory
 from core import run as runs
 from core.dataset import Dataset
 from core.fusion import FUSIONS
@@ -27,10 +26,12 @@ from core.fusion.base import count_weights
 from core.machine import drafts
 from core.machine.device import device_named, sparing
 from core.machine.names import shown
-from core.options import checked, made, options
+from core.recipe import TrainConfig
 from core.run import Run, Source, build
 from core.sample import METRIC_WORDS, Samples, plain, task_of
-from core.train import Progress, TrainConfig, Trained, batches, prepare, sample_loss, step_loss, train, widths_of
+from core.train import memory
+from core.train.loop import Progress, Trained, batches, prepare, sample_loss, step_loss, train, widths_of
+from core.train.options import checked, made, options
 
 Data = Dataset | Samples
 MOST_SEEDS = 20
@@ -41,7 +42,7 @@ LINES = "lines.json"
 
 @dataclass(frozen=True)
 class Order:
-    """fusion, options, training, seeds, protocol and modalities as `core.train.train` takes them.
+    """fusion, options, training, seeds, protocol and modalities as `core.train.loop.train` takes them.
 
     device   cpu, cuda, or auto: the accelerator where there is one
     """

@@ -7,20 +7,11 @@ import torch
 from core.clip import Clip
 from core.dataset import Dataset
 from core.fusion.base import Fused
+from core.recipe import TrainConfig
 from core.run import build
 from core.sample import Samples, Task
 from core.score.infer import outputs, resample
-from core.train import (
-    Prepared,
-    TrainConfig,
-    batches,
-    clip_score,
-    prepare,
-    resample_labels,
-    sample_loss,
-    step_loss,
-    train,
-)
+from core.train.loop import Prepared, batches, clip_score, prepare, resample_labels, sample_loss, step_loss, train
 from tests.core.made import WIDTHS, clip, dataset
 
 SHORT = TrainConfig(epochs=3, batch=8)
@@ -130,7 +121,7 @@ def test_crops_train_too():
 def test_graphs_that_nothing_learned_precedes_are_made_once_and_train_the_same(monkeypatch):
     config = {"project": None, "P": 2, "Q": 2}
     once = train(dataset(), "lego", config, SHORT, seed=1)
-    monkeypatch.setattr("core.train.fixed_graphs", lambda model, data: None)
+    monkeypatch.setattr("core.train.loop.fixed_graphs", lambda model, data: None)
     each = train(dataset(), "lego", config, SHORT, seed=1)
     assert [row["loss"] for row in once.history] == pytest.approx([row["loss"] for row in each.history], abs=1e-4)
     for name, weights in each.model.state_dict().items():

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 import torch
 
-from core import order as orders
 from core import run as runs
 from core.fusion import FUSIONS
-from core.order import Order, carry_out, lines, order_of, planned, refuse
+from core.recipe import TrainConfig
 from core.sample import UNITS
-from core.train import Progress, TrainConfig, train
+from core.train import order as orders
+from core.train.loop import Progress, train
+from core.train.order import Order, carry_out, lines, order_of, planned, refuse
 from tests.core.data.test_samples import made as samples
 from tests.core.made import dataset
 

@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from core import ensemble, run
+from core import run
 from core.clip import Clip
 from core.dataset import Dataset
-from core.ensemble import Asked, together, train_many
 from core.fusion.lego import Lego, LegoConfig
+from core.recipe import TrainConfig
 from core.score.infer import score
-from core.train import Prepared, TrainConfig, batches, clip_score, prepare, train
+from core.train import ensemble
+from core.train.ensemble import Asked, together, train_many
+from core.train.loop import Prepared, batches, clip_score, prepare, train
 from tests.core.made import WIDTHS, clip, dataset
 
 NODES = 8

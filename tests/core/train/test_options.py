@@ -6,9 +6,9 @@ from typing import Any, Literal
 import pytest
 
 from core.fusion import FUSIONS
-from core.options import Option, changed, checked, fusions, made, options, training_options
+from core.recipe import TrainConfig
 from core.sample import UNITS, Task
-from core.train import TrainConfig
+from core.train.options import Option, changed, checked, fusions, made, options, training_options
 
 CONFIGS = {kind.Config.__name__: kind.Config for kind in FUSIONS.values()} | {"TrainConfig": TrainConfig}
 DIGITS = Task("class", ("0", "1"))

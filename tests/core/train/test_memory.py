@@ -7,15 +7,16 @@ from typing import Any
 
 import pytest
 
-from core import memory
 from core.__main__ import app
 from core.data import native
 from core.fusion import FUSIONS
 from core.fusion.base import count_weights
-from core.memory import Peak, afford, needed, shape_of
-from core.order import Order, carry_out, refuse
+from core.recipe import TrainConfig
 from core.run import build
-from core.train import TrainConfig, prepare, step_loss
+from core.train import memory
+from core.train.loop import prepare, step_loss
+from core.train.memory import Peak, afford, needed, shape_of
+from core.train.order import Order, carry_out, refuse
 from tests.core.data.test_samples import made as samples
 from tests.core.made import dataset
 

@@ -4,7 +4,7 @@ r"""Many small trainings at once: LEGO models whose options differ are one stack
     score_m = sigmoid(w_m . relu(W_m G_m + b_m))          one batched product over members
     A_m[p, q] = 0 for p > P_m or q > Q_m                  so that members of any P and Q share the terms
 
-A member is the training `core.train.train` gives alone: the same draws, the same batches, the same steps of Adam. Only
+A member is the training `train.loop.train` gives alone: the same draws, the same batches, the same steps of Adam. Only
 the rows that the loss reads (the `top` units of a clip) are differentiated through the head.
 
 Sums are taken in another order than alone, so weights differ in their last bit (1.2e-7) from the first step on, and
@@ -50,13 +50,13 @@ from core.fusion import graph as g
 from core.fusion.lego import Lego, LegoConfig
 from core.machine.device import sparing
 from core.measure.metrics import measure
+from core.recipe import TrainConfig
 from core.run import build
 from core.sample import Samples
 from core.score.infer import score
-from core.train import (
+from core.train.loop import (
     Prepared,
     Progress,
-    TrainConfig,
     Trained,
     batches,
     fixed_graphs,
@@ -81,7 +81,7 @@ Tell = Callable[[int, int, float], None]
 
 @dataclass(frozen=True)
 class Asked:
-    """One training to be done: what `core.train.train` would be given."""
+    """One training to be done: what `core.train.loop.train` would be given."""
 
     fusion: str
     config: Mapping[str, Any]
@@ -594,7 +594,7 @@ def fit_many(
     device: torch.device | str = "cpu",
     after: Callable[[int, Tensor, Stack], None] | None = None,
 ) -> tuple[Stack, Float[np.ndarray, "epochs members 2"]]:
-    """`core.train.fit` for many models of one structure; (their weights, classification loss and penalty an epoch).
+    """`train.loop.fit` for many models of one structure; (their weights, classification loss and penalty an epoch).
 
     after   called with the epoch, the members' losses of it, and the stack
     """

@@ -37,11 +37,12 @@ from core.fusion.mkl import Mkl
 from core.machine.memory import free
 from core.machine.names import shown
 from core.machine.words import words
-from core.options import made, options
+from core.recipe import TrainConfig
 from core.run import build
 from core.sample import Samples, Task, task_of
 from core.score.infer import spans
-from core.train import Prepared, TrainConfig, fixed_graphs, losses, sample_loss, step_loss, widths_of
+from core.train.loop import Prepared, fixed_graphs, losses, sample_loss, step_loss, widths_of
+from core.train.options import made, options
 
 FLOAT, DOUBLE = 4, 8  # bytes
 WALKED = 16  # highest power that a step is walked with
