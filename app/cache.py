@@ -33,20 +33,7 @@ from app.figures.samples import one_against_rest, sample_facts
 from app.figures.scores import Kinds, Moment, dataset_facts, group_table, kinds_of, method_bars, top_moments
 from app.figures.scores import hours as hours_of
 from app.figures.style import colours
-from core import (
-    attribute,
-    calibration,
-    compare,
-    factors,
-    kernels,
-    latents,
-    project,
-    removal,
-    robust,
-    splits,
-    steps,
-    weights,
-)
+from core import calibration, compare, robust
 from core import run as run_folders
 from core import sweep as sweep_folders
 from core.clip import Clip
@@ -55,6 +42,7 @@ from core.data.check import Report, check
 from core.data.reading import about
 from core.data.stills import jpeg, unit_frames
 from core.dataset import Dataset
+from core.explain import latents, lego, lowrank, mkl, plane, probes, progressive, removal, split, weights
 from core.extract import captions as sentences
 from core.fusion import FUSIONS
 from core.fusion.base import Fusion
@@ -789,11 +777,11 @@ def changed_model(name: str, key: str, changes: str) -> Fusion:
 @st.cache_resource(max_entries=512, show_spinner=False)
 def _explanation(
     run_stamp: str, data_stamp: str, name: str, key: str, clip_name: str, unit: int, changes: str
-) -> attribute.Explanation:
-    return attribute.explain(changed_model(name, key, changes), clip(key, clip_name), unit)
+) -> lego.Explanation:
+    return lego.explain(changed_model(name, key, changes), clip(key, clip_name), unit)
 
 
-def explanation(name: str, key: str, clip_name: str, unit: int, changes: str = "") -> attribute.Explanation:
+def explanation(name: str, key: str, clip_name: str, unit: int, changes: str = "") -> lego.Explanation:
     """Parts of one unit's score, with A as changed."""
     return _explanation(*_stamps(name, key), name, key, clip_name, unit, changes)
 
@@ -801,11 +789,11 @@ def explanation(name: str, key: str, clip_name: str, unit: int, changes: str = "
 @st.cache_resource(max_entries=64, show_spinner=False)
 def _shares(
     run_stamp: str, data_stamp: str, name: str, key: str, clip_name: str, index: int, changes: str
-) -> attribute.TermShares:
-    return attribute.term_shares(changed_model(name, key, changes), clip(key, clip_name), index)
+) -> lego.TermShares:
+    return lego.term_shares(changed_model(name, key, changes), clip(key, clip_name), index)
 
 
-def term_shares(name: str, key: str, clip_name: str, index: int, changes: str = "") -> attribute.TermShares:
+def term_shares(name: str, key: str, clip_name: str, index: int, changes: str = "") -> lego.TermShares:
     """What each term of A adds to each edge of one window, with A as changed; `ValueError` without an operator."""
     return _shares(*_stamps(name, key), name, key, clip_name, index, changes)
 
@@ -813,17 +801,17 @@ def term_shares(name: str, key: str, clip_name: str, index: int, changes: str = 
 @st.cache_resource(max_entries=512, show_spinner=False)
 def _what_if(
     run_stamp: str, data_stamp: str, name: str, key: str, clip_name: str, unit: int, other: int | None, changes: str
-) -> tuple[attribute.WhatIf, ...]:
+) -> tuple[lego.WhatIf, ...]:
     asked, about = changed_model(name, key, changes), clip(key, clip_name)
     if other is not None:
-        return (attribute.cut_edge(asked, about, unit, other),)
-    found = [attribute.mute(asked, about, modality) for modality in asked.widths if len(asked.widths) > 1]
-    return (*found, *([attribute.drop_unit(asked, about, unit)] if about.units > 1 else []))
+        return (lego.cut_edge(asked, about, unit, other),)
+    found = [lego.mute(asked, about, modality) for modality in asked.widths if len(asked.widths) > 1]
+    return (*found, *([lego.drop_unit(asked, about, unit)] if about.units > 1 else []))
 
 
 def what_if(
     name: str, key: str, clip_name: str, unit: int, other: int | None = None, changes: str = ""
-) -> tuple[attribute.WhatIf, ...]:
+) -> tuple[lego.WhatIf, ...]:
     """The model run again without each modality and without the unit; with `other`, without that connection."""
     return _what_if(*_stamps(name, key), name, key, clip_name, unit, other, changes)
 
@@ -969,23 +957,23 @@ def whole_part_drawn(
 
 # what -> a function of (model, data, names and numbers…) that returns read-only arrays; each page has its own lines
 COMPUTED: dict[str, Callable[..., Any]] = {
-    "factors": lambda model, data: factors.opened(model, _looked_at_part(data)),
-    "row parts": lambda model, data, row: factors.of_row(model, _looked_at_part(data), row),
-    "specialisation": lambda model, data: factors.specialisation(factors.opened(model, _looked_at_part(data))),
-    "attributions": lambda model, data, *place: factors.attributions(model, _looked_at_part(data), *place),
+    "factors": lambda model, data: lowrank.opened(model, _looked_at_part(data)),
+    "row parts": lambda model, data, row: lowrank.of_row(model, _looked_at_part(data), row),
+    "specialisation": lambda model, data: lowrank.specialisation(lowrank.opened(model, _looked_at_part(data))),
+    "attributions": lambda model, data, *place: lowrank.attributions(model, _looked_at_part(data), *place),
     "prior distance": lambda model, data: latents.prior_distance(model, _looked_at_part(data)),
     "retrieval": lambda model, data: latents.retrieved(model, _looked_at_part(data)),
     "walk": lambda model, data, *ends: latents.walk(model, _looked_at_part(data), *ends),
-    "split parts": splits.parts,
-    "split cloud": splits.cloud_of,
-    "split pca": lambda model, data, shown: project.pca(splits.cloud_of(model, data, shown).rows),
-    "split probes": splits.probes,
-    "availability": splits.availability,
-    "split retrieval": splits.retrieval,
-    "step answers": lambda model, data: steps.answers(model, _looked_at_part(data)),
-    "step probes": lambda model, data: steps.probes(model, part_of(data, "train"), _looked_at_part(data)),
-    "step paths": lambda model, data: steps.paths(model, _looked_at_part(data)),
-    "step cost": lambda model, data: steps.cost(model, _looked_at_part(data)),
+    "split parts": split.parts,
+    "split cloud": split.cloud_of,
+    "split pca": lambda model, data, shown: plane.pca(split.cloud_of(model, data, shown).rows),
+    "split probes": probes.probes,
+    "availability": split.availability,
+    "split retrieval": split.retrieval,
+    "step answers": lambda model, data: progressive.answers(model, _looked_at_part(data)),
+    "step probes": lambda model, data: progressive.probes(model, part_of(data, "train"), _looked_at_part(data)),
+    "step paths": lambda model, data: progressive.paths(model, _looked_at_part(data)),
+    "step cost": lambda model, data: progressive.cost(model, _looked_at_part(data)),
     "weights": lambda model, data: weights.weights(model),
     "weight parts": lambda model, data: weights.opened(model, _looked_at_part(data)),
     "weight losses": lambda model, data: removal.without_parts(
@@ -1001,8 +989,8 @@ COMPUTED: dict[str, Callable[..., Any]] = {
     "reliability": lambda model, data, bins, how: calibration.calibrated(model, _stage_of(data), bins, how),
     "clean answers": lambda model, data: calibration.clean(reader(model, _stage_of(data))),
     "dropout": lambda model, data: calibration.dropped_out(model, _stage_of(data)),
-    "kernel path": lambda model, data, p, *how: kernels.at_norm(model, data, _looked_at_part(data), p, *how),
-    "kernel panels": lambda model, data: kernels.panels(model, _looked_at_part(data)),
+    "kernel path": lambda model, data, p, *how: mkl.at_norm(model, data, _looked_at_part(data), p, *how),
+    "kernel panels": lambda model, data: mkl.panels(model, _looked_at_part(data)),
 }
 
 
@@ -1067,8 +1055,8 @@ def _computed(run_stamp: str, data_stamp: str, what: str, name: str, key: str, *
 
 @st.cache_resource(max_entries=64, show_spinner=False)
 def _kernel_maps(run_stamp: str, data_stamp: str, name: str, key: str, row: int, theme: str) -> go.Figure:
-    seen: kernels.Panels = computed("kernel panels", name, key)
-    beta = kernels.mkl(model(name)).beta.detach().mean(1).double().numpy()
+    seen: mkl.Panels = computed("kernel panels", name, key)
+    beta = mkl.mkl(model(name)).beta.detach().mean(1).double().numpy()
     chosen = kernel_figures.drawn_panels(seen, beta)
     return kernel_figures.panel_maps(seen, chosen, part(key), row, colours(theme))
 

@@ -395,7 +395,7 @@ def retrieve(
 ) -> None:
     """Ask in one modality, answer in another: MAP by cosine of latents or invariant parts, mean ± sd over runs."""
     from core import run as runs
-    from core.latents import retrieved
+    from core.explain.latents import retrieved
     from core.sample import part_of
 
     folders = [run] if (run / "run.json").is_file() else [run / name for name in runs.listing(run)]
@@ -443,7 +443,8 @@ def experiment(
     kernel, with every solution's duality gap. Half a minute on six views of 2,000 digits. rank-robustness asks of LMF
     whether a lower rank is more robust: ranks 1, 2, 4, 8 under every corruption. Two seconds a run, and its training.
     """
-    from core import steps, synthetic
+    from core import synthetic
+    from core.experiments import progressive
     from core.fusion.profusion import ProFusionConfig
 
     if name == "profusion-synthetic":
@@ -451,18 +452,18 @@ def experiment(
     elif name == "profusion-steps" and dataset is not None:
         options, training = split_settings(set_)
         data = opened(dataset)
-        rows = list(steps.experiment(data, ProFusionConfig(**options), training, seeds, tell))
-        put(*steps.report(data.name, rows), json_)
+        rows = list(progressive.experiment(data, ProFusionConfig(**options), training, seeds, tell))
+        put(*progressive.report(data.name, rows), json_)
     elif name == "intense":
-        from core import weights
+        from core.experiments import intense
 
-        put(*weights.report(list(weights.experiment(seeds, tell))), json_)
+        put(*intense.report(list(intense.experiment(seeds, tell))), json_)
     elif name == "mkl" and dataset is not None:
-        from core import kernels
+        from core.experiments import mkl
         from core.fusion.mkl import MklConfig
 
         config, views = MklConfig(**settings(set_)), opened(dataset)
-        put(*kernels.report(views.name, config, list(kernels.experiment(views, config, seeds, tell=tell))), json_)
+        put(*mkl.report(views.name, config, list(mkl.experiment(views, config, seeds, tell=tell))), json_)
     elif name == "rank-robustness" and dataset is not None:
         from core import robust
 

@@ -488,7 +488,7 @@ def long_windows(tell: Tell) -> Iterator[Row]:
 
 UMAP_GOAL = 5.0
 AS_USUAL = "import sys, numpy as np; from umap import UMAP; UMAP().fit(np.load(sys.argv[1]))"
-OURS = "import sys, numpy as np; from core.project import umap; umap(np.load(sys.argv[1]))"
+OURS = "import sys, numpy as np; from core.explain.plane import umap; umap(np.load(sys.argv[1]))"
 
 
 def processor_seconds(program: str, rows: Path, cache: Path) -> float:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core import project
+from core.explain import plane
 
 MAIN = sys.modules["__main__"]
 
@@ -30,5 +30,5 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with (folder.parent / "numba.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not any(folder.rglob("*.nbc")):
-            project.elsewhere(np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32), folder)
+            plane.elsewhere(np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32), folder)
     return folder

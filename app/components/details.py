@@ -11,8 +11,8 @@ from app.figures.graphs import shares
 from app.figures.operator import term_name
 from app.figures.style import markdown_text, plotly_config
 from app.selection import Selection
-from core.attribute import Explanation
 from core.clip import Clip
+from core.explain.lego import Explanation
 from core.fusion.base import Fusion
 from core.fusion.lego import Lego
 from core.machine.names import shown

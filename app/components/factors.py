@@ -16,7 +16,7 @@ from app.figures import factors as figures
 from app.figures.samples import probabilities
 from app.figures.style import markdown_text
 from app.selection import Selection
-from core.factors import Factored, RowParts, Switched, has_factors, rank_curve
+from core.explain.lowrank import Factored, RowParts, Switched, has_factors, rank_curve
 from core.fusion.base import Fusion
 from core.fusion.jwae import Jwae
 from core.machine.names import shown

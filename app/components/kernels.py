@@ -12,11 +12,11 @@ from app.figures import kernels as figures
 from app.figures.steps import clicked_row
 from app.figures.style import markdown_text
 from app.selection import Selection
+from core.explain.mkl import AtNorm, Panels, norms
+from core.explain.weights import weights
 from core.fusion.mkl import Mkl
-from core.kernels import AtNorm, Panels, norms
 from core.machine.names import shown
 from core.sample import METRIC_WORDS
-from core.weights import weights
 
 PATIENCE = 0.3  # seconds before a bar appears
 

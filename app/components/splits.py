@@ -16,11 +16,11 @@ from app.components import show
 from app.figures import splits as figures
 from app.figures.style import markdown_text
 from app.selection import Selection
+from core.explain.plane import Background
+from core.explain.split import INVARIANT, Cloud, Neighbours, Parts, boundary_curve, neighbours
 from core.fusion.base import Fusion
 from core.machine.names import shown
-from core.project import Background
 from core.sample import METRIC_WORDS, Part
-from core.splits import INVARIANT, Cloud, Neighbours, Parts, boundary_curve, neighbours
 
 FUSIONS = ("gmf", "g-mbt", "g-perceiver", "g-lmf", "misa")
 HEIGHT = 88  # pixels of a small picture

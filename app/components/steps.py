@@ -8,8 +8,8 @@ from app.components import show
 from app.figures import steps as figures
 from app.figures.style import markdown_text
 from app.selection import Selection
+from core.explain.progressive import MOST, Answers, Turns, turns
 from core.sample import METRIC_WORDS, Part
-from core.steps import MOST, Answers, Turns, turns
 
 
 def wrong_fusion(chosen: Selection) -> None:

@@ -10,10 +10,10 @@ from app.components.splits import chosen_row as what_row
 from app.figures import weights as figures
 from app.figures.style import markdown_text
 from app.selection import Selection
+from core.explain.removal import Removals, disagreements, rank_agreement
+from core.explain.weights import FUSIONS, Opened, Weights, norms_of, seeds_of
 from core.machine.names import shown
-from core.removal import Removals, disagreements, rank_agreement
 from core.sample import METRIC_WORDS, Part
-from core.weights import FUSIONS, Opened, Weights, norms_of, seeds_of
 
 BRANCHES, MODALITIES = "each by itself", "modalities"
 

@@ -12,7 +12,7 @@ from plotly.subplots import make_subplots
 
 from app.figures.splits import PALETTE, SYMBOLS, class_colours
 from app.figures.style import PRINTED, SCORES, Colours, plotly_text
-from core.kernels import MOST_PANELS, AtNorm, Panels
+from core.explain.mkl import MOST_PANELS, AtNorm, Panels
 from core.machine.names import shown
 from core.sample import Part
 

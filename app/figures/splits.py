@@ -11,11 +11,12 @@ from scipy.special import expit
 
 from app.figures.samples import probabilities
 from app.figures.style import SCORES, Colours, plotly_text
+from core.explain.probes import Probe
+from core.explain.split import INVARIANT, Available, Cloud, Compared, Parts
 from core.machine.names import shown
 from core.measure.retrieval import Retrieval
 from core.run import Run
 from core.sample import Part
-from core.splits import INVARIANT, Available, Cloud, Compared, Parts, Probe
 
 SYMBOLS = ("circle", "square", "triangle-up", "pentagon", "star", "hexagram")  # one a modality; specific parts are open
 PALETTE = (

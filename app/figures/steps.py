@@ -9,9 +9,9 @@ from jaxtyping import Float, Int
 
 from app.figures.splits import SYMBOLS, class_colours
 from app.figures.style import Colours, plotly_text
+from core.explain.progressive import Answers, Cost, Paths, Probes, Turns
 from core.machine.names import shown
 from core.sample import METRIC_WORDS, Part
-from core.steps import Answers, Cost, Paths, Probes, Turns
 
 FAINT = 200  # other rows whose paths are drawn; all of them have a point
 

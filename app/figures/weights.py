@@ -11,8 +11,8 @@ from jaxtyping import Float, Int
 from app.figures.graphs import DOWN, UP
 from app.figures.splits import SYMBOLS
 from app.figures.style import PRINTED, Colours, plotly_text
+from core.explain.removal import Removals
 from core.machine.names import shown
-from core.removal import Removals
 from core.sample import METRIC_WORDS
 
 MOST = 24  # names drawn; the heaviest of more

@@ -9,7 +9,7 @@ from app import cache, selection
 from app.components import factors, show
 from app.figures import factors as figures
 from app.figures.style import markdown_text
-from core.factors import has_factors, kept, of_set, switched
+from core.explain.lowrank import has_factors, kept, of_set, switched
 from core.fusion.jwae import Jwae
 
 chosen = selection.current()

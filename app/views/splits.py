@@ -5,7 +5,7 @@ import streamlit as st
 from app import cache, selection
 from app.components import show, splits
 from app.figures import splits as figures
-from core.splits import splits as has_parts
+from core.explain.split import splits as has_parts
 
 chosen = selection.current()
 model = cache.model(chosen.run) if chosen.run else None

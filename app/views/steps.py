@@ -7,8 +7,8 @@ from app import cache, selection
 from app.components import show, steps
 from app.figures import steps as figures
 from app.figures.style import markdown_text
+from core.explain.progressive import turns
 from core.fusion.profusion import ProFusion
-from core.steps import turns
 
 chosen = selection.current()
 model = cache.model(chosen.run) if chosen.run else None

@@ -265,7 +265,7 @@ class GLmf(FrontEnd):
         return len(widths) * self.maps.shared + self.config.out
 
     def low_rank(self) -> Reading:
-        """For `core.factors`: the invariant parts are what else enters the outputs."""
+        """For `core.explain.lowrank`: the invariant parts are what else enters the outputs."""
         head = self.head
         if not isinstance(head, nn.Linear):
             raise ValueError("parts of g-lmf's outputs add up only behind a linear classifier: hidden=0")

@@ -265,7 +265,7 @@ class JwaeLmf(Jwae):
         return self.answered(self.predict(fused), trace)
 
     def low_rank(self) -> Reading:
-        """For `core.factors`: the product reads the latents."""
+        """For `core.explain.lowrank`: the product reads the latents."""
 
         def inputs(features: Features) -> tuple[dict[str, Tensor], Tensor]:
             latents = self.encode(features)[1]

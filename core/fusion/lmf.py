@@ -206,7 +206,7 @@ class Lmf(VectorFusion):
         return self.product
 
     def low_rank(self) -> Reading:
-        """For `core.factors`."""
+        """For `core.explain.lowrank`."""
 
         def inputs(features: Features) -> tuple[dict[str, Tensor], Tensor]:
             rows = self.latents(features)

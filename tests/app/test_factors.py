@@ -12,7 +12,7 @@ from app.components.factors import Off
 from core import run
 from core.data import native, read
 from core.data.samples.native import write
-from core.factors import opened, switched
+from core.explain.lowrank import opened, switched
 from core.recipe import TrainConfig
 from core.sample import Samples, Task, part_of
 from core.train.loop import train

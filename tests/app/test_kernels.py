@@ -11,9 +11,10 @@ from streamlit.testing.v1 import AppTest
 from app import cache
 from app.figures import kernels as figures
 from app.figures.style import LIGHT
-from core import kernels, run
+from core import run
 from core.data import read
 from core.data.samples import native
+from core.explain import mkl
 from core.fusion.mkl import Mkl
 from core.recipe import TrainConfig
 from core.sample import part_of
@@ -75,7 +76,7 @@ def test_the_numbers_are_those_of_the_run_solved_again_at_the_p_of_the_slider(
     for word, p in (("1.5", 1.5), ("∞", math.inf), ("1", 1.0)):
         app.select_slider(key="kernel_p").set_value(word).run()
         assert not complaints(app)
-        again = kernels.at_norm(model, data, part, p)
+        again = mkl.at_norm(model, data, part, p)
         assert card(app, "accuracy, solved again") == f"{again.value:.1f}"
         share = again.share[again.share > 0]
         assert card(app, "kernels that count") == f"{np.exp(-(share * np.log(share)).sum()):.1f} of 6"
@@ -103,7 +104,7 @@ def test_the_maps_show_kernel_pca_of_the_test_rows_and_the_chosen_one(
     app = opened(visit, solved, "each", sample="17")
     drawn = chart(app, "kernel-panels")
     root, made = solved
-    found = kernels.panels(run.model(root / "runs" / made["each"]), part_of(read(root / "digits")))
+    found = mkl.panels(run.model(root / "runs" / made["each"]), part_of(read(root / "digits")))
     orange = [trace for trace in drawn["data"] if trace["name"] == "chosen row"]
     assert len(orange) == 3  # left, right, all together
     for panel, trace in zip(found.panels, orange, strict=True):
@@ -154,7 +155,7 @@ def test_without_labels_the_page_says_what_it_cannot_know(
 def test_many_kernels_are_drawn_heaviest_first_and_names_are_harmless() -> None:
     names = [f"<b>{n}</b>" for n in range(12)]
     beta = np.arange(1.0, 13)[:, None]
-    found = [kernels.AtNorm(p, beta / p, 90.0, 1e-5, 3, 50, 60) for p in (1.0, 2.0)]
+    found = [mkl.AtNorm(p, beta / p, 90.0, 1e-5, 3, 50, 60) for p in (1.0, 2.0)]
     figure = figures.norm_path(found, names, 1.0, 2.0, LIGHT)
     lines = [trace for trace in figure.data if trace.mode == "lines+markers"]
     assert len(lines) == figures.MOST_LINES
@@ -166,8 +167,8 @@ def test_many_kernels_are_drawn_heaviest_first_and_names_are_harmless() -> None:
 
 
 def test_panels_are_those_of_the_heaviest_kernels_in_their_order() -> None:
-    empty = kernels.Panel("k", np.zeros((3, 2), np.float32), np.zeros(2), 0.5, 0.5)
-    found = kernels.Panels(np.arange(3), (empty,) * 12, 0.1)
+    empty = mkl.Panel("k", np.zeros((3, 2), np.float32), np.zeros(2), 0.5, 0.5)
+    found = mkl.Panels(np.arange(3), (empty,) * 12, 0.1)
     beta = np.array([0.1, 9, 8, 7, 6, 5, 4, 3, 2, 0.2, 0.3])
     assert figures.drawn_panels(found, beta) == [1, 2, 3, 4, 5, 6, 7, 8, 11]
     assert figures.drawn_panels(found, np.ones(1)) == [0]
@@ -180,4 +181,4 @@ def test_the_model_of_the_page_is_mkl(solved: tuple[Path, dict[str, str]]) -> No
     root, made = solved
     assert isinstance(run.model(root / "runs" / made["clips"]), Mkl)
     with pytest.raises(ValueError, match="only MKL does"):
-        kernels.panels(run.build("concat", {"a": 2}, {}), part_of(read(root / "digits")))
+        mkl.panels(run.build("concat", {"a": 2}, {}), part_of(read(root / "digits")))

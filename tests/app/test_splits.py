@@ -10,15 +10,16 @@ from streamlit.testing.v1 import AppTest
 
 from app.figures import splits as figures
 from app.figures.style import DARK, LIGHT
-from core import project, splits
 from core import run as runs
 from core.data import read
 from core.data.samples import native as sample_folder
+from core.explain import plane, split
+from core.explain.probes import Probe
+from core.explain.split import Available, Compared, Parts
 from core.measure.retrieval import Retrieval
 from core.recipe import TrainConfig
 from core.run import Run, Source
 from core.sample import Part, Samples, Task
-from core.splits import Available, Compared, Parts, Probe
 from core.train.loop import train
 from tests import world
 from tests.app.conftest import Opener, complaints, words
@@ -33,7 +34,7 @@ def quick_maps(monkeypatch: pytest.MonkeyPatch) -> None:
     from app.components import splits as component
 
     component.maps.cache_clear()
-    monkeypatch.setattr(project, "elsewhere", lambda rows, cache, timeout: -project.pca(rows))
+    monkeypatch.setattr(plane, "elsewhere", lambda rows, cache, timeout: -plane.pca(rows))
 
 
 @pytest.fixture(scope="module")
@@ -135,9 +136,9 @@ def test_pca_is_shown_until_umap_is_there(visit: Opener, samples: Path, monkeypa
 
     def slow(rows: np.ndarray, cache: Path, timeout: float) -> np.ndarray:
         go.wait(20)
-        return -project.pca(rows)
+        return -plane.pca(rows)
 
-    monkeypatch.setattr(project, "elsewhere", slow)
+    monkeypatch.setattr(plane, "elsewhere", slow)
     app = visit("splits", assets=samples)
     assert "UMAP is being made" in words(app)
     before = chart(app, "split-map")
@@ -216,8 +217,8 @@ def part() -> Part:
 
 @pytest.mark.parametrize("colour", ["modality", "class", "score"])
 def test_every_point_stands_at_its_place_and_knows_its_row(parts: Parts, part: Part, colour: str) -> None:
-    cloud = splits.cloud(parts)
-    places = project.pca(cloud.rows)
+    cloud = split.cloud(parts)
+    places = plane.pca(cloud.rows)
     scores = figures.row_scores(np.random.default_rng(0).normal(size=(30, 3)), part)
     drawn = figures.parts_map(places, cloud, part, colour, scores, 4, "PCA", LIGHT)
     for curve in range(4):
@@ -241,13 +242,13 @@ def test_a_class_has_one_colour_and_anomalies_are_purple(parts: Parts, part: Par
 
     from core.sample import UNITS
 
-    cloud = splits.cloud(parts, ("invariant",))
+    cloud = split.cloud(parts, ("invariant",))
     units = replace(part, target=part.target % 2, task=UNITS)  # type: ignore[operator]
     scores = figures.row_scores(np.zeros((30, 1), np.float32), units)
     assert scores[1] == "score"
     assert (scores[0] == 0.5).all()
     for colours in (LIGHT, DARK):
-        drawn = figures.parts_map(project.pca(cloud.rows), cloud, units, "class", scores, 0, "PCA", colours)
+        drawn = figures.parts_map(plane.pca(cloud.rows), cloud, units, "class", scores, 0, "PCA", colours)
         for trace in drawn.data[:2]:
             truth = units.target[torch.tensor(trace.customdata)]  # type: ignore[index]
             assert trace.marker.color.tolist() == truth.tolist()
@@ -259,8 +260,8 @@ def test_a_large_map_draws_some_rows_and_always_the_chosen_one(
     parts: Parts, part: Part, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(figures, "MOST_DRAWN", 40)
-    cloud = splits.cloud(parts)
-    places = project.pca(cloud.rows)
+    cloud = split.cloud(parts)
+    places = plane.pca(cloud.rows)
     scores = figures.row_scores(np.zeros((30, 3), np.float32), part)
     drawn = figures.parts_map(places, cloud, part, "modality", scores, 2, "PCA", LIGHT)
     rows = drawn.data[3].customdata.tolist()

@@ -11,10 +11,10 @@ from app import cache
 from core import run as runs
 from core.data import read
 from core.data.samples import native
+from core.explain.progressive import answers, turns
 from core.recipe import TrainConfig
 from core.sample import Samples, Task
 from core.score.infer import outputs
-from core.steps import answers, turns
 from core.train.loop import train
 from tests import world
 from tests.app.conftest import Opener, complaints, words

@@ -11,10 +11,10 @@ from streamlit.testing.v1 import AppTest
 from app import cache
 from app.figures import weights as figures
 from app.figures.style import LIGHT
-from core import removal, weights
 from core import run as runs
 from core.data import read
 from core.data.samples import native
+from core.explain import removal, weights
 from core.recipe import TrainConfig
 from core.sample import Samples, Task, part_of
 from core.score.infer import outputs

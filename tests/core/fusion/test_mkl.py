@@ -11,9 +11,10 @@ import torch
 from sklearn.decomposition import PCA
 from sklearn.svm import SVC, SVR
 
-from core import kernels as seen
 from core import run
 from core.data import read
+from core.experiments import mkl
+from core.explain import mkl as seen
 from core.fusion import mkl as module
 from core.fusion import svm
 from core.fusion.mkl import Mkl, MklConfig, witnesses
@@ -301,7 +302,7 @@ def test_panels_are_the_kernels_on_the_rows_that_are_drawn() -> None:
 @pytest.mark.skipif(not (SHARED / "mfeat").is_dir(), reason="needs ../shared/data")
 def test_six_views_of_digits() -> None:
     """METHODS section 4 on one draw of 400 rows; the mean over five is `python -m core experiment mkl`."""
-    found = seen.views(read(SHARED / "mfeat"), MklConfig(), seed=3, asked=(1.0, 64.0))
+    found = mkl.views(read(SHARED / "mfeat"), MklConfig(), seed=3, asked=(1.0, 64.0))
     assert max(found.gap.values()) <= 1e-4
     assert max(found.stationarity.values()) <= 0.01
     assert abs(found.accuracy[64.0] - found.average) <= 0.5

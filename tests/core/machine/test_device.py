@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from core import attribute
+from core.explain import lego
 from core.fusion import FUSIONS
 from core.machine.device import MIXED, Rounded, device_named, device_words, mixed, sparing
 from core.recipe import TrainConfig
@@ -49,8 +49,8 @@ def test_scores_on_the_gpu_are_the_cpus(model):
 @gpu
 def test_explanations_on_the_gpu_are_the_cpus(model):
     here = clip(units=40)
-    wanted = attribute.explain(model, here, 35)
-    found = attribute.explain(model.cuda(), here, 35)
+    wanted = lego.explain(model, here, 35)
+    found = lego.explain(model.cuda(), here, 35)
     assert found.score == pytest.approx(wanted.score, abs=1e-4)
     for name, part in wanted.modalities.items():
         assert found.modalities[name] == pytest.approx(part, abs=1e-4)
@@ -58,8 +58,8 @@ def test_explanations_on_the_gpu_are_the_cpus(model):
         np.testing.assert_allclose(found.edges, wanted.edges, atol=1e-3)
     if wanted.terms is not None:
         np.testing.assert_allclose(found.terms, wanted.terms, atol=1e-3)
-        fair = attribute.term_shapley(model, here, 35)
-        np.testing.assert_allclose(fair.parts, attribute.term_shapley(model.cpu(), here, 35).parts, atol=1e-3)
+        fair = lego.term_shapley(model, here, 35)
+        np.testing.assert_allclose(fair.parts, lego.term_shapley(model.cpu(), here, 35).parts, atol=1e-3)
 
 
 @gpu

@@ -11,12 +11,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from core.explain.split import parts_of, splits
 from core.fusion.base import Fusion
 from core.fusion.jwae import Jwae, mmd
 from core.measure.retrieval import Retrieval, across
 from core.sample import Part
 from core.score.infer import array
-from core.splits import parts_of, splits
 
 ROWS = 1000  # of which the distance to the prior is measured
 DRAWS = 100  # of rows from the prior itself, for what such a distance is by chance

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
-from core import project
+from core.explain import plane
 
 
 def blobs(count: int = 120, width: int = 6, groups: int = 3) -> tuple[np.ndarray, np.ndarray]:
@@ -21,27 +21,27 @@ def blobs(count: int = 120, width: int = 6, groups: int = 3) -> tuple[np.ndarray
 def test_pca_is_scikit_learns_up_to_sign(columns: int) -> None:
     rows, _ = blobs()
     expected = PCA(columns).fit_transform(rows.astype(np.float64))
-    found = project.pca(rows, columns)
+    found = plane.pca(rows, columns)
     np.testing.assert_allclose(np.abs(found), np.abs(expected), atol=1e-4)
 
 
 def test_pca_does_not_flip_with_the_order_of_rows() -> None:
     rows, _ = blobs()
     order = np.random.default_rng(1).permutation(len(rows))
-    np.testing.assert_allclose(project.pca(rows[order]), project.pca(rows)[order], atol=1e-4)
+    np.testing.assert_allclose(plane.pca(rows[order]), plane.pca(rows)[order], atol=1e-4)
 
 
 def test_rows_of_one_column_lie_on_a_line() -> None:
-    found = project.pca(np.arange(5.0)[:, None])
+    found = plane.pca(np.arange(5.0)[:, None])
     assert found.shape == (5, 2)
     assert not found[:, 1].any()
 
 
 @pytest.mark.parametrize("block", [1, 700, 1 << 22])
 def test_neighbours_are_the_nearest_rows(monkeypatch: pytest.MonkeyPatch, block: int) -> None:
-    monkeypatch.setattr(project, "BLOCK", block)
+    monkeypatch.setattr(plane, "BLOCK", block)
     rows, _ = blobs(300)
-    index, distance = project.nearest(rows, 15)
+    index, distance = plane.nearest(rows, 15)
     apart = np.linalg.norm(rows[:, None].astype(np.float64) - rows[None], axis=-1)
     order = apart.argsort(1)[:, :15]
     np.testing.assert_array_equal(index, order)
@@ -50,17 +50,17 @@ def test_neighbours_are_the_nearest_rows(monkeypatch: pytest.MonkeyPatch, block:
 
 def test_a_row_with_twins_is_its_own_nearest() -> None:
     rows = np.repeat(blobs(10)[0], 3, axis=0)
-    index, distance = project.nearest(rows, 4)
+    index, distance = plane.nearest(rows, 4)
     np.testing.assert_array_equal(index[:, 0], np.arange(30))
     assert (distance[:, 0] == 0).all()
 
 
 @pytest.fixture(scope="module")
-def background(compiled: Path) -> project.Background:
-    return project.Background(compiled)
+def background(compiled: Path) -> plane.Background:
+    return plane.Background(compiled)
 
 
-def waited(background: project.Background, rows: np.ndarray, seconds: float = 240) -> np.ndarray | None:
+def waited(background: plane.Background, rows: np.ndarray, seconds: float = 240) -> np.ndarray | None:
     for _ in range(int(seconds / 0.1)):
         found, coming = background.look(rows)
         if not coming:
@@ -71,7 +71,7 @@ def waited(background: project.Background, rows: np.ndarray, seconds: float = 24
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_umap_comes_later_keeps_groups_together_and_is_kept(background: project.Background) -> None:
+def test_umap_comes_later_keeps_groups_together_and_is_kept(background: plane.Background) -> None:
     rows, which = blobs()
     assert background.look(rows) == (None, True)  # nobody waits
     places = waited(background, rows)
@@ -81,32 +81,32 @@ def test_umap_comes_later_keeps_groups_together_and_is_kept(background: project.
     near = np.linalg.norm(places[:, None] - places[None], axis=-1).argsort(1)[:, 1:6]
     assert (which[near] == which[:, None]).mean() > 0.95
     assert background.look(rows.copy())[0] is places
-    again = project.elsewhere(rows, background.folder(), 240.0)
+    again = plane.elsewhere(rows, background.folder(), 240.0)
     np.testing.assert_array_equal(again, places)  # the same seed, the same map
     assert any(background.folder().rglob("*.nbc"))  # compiled code was kept
 
 
 def test_too_few_rows_have_no_map_and_wait_for_none(tmp_path: Path) -> None:
-    assert project.Background(tmp_path).look(blobs(19)[0]) == (None, False)
+    assert plane.Background(tmp_path).look(blobs(19)[0]) == (None, False)
     with pytest.raises(ValueError, match="needs 20 rows or more, got 19"):
-        project.umap(blobs(19)[0])
+        plane.umap(blobs(19)[0])
 
 
 def test_a_process_that_fails_leaves_pca_and_no_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(project.sys, "executable", "/bin/false")
-    assert waited(project.Background(tmp_path), blobs()[0], 20) is None
+    monkeypatch.setattr(plane.sys, "executable", "/bin/false")
+    assert waited(plane.Background(tmp_path), blobs()[0], 20) is None
 
 
 def test_a_folder_that_cannot_be_written_is_replaced_by_a_private_one(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    folder = project.Background(tmp_path / "file" / "below").folder()
+    folder = plane.Background(tmp_path / "file" / "below").folder()
     assert folder.is_dir()
     assert folder.stat().st_mode & 0o077 == 0
 
 
 def test_only_the_last_maps_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(project, "elsewhere", lambda rows, cache, timeout: project.pca(rows))
-    background = project.Background(tmp_path, most=2)
+    monkeypatch.setattr(plane, "elsewhere", lambda rows, cache, timeout: plane.pca(rows))
+    background = plane.Background(tmp_path, most=2)
     sets = [blobs(30 + n)[0] for n in range(3)]
     for rows in sets:
         assert waited(background, rows, 20) is not None

@@ -9,8 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core import attribute as at
 from core.clip import Clip
+from core.explain import lego as at
 from core.fusion import FUSIONS
 from core.fusion import graph as g
 from core.fusion.base import Fusion

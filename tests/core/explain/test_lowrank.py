@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from core.data import read
-from core.factors import (
+from core.explain.lowrank import (
     attributions,
     concentration,
     has_factors,
@@ -354,7 +354,7 @@ def test_trained_runs_of_other_ranks_are_joined_too():
 
 # ---------------------------------------------------------------------------- the runs that are shipped
 
-ASSETS = Path(__file__).parents[2] / "assets"
+ASSETS = Path(__file__).parents[3] / "assets"
 SHIPPED = [name for name, run in listing(ASSETS / "runs").items() if run.fusion in METHODS]
 
 

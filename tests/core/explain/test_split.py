@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from core import splits
+from core.explain import probes, split
+from core.explain.split import INVARIANT, SPECIFIC, Parts
 from core.fusion.gmf import Gmf, GmfConfig
 from core.fusion.mbt import Mbt
 from core.fusion.misa import Misa
@@ -15,7 +16,6 @@ from core.recipe import TrainConfig
 from core.run import Run, Source
 from core.sample import UNITS, Part, Samples, Task, part_of
 from core.score.infer import outputs
-from core.splits import INVARIANT, SPECIFIC, Parts
 from core.train.loop import train
 from tests.core import made
 
@@ -56,7 +56,7 @@ def test_parts_are_the_traces_in_any_batch_size(data: Samples, fusion: type) -> 
     with torch.no_grad():
         trace = model(part.features).trace
     for entries in (1 << 22, 40):
-        found = splits.parts_of(model, part, entries)
+        found = split.parts_of(model, part, entries)
         for name in ("a", "b"):
             np.testing.assert_allclose(found.invariant[name], trace.invariant[name], atol=1e-5)
             np.testing.assert_allclose(found.specific[name], trace.specific[name], atol=1e-5)
@@ -70,7 +70,7 @@ def test_mass_written_slowly(data: Samples) -> None:
     model, part = model_of(data), data.part("test")
     with torch.no_grad():
         trace = model(part.features).trace
-    found = splits.parts_of(model, part)
+    found = split.parts_of(model, part)
     for name, following in (("a", "b"), ("b", "a")):
         for row in (0, 7):
             z = trace.dissolved[name][row].tolist()
@@ -89,21 +89,21 @@ def test_mass_follows_the_side_that_is_there(data: Samples) -> None:
     with torch.no_grad():
         model.maps.concentrate_specific[0].weight.zero_()
         model.maps.concentrate_specific[0].bias.zero_()
-    found = splits.parts_of(model, data.part("test"))
+    found = split.parts_of(model, data.part("test"))
     assert (found.out["a"] == 1).all()
     assert (found.out["b"] < 1).all()
 
 
 def test_who_does_not_split_is_told(data: Samples) -> None:
     with pytest.raises(ValueError, match="Mbt does not split"):
-        splits.parts(Mbt(data.widths, None, TASK), data)
-    assert splits.splits(model_of(data))
-    assert not splits.splits(Mbt(data.widths, None, TASK))
+        split.parts(Mbt(data.widths, None, TASK), data)
+    assert split.splits(model_of(data))
+    assert not split.splits(Mbt(data.widths, None, TASK))
 
 
 def test_what_does_not_vary_has_no_relative_error() -> None:
     same = np.ones((5, 3))
-    assert np.isnan(splits.lost_of(same, same + 1))
+    assert np.isnan(split.lost_of(same, same + 1))
 
 
 # ---------------------------------------------------------------------------- probes on planted parts
@@ -126,8 +126,8 @@ def planted(seed: int, count: int = 400) -> tuple[Parts, Part]:
 
 
 @pytest.fixture(scope="module")
-def probed() -> dict[tuple[str, str, str], splits.Probe]:
-    found = splits.probes_of(*planted(0), *planted(1))
+def probed() -> dict[tuple[str, str, str], probes.Probe]:
+    found = probes.probes_of(*planted(0), *planted(1))
     return {(probe.asked, probe.kind, probe.modality): probe for probe in found}
 
 
@@ -151,7 +151,7 @@ def test_uneven_classes_do_not_lift_chance() -> None:
     random = np.random.default_rng(0)
     truth = (random.random(2000) < 0.1).astype(int)
     noise = random.normal(size=(2000, 3))
-    found = splits.class_probe(
+    found = probes.class_probe(
         "class", INVARIANT, "a", (noise[:1000], truth[:1000]), (noise[1000:], truth[1000:]), np.arange(1000)
     )
     assert found.low < 0.5 < found.high
@@ -162,7 +162,7 @@ def test_the_interval_of_single_rows_is_wilsons() -> None:
     """One class, every row its own group: drawing again must agree with Wilson's interval for a share."""
     right = np.zeros((200, 1))
     right[:150] = 1
-    value, low, high = splits.recall_interval(right, np.ones((200, 1)))
+    value, low, high = probes.recall_interval(right, np.ones((200, 1)))
     z, p, n = 1.96, 0.75, 200
     centre, half = (
         (p + z * z / 2 / n) / (1 + z * z / n),
@@ -177,8 +177,8 @@ def test_rows_that_stand_or_fall_together_widen_the_interval() -> None:
     random = np.random.default_rng(0)
     named = np.repeat(random.random(20) < 0.7, 10).astype(int)
     truth, classes = np.ones(200, int), np.array([1])
-    alone = splits.recall_interval(*splits.hits(named, truth, np.arange(200), 1, classes))
-    together = splits.recall_interval(*splits.hits(named, truth, np.repeat(np.arange(20), 10), 1, classes))
+    alone = probes.recall_interval(*probes.hits(named, truth, np.arange(200), 1, classes))
+    together = probes.recall_interval(*probes.hits(named, truth, np.repeat(np.arange(20), 10), 1, classes))
     assert alone[0] == together[0]
     assert together[2] - together[1] > 2 * (alone[2] - alone[1])
 
@@ -186,18 +186,18 @@ def test_rows_that_stand_or_fall_together_widen_the_interval() -> None:
 def test_units_of_a_clip_are_one_group() -> None:
     data = made.dataset(4, 4)
     part = part_of(data, "test")
-    groups = splits.group_numbers(part)
+    groups = probes.group_numbers(part)
     clips = [clip for clip, _ in part.places]
     assert len(set(groups.tolist())) == len(set(clips)) == 4
     assert len({(clip, int(group)) for clip, group in zip(clips, groups, strict=True)}) == 4
     samples = Part({}, None, UNITS, ("s",) * 3, (("", 4), ("", 9), ("", 1)))
-    assert len(set(splits.group_numbers(samples).tolist())) == 3
+    assert len(set(probes.group_numbers(samples).tolist())) == 3
 
 
 def test_probes_of_a_trained_model_on_clips_and_samples(data: Samples) -> None:
     for each in (data, made.dataset(8, 8)):
         model = train(each, "gmf", {"project": 4}, TrainConfig(epochs=2)).model
-        found = splits.probes(model, each)
+        found = probes.probes(model, each)
         assert [(p.asked, p.kind) for p in found[:2]] == [("modality", INVARIANT), ("modality", SPECIFIC)]
         assert len(found) == 6
         assert all(0 <= p.low <= p.value <= p.high <= 1 for p in found)
@@ -206,7 +206,7 @@ def test_probes_of_a_trained_model_on_clips_and_samples(data: Samples) -> None:
 
 def test_real_targets_are_probed_by_correlation() -> None:
     """The first target is made of both modalities, the second of nothing: together about half a correlation."""
-    found = splits.probes(model_of(real := sample_set(600, Task("real", ("sum", "noise"))), Gmf), real)
+    found = probes.probes(model_of(real := sample_set(600, Task("real", ("sum", "noise"))), Gmf), real)
     told = {(p.asked, p.kind, p.modality): p for p in found}
     assert told["target", INVARIANT, "a"].chance == 0
     assert told["target", INVARIANT, "a"].measure == "correlation"
@@ -215,14 +215,14 @@ def test_real_targets_are_probed_by_correlation() -> None:
 
 def test_without_a_training_part_or_labels_there_is_less_to_ask(data: Samples) -> None:
     model = model_of(data)
-    assert splits.probes(model, replace(data, splits={})) == ()
+    assert probes.probes(model, replace(data, splits={})) == ()
     clips = made.dataset(4, 4)
     unlabelled = {n: replace(c, labels=None, truth=None, anomalous=None, kinds=()) for n, c in clips.clips.items()}
     unknown = replace(clips, clips=unlabelled)
     asked = Gmf(made.WIDTHS).eval()
-    assert {p.asked for p in splits.probes(asked, unknown)} == {"modality"}
-    assert splits.availability(asked, unknown) == ()
-    assert splits.retrieval(asked, unknown) is None
+    assert {p.asked for p in probes.probes(asked, unknown)} == {"modality"}
+    assert split.availability(asked, unknown) == ()
+    assert split.retrieval(asked, unknown) is None
 
 
 # ---------------------------------------------------------------------------- some modalities alone
@@ -230,7 +230,7 @@ def test_without_a_training_part_or_labels_there_is_less_to_ask(data: Samples) -
 
 def test_availability_is_the_metric_of_what_is_left(data: Samples) -> None:
     trained = train(data, "gmf", {}, TrainConfig(epochs=3))
-    found = {each.modalities: each.value for each in splits.availability(trained.model, data)}
+    found = {each.modalities: each.value for each in split.availability(trained.model, data)}
     assert list(found) == [("a",), ("b",), ("a", "b")]
     part = data.part("test")
     assert found["a", "b"] == trained.run.metrics["accuracy"]
@@ -248,7 +248,7 @@ def test_units_are_judged_as_the_runs_record_has_them() -> None:
     from core.train.loop import alone, measure, score  # type: ignore[attr-defined]
 
     test = clips.part("test")
-    found = {each.modalities: each.value for each in splits.availability(trained.model, clips)}
+    found = {each.modalities: each.value for each in split.availability(trained.model, clips)}
     assert found["motion", "text"] == pytest.approx(measure(score(trained.model, test), test).auc)
     assert found["text",] == pytest.approx(alone(trained.model, test)["alone"]["text"])
 
@@ -264,7 +264,7 @@ def test_neighbours_written_slowly() -> None:
         return float(row @ asked / np.linalg.norm(row) / np.linalg.norm(asked))
 
     alike = [cosine(row) for row in found.invariant["b"]]
-    (near,) = splits.neighbours(found, 4, "a", 6)
+    (near,) = split.neighbours(found, 4, "a", 6)
     assert near.rows.tolist() == sorted(range(30), key=lambda i: -alike[i])[:6]
     np.testing.assert_allclose(near.similarity, sorted(alike, reverse=True)[:6], atol=1e-6)
     assert near.own == 1 + sum(value > alike[4] for value in alike)
@@ -274,7 +274,7 @@ def test_neighbours_written_slowly() -> None:
 def test_equal_invariant_parts_find_their_partner_first() -> None:
     found, _ = planted(2, 30)
     same = replace(found, invariant={"a": found.invariant["a"], "b": 3 * found.invariant["a"]})
-    assert [splits.neighbours(same, row, "a")[0].own for row in range(30)] == [1] * 30
+    assert [split.neighbours(same, row, "a")[0].own for row in range(30)] == [1] * 30
 
 
 @pytest.mark.parametrize("k", [1, 4, 12])
@@ -286,16 +286,16 @@ def test_chance_at_k_is_what_random_orders_reach(k: int) -> None:
         mean_average_precision(random.normal(size=(12, 9)), random.normal(size=(12, 9)), classes, classes, at=k)
         for _ in range(800)
     ]
-    assert splits.chance_at(classes, k) == pytest.approx(np.mean(drawn), abs=0.02)
+    assert split.chance_at(classes, k) == pytest.approx(np.mean(drawn), abs=0.02)
 
 
 def test_retrieval_goes_every_way_and_no_further_than_asked(data: Samples, monkeypatch: pytest.MonkeyPatch) -> None:
     model = model_of(data)
-    found = splits.retrieval(model, data)
+    found = split.retrieval(model, data)
     assert found is not None
     assert [(each.asked, each.answers, each.queries) for each in found.directions] == [("a", "b", 30), ("b", "a", 30)]
-    monkeypatch.setattr(splits, "MOST_ASKED", 11)
-    fewer = splits.retrieval(model, data)
+    monkeypatch.setattr(split, "MOST_ASKED", 11)
+    fewer = split.retrieval(model, data)
     assert fewer is not None
     assert fewer.directions[0].queries == 11
 
@@ -305,7 +305,7 @@ def test_retrieval_goes_every_way_and_no_further_than_asked(data: Samples, monke
 
 def test_a_point_of_the_map_is_the_part_it_says() -> None:
     found, _ = planted(3, 40)
-    cloud = splits.cloud(found)
+    cloud = split.cloud(found)
     assert cloud.rows.shape == (160, 6)
     for point in (0, 39, 41, 90, 159):
         name, kind = cloud.modalities[cloud.modality[point]], cloud.kinds[cloud.kind[point]]
@@ -318,7 +318,7 @@ def test_a_point_of_the_map_is_the_part_it_says() -> None:
 def test_each_kind_has_a_mean_squared_length_of_1_and_invariant_parts_one_scale() -> None:
     found, _ = planted(3, 40)
     found = replace(found, invariant={"a": found.invariant["a"], "b": 2 * found.invariant["a"]})
-    cloud = splits.cloud(found)
+    cloud = split.cloud(found)
     square = np.square(cloud.rows).sum(1)
     assert square[cloud.kind == 0].mean() == pytest.approx(1, rel=1e-5)
     lengths = [square[(cloud.kind == 0) & (cloud.modality == m)].mean() for m in (0, 1)]
@@ -329,7 +329,7 @@ def test_each_kind_has_a_mean_squared_length_of_1_and_invariant_parts_one_scale(
 
 def test_a_large_map_draws_rows_evenly_and_says_so() -> None:
     found, _ = planted(3, 400)
-    cloud = splits.cloud(found, (INVARIANT,), most=100)
+    cloud = split.cloud(found, (INVARIANT,), most=100)
     assert cloud.rows.shape == (100, 4)
     assert cloud.of == 400
     assert np.unique(cloud.row).tolist() == cloud.row[:50].tolist()
@@ -352,7 +352,7 @@ def test_only_runs_that_differ_in_boundary_and_magnification_are_compared() -> N
     mine = run()
     others = [run(1, 90.0), run(0, 60.0, boundary=0.25), run(0, 70.0, magnification=2), run(0, 99.0, lam=3.0), mine]
     others += [replace(run(0, 99.0), fusion="g-mbt"), replace(run(0, 99.0), training={"epochs": 4})]
-    found = splits.boundary_curve(mine, others)
+    found = split.boundary_curve(mine, others)
     assert [(each.magnification, each.boundary) for each in found] == [(2, 0.5), (4, 0.25), (4, 0.5)]
     both = found[2]
     assert (both.value, both.seeds, both.mine) == (85.0, 2, True)
@@ -362,13 +362,13 @@ def test_only_runs_that_differ_in_boundary_and_magnification_are_compared() -> N
 
 
 def test_an_undefined_metric_stays_undefined() -> None:
-    found = splits.boundary_curve(run(), [run(1, None)])
+    found = split.boundary_curve(run(), [run(1, None)])
     assert found[0].value is None
-    assert splits.boundary_curve(replace(run(), config={}), []) == ()
+    assert split.boundary_curve(replace(run(), config={}), []) == ()
 
 
 def test_a_boundary_moves_the_sides(data: Samples) -> None:
     """A larger share on the invariant side means more columns, hence more weights, on that side."""
     torch.manual_seed(0)
     small = Gmf(data.widths, GmfConfig(boundary=0.25), TASK)
-    assert splits.parts(small, data).even["a"] == (0.25, 4 / 9)
+    assert split.parts(small, data).even["a"] == (0.25, 4 / 9)

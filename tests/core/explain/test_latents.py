@@ -10,16 +10,16 @@ import torch
 
 from core import run
 from core.data import read
+from core.explain.latents import compared, latents, prior_distance, retrieved, walk
 from core.fusion import FUSIONS
 from core.fusion.lmf import Lmf
-from core.latents import compared, latents, prior_distance, retrieved, walk
 from core.recipe import TrainConfig
 from core.score.infer import outputs
 from core.train.loop import train
 from tests.command import command
 from tests.core.fusion.test_jwae import WIDTHS, paired
 
-WIKIPEDIA = Path(__file__).parents[2] / "../shared/data/wikipedia"
+WIKIPEDIA = Path(__file__).parents[3] / "../shared/data/wikipedia"
 METHODS = ("jwae", "jwae-lmf")
 TRAINING = TrainConfig(epochs=25, batch=64, lr=3e-3, weight_decay=0.0)
 
@@ -70,7 +70,7 @@ def test_draws_of_the_prior_itself_stay_below_what_chance_gives(data, monkeypatc
     above = 0
     for _ in range(20):
         z = {name: torch.randn(200, 6, generator=random).numpy() for name in WIDTHS}
-        monkeypatch.setattr("core.latents.latents", lambda model, part, z=z: z)
+        monkeypatch.setattr("core.explain.latents.latents", lambda model, part, z=z: z)
         above += sum(one.mmd2 > one.by_chance for one in prior_distance(fresh, data.part("test"), seed=above))
     assert above <= 8
 

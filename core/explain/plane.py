@@ -6,7 +6,7 @@ r"""Rows on a plane: PCA at once, UMAP from a process of its own while PCA is sh
 
 As it is usually called UMAP spends most of its time on compilation, which its neighbour descent repeats in every
 process; exact neighbours of a few thousand rows are cheap and need none. Its compiled loops hold the interpreter, so
-they run in another process: `python -m core.project < rows.npy > places.npy`.
+they run in another process: `python -m core.explain.plane < rows.npy > places.npy`.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ from jaxtyping import Float, Int
 
 Rows = Float[np.ndarray, "n d"]
 Places = Float[np.ndarray, "n 2"]
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 NEIGHBOURS, COLUMNS, BLOCK = 15, 50, 1 << 22
 FEWEST = 20  # rows below which a map of neighbourhoods means nothing
 
@@ -175,7 +175,7 @@ def elsewhere(rows: Rows, cache: Path, timeout: float | None = None) -> Places:
     given = io.BytesIO()
     np.save(given, np.ascontiguousarray(rows, dtype=np.float32), allow_pickle=False)
     done = subprocess.run(
-        [sys.executable, "-m", "core.project"],
+        [sys.executable, "-m", "core.explain.plane"],
         input=given.getvalue(),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

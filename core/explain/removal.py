@@ -3,7 +3,7 @@ r"""What a model loses without a modality, a branch or a kernel, and whether tha
     cost        metric of the whole model - metric without something, on the same rows; above 0: it helps
 
 A modality is removed as everywhere: its rows are the training mean. A branch is removed by putting its part's mean over
-the rows in its place. A weight (`core.weights`) says what the training relied on, a cost what these rows need; where
+the rows in its place. A weight (`explain.weights`) says what the training relied on, a cost what these rows need; where
 they disagree is the finding. Intervals are paired: whole clips (samples: rows) are drawn again, the same ones for the
 model with and without (`core.measure.redraw`).
 """
@@ -17,6 +17,8 @@ from jaxtyping import Float
 from scipy.special import expit
 from scipy.stats import rankdata, spearmanr
 
+from core.explain.probes import group_numbers
+from core.explain.weights import Opened, weights
 from core.fusion.base import Fusion
 from core.fusion.intense import Intense
 from core.fusion.mkl import Mkl
@@ -24,8 +26,6 @@ from core.measure.metrics import jsonable, measure_part
 from core.measure.redraw import auc_draws, drawn, real_draws
 from core.sample import Part
 from core.score.infer import outputs
-from core.splits import group_numbers
-from core.weights import Opened, weights
 
 
 @dataclass(frozen=True)

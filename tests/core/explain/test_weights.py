@@ -8,8 +8,9 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from core import weights
 from core.__main__ import app
+from core.experiments import intense
+from core.explain import weights
 from core.fusion.mkl import Mkl
 from core.recipe import TrainConfig
 from core.run import Run, Source, build
@@ -108,17 +109,17 @@ def test_mkl_has_nothing_to_say_of_rows_before_it_is_solved() -> None:
 
 
 @pytest.fixture(scope="module")
-def trials() -> list[weights.Trial]:
-    return list(weights.experiment(3))
+def trials() -> list[intense.Trial]:
+    return list(intense.experiment(3))
 
 
-def test_planted_strengths_come_out_in_their_order(trials: list[weights.Trial]) -> None:
+def test_planted_strengths_come_out_in_their_order(trials: list[intense.Trial]) -> None:
     assert all(each.spearman >= 0.95 for each in trials)
     for each in trials:
         assert each.strengths["m10"] > 2 * each.strengths["m1"]
 
 
-def test_xor_is_learned_by_the_pair_and_by_nothing_linear(trials: list[weights.Trial]) -> None:
+def test_xor_is_learned_by_the_pair_and_by_nothing_linear(trials: list[intense.Trial]) -> None:
     for each in trials:
         assert each.accuracy >= 95
         assert each.pair >= 0.9
@@ -128,14 +129,14 @@ def test_xor_is_learned_by_the_pair_and_by_nothing_linear(trials: list[weights.T
 
 
 def test_the_parity_of_three_needs_all_three() -> None:
-    data = weights.exclusive(0, 1500, asked=3)
-    model = train(data, "intense", {"order": 3, "project": 2}, replace(weights.TRAINING, epochs=20), 0)
+    data = intense.exclusive(0, 1500, asked=3)
+    model = train(data, "intense", {"order": 3, "project": 2}, replace(intense.TRAINING, epochs=20), 0)
     found = weights.weights(model.model)
     assert model.run.metrics["accuracy"] > 95
     assert found.values[found.names.index("1 × 2 × 3")] > 0.9
 
 
-def test_the_command_prints_one_object(trials: list[weights.Trial], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_prints_one_object(trials: list[intense.Trial], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights, "experiment", lambda seeds, tell: iter(trials[:seeds]))
     told = CliRunner().invoke(app, ["experiment", "intense", "--seeds", "3", "--json"])
     assert told.exit_code == 0
@@ -144,9 +145,9 @@ def test_the_command_prints_one_object(trials: list[weights.Trial], monkeypatch:
     assert found["accuracy"]["mean"] == pytest.approx(np.mean([each.accuracy for each in trials]))
     assert found["xor"]["1 × 2"]["sd"] == pytest.approx(np.std([each.pair for each in trials], ddof=1))
     failing = [replace(each, pair=0.5) for each in trials]
-    result, text = weights.report(failing)
+    result, text = intense.report(failing)
     assert result["holds"]["pair"] is False
     assert "does not hold" in text
     assert (
-        "sd" not in weights.report(trials[:1])[0]["spearman"] or weights.report(trials[:1])[0]["spearman"]["sd"] is None
+        "sd" not in intense.report(trials[:1])[0]["spearman"] or intense.report(trials[:1])[0]["spearman"]["sd"] is None
     )

@@ -4,16 +4,17 @@ import numpy as np
 import pytest
 import torch
 
-from core import removal, weights
+from core.explain import removal, weights
+from core.explain.probes import group_numbers
+from core.explain.split import availability
 from core.fusion.intense import Intense
 from core.measure.metrics import auc
 from core.measure.redraw import resamples
 from core.run import build
 from core.sample import UNITS, Part
 from core.score.infer import outputs
-from core.splits import availability, group_numbers
 from core.train.loop import train
-from tests.core.test_weights import TRAINING, planted, units
+from tests.core.explain.test_weights import TRAINING, planted, units
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,10 @@ import torch
 from sklearn.metrics import roc_auc_score
 from typer.testing import CliRunner
 
-from core import steps
 from core.__main__ import app
 from core.data.samples import native
+from core.experiments import progressive as experiments_progressive
+from core.explain import progressive
 from core.fusion.base import Fusion
 from core.fusion.profusion import ProFusion, ProFusionConfig
 from core.measure import intervals
@@ -39,8 +40,8 @@ def planted(kind: str = "class", seed: int = 0, count: int = 600) -> Samples:
     return Samples("planted", {"told": told, "blind": blind}, target, task, {"half": parts})
 
 
-def probed(model: Fusion, data: Samples, most: int = 3) -> steps.Probes:
-    return steps.probes(model, data.part("train"), data.part("test"), most)
+def probed(model: Fusion, data: Samples, most: int = 3) -> progressive.Probes:
+    return progressive.probes(model, data.part("train"), data.part("test"), most)
 
 
 @pytest.fixture(scope="module", params=["add", "concat"])
@@ -58,7 +59,7 @@ def trained(request: pytest.FixtureRequest) -> tuple[ProFusion, Samples]:
     return model, data
 
 
-def column(found: steps.Probes, name: str) -> int:
+def column(found: progressive.Probes, name: str) -> int:
     return found.modalities.index(name)
 
 
@@ -87,10 +88,10 @@ def test_with_nothing_brought_back_no_step_knows_more_and_the_control_is_the_sam
 
 def test_a_context_goes_to_another_row_and_to_each_once() -> None:
     for count in (2, 3, 50):
-        taken = steps.others(count)
+        taken = progressive.others(count)
         assert sorted(taken.tolist()) == list(range(count))
         assert not (taken == torch.arange(count)).any()
-    assert steps.others(1).tolist() == [0]
+    assert progressive.others(1).tolist() == [0]
 
 
 @torch.inference_mode()
@@ -98,8 +99,8 @@ def test_the_control_is_the_true_context_of_the_other_row(trained) -> None:  # n
     """Row by row: G_j on the row's own input and on c_{t-1} of the row it was paired with."""
     model, data = trained
     part = part_of(data)
-    seen = steps.unroll(model, part, 3, seed=4)
-    taken = steps.others(len(part), 4)
+    seen = progressive.unroll(model, part, 3, seed=4)
+    taken = progressive.others(len(part), 4)
     for row in (0, 17):
         alone = {name: rows[row : row + 1] for name, rows in part.features.items()}
         other = {name: rows[taken[row] : taken[row] + 1] for name, rows in part.features.items()}
@@ -112,9 +113,9 @@ def test_the_control_is_the_true_context_of_the_other_row(trained) -> None:  # n
 
 def test_many_rows_are_unrolled_in_pieces(trained, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ANN001
     model, data = trained
-    whole = steps.unroll(model, part_of(data), 3)
+    whole = progressive.unroll(model, part_of(data), 3)
     monkeypatch.setattr(steps, "ROWS", 64)
-    pieces = steps.unroll(model, part_of(data), 3)
+    pieces = progressive.unroll(model, part_of(data), 3)
     for name in model.widths:
         np.testing.assert_allclose(pieces.control[name], whole.control[name], rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(pieces.outputs, whole.outputs, rtol=1e-4, atol=1e-4)
@@ -130,14 +131,14 @@ def test_a_probe_reads_what_is_planted_and_nothing_else() -> None:
     rows[:, 1] += 2.0 * target
     dead = np.concatenate([rows, np.zeros((400, 1))], axis=1)  # a dead ReLU
     a, b = dead[:200].astype(np.float32), dead[200:].astype(np.float32)
-    value, low, high, accuracy = steps.read_off(a, target[:200], b, target[200:], Task("class", ("x", "y")))
+    value, low, high, accuracy = progressive.read_off(a, target[:200], b, target[200:], Task("class", ("x", "y")))
     assert value == accuracy
     assert low < value < high
     assert 78 < value < 90  # two Gaussians two deviations apart: 84 %
-    units = steps.read_off(a, target[:200], b, target[200:], Task("units", ("anomalous",)))
+    units = progressive.read_off(a, target[:200], b, target[200:], Task("units", ("anomalous",)))
     assert 87 < units[0] < 97  # their AUC: 92
     assert units[3] == accuracy
-    nothing = steps.read_off(a[:, [0, 2]], target[:200], b[:, [0, 2]], target[200:], Task("class", ("x", "y")))
+    nothing = progressive.read_off(a[:, [0, 2]], target[:200], b[:, [0, 2]], target[200:], Task("class", ("x", "y")))
     assert abs(nothing[0] - 50) < 10
 
 
@@ -145,7 +146,7 @@ def test_real_targets_are_read_by_ridge_regression() -> None:
     random = np.random.default_rng(0)
     rows = random.normal(size=(400, 4)).astype(np.float32)
     target = (100 + 3 * rows[:, :1] + random.normal(size=(400, 1))).astype(np.float32)
-    value, low, high, accuracy = steps.read_off(
+    value, low, high, accuracy = progressive.read_off(
         rows[:200], target[:200], rows[200:], target[200:], Task("real", ("y",))
     )
     assert value == pytest.approx(3 / 10**0.5, abs=0.03)
@@ -192,7 +193,7 @@ def test_the_intervals_stay_where_they_make_sense() -> None:
 def test_the_answer_at_the_trained_step_is_the_models(trained) -> None:  # noqa: ANN001
     model, data = trained
     part = part_of(data)
-    found = steps.answers(model, part_of(data), most=4)
+    found = progressive.answers(model, part_of(data), most=4)
     np.testing.assert_allclose(found.outputs[1], outputs(model, part.features), rtol=1e-4, atol=1e-4)
     assert found.trained == 2
     share = 100 * (found.outputs[1].argmax(1) == part.target.numpy()).mean()
@@ -204,9 +205,9 @@ def test_the_answer_at_the_trained_step_is_the_models(trained) -> None:  # noqa:
 
 
 def test_turns_add_up_to_the_change_of_accuracy(trained) -> None:  # noqa: ANN001
-    found = steps.answers(trained[0], part_of(trained[1]), most=4)
+    found = progressive.answers(trained[0], part_of(trained[1]), most=4)
     for first, last in ((1, 2), (2, 4), (3, 3)):
-        turn = steps.turns(found, first, last)
+        turn = progressive.turns(found, first, last)
         assert turn.helped is not None
         assert turn.hurt is not None
         gained = 100 * (int(turn.helped.sum()) - int(turn.hurt.sum())) / found.scores.shape[1]
@@ -214,20 +215,20 @@ def test_turns_add_up_to_the_change_of_accuracy(trained) -> None:  # noqa: ANN00
         assert (turn.before != turn.after).all()
         moved = np.abs(found.scores[last - 1] - found.scores[first - 1])[turn.rows]
         assert (np.diff(moved) <= 0).all()
-    assert len(steps.turns(found, 3, 3).rows) == 0
+    assert len(progressive.turns(found, 3, 3).rows) == 0
 
 
 def test_units_are_decided_by_the_threshold() -> None:
     data = dataset(train=12, test=8)
     model = build("profusion", data.widths, {"steps": 2, "hidden": 6})
     model.learn({name: rows for name, rows in part_of(data, "train").features.items()})
-    found = steps.answers(model, part_of(data), most=3)
+    found = progressive.answers(model, part_of(data), most=3)
     np.testing.assert_allclose(found.scores[1], 1 / (1 + np.exp(-found.outputs[1, :, 0])), rtol=1e-6)
     assert found.metric == "auc"
     assert not found.said(1.1).any()
     assert found.said(0.0).all()
     assert found.said(float(found.scores[1, 3]))[1, 3] == 1  # at the threshold is an alarm
-    assert len(steps.turns(found, 1, 3, 0.0).rows) == 0
+    assert len(progressive.turns(found, 1, 3, 0.0).rows) == 0
     right = found.right(0.0)
     assert right is not None
     assert right.mean() == pytest.approx(part_of(data).target.float().mean())
@@ -236,20 +237,20 @@ def test_units_are_decided_by_the_threshold() -> None:
 def test_rows_without_truth_change_without_being_right_or_wrong() -> None:
     data = planted()
     model = build("profusion", data.widths, {"steps": 2, "hidden": 6}, data.task)
-    found = steps.answers(model, part_of(data), most=3)
+    found = progressive.answers(model, part_of(data), most=3)
     nan = found.value * np.nan
-    unknown = steps.Answers(found.outputs, found.scores, nan, nan, nan, "accuracy", 2, data.task, None)
-    turn = steps.turns(unknown, 1, 2)
+    unknown = progressive.Answers(found.outputs, found.scores, nan, nan, nan, "accuracy", 2, data.task, None)
+    turn = progressive.turns(unknown, 1, 2)
     assert turn.helped is None
-    np.testing.assert_array_equal(turn.rows, steps.turns(found, 1, 2).rows)
+    np.testing.assert_array_equal(turn.rows, progressive.turns(found, 1, 2).rows)
 
 
 def test_real_answers_are_better_where_the_error_is_smaller() -> None:
     data = planted("real")
     model = build("profusion", data.widths, {"steps": 2, "hidden": 6}, data.task)
     model.learn(part_of(data, "train").features, part_of(data, "train").target)
-    found = steps.answers(model, part_of(data), most=3)
-    turn = steps.turns(found, 1, 2)
+    found = progressive.answers(model, part_of(data), most=3)
+    turn = progressive.turns(found, 1, 2)
     part = part_of(data)
     error = np.abs(found.outputs[..., 0] - part.target.numpy()[:, 0])
     assert turn.helped is not None
@@ -261,8 +262,8 @@ def test_real_answers_are_better_where_the_error_is_smaller() -> None:
 def test_paths_start_where_the_contexts_are(trained) -> None:  # noqa: ANN001
     """With the axes of numpy's SVD: the same distances from the mean, up to the signs of the axes."""
     model, data = trained
-    found = steps.paths(model, part_of(data), most=4)
-    contexts = steps.unroll(model, part_of(data), 4).contexts.astype(float)
+    found = progressive.paths(model, part_of(data), most=4)
+    contexts = progressive.unroll(model, part_of(data), 4).contexts.astype(float)
     flat = contexts[:2].reshape(-1, contexts.shape[-1])
     _, _, axes = np.linalg.svd(flat - flat.mean(0), full_matrices=False)
     expected = (contexts - flat.mean(0)) @ axes[:2].T
@@ -277,14 +278,14 @@ def test_paths_start_where_the_contexts_are(trained) -> None:  # noqa: ANN001
 def test_a_context_of_one_number_has_a_path_too() -> None:
     data = planted()
     model = build("profusion", data.widths, {"steps": 2, "base": "lmf", "hidden": 1}, data.task)
-    assert np.isfinite(steps.paths(model, part_of(data), most=3).places).all()
+    assert np.isfinite(progressive.paths(model, part_of(data), most=3).places).all()
 
 
 def test_cost_grows_in_equal_steps_and_trains_nothing(trained) -> None:  # noqa: ANN001
     model, data = trained
     model.zero_grad()
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
-    found = steps.cost(model, part_of(data), most=4, rounds=2)
+    found = progressive.cost(model, part_of(data), most=4, rounds=2)
     grown = np.diff(found.flops)
     assert (grown == grown[0]).all()
     assert grown[0] > found.flops[0]
@@ -302,7 +303,7 @@ def test_other_fusions_and_the_base_are_refused() -> None:
     with pytest.raises(ValueError, match="only ProFusion"):
         probed(build("concat", data.widths, {}, data.task), data)
     with pytest.raises(ValueError, match="steps=1"):
-        steps.answers(build("profusion", data.widths, {"steps": 1}, data.task), part_of(data))
+        progressive.answers(build("profusion", data.widths, {"steps": 1}, data.task), part_of(data))
 
 
 def test_what_a_probe_cannot_use_is_said() -> None:
@@ -315,13 +316,13 @@ def test_what_a_probe_cannot_use_is_said() -> None:
     rows = data.part("train")
     unlabelled = Part(rows.features, None, rows.task, rows.names, rows.places)
     with pytest.raises(ValueError, match="training rows have no labels"):
-        steps.probes(model, unlabelled, data.part("test"))
+        progressive.probes(model, unlabelled, data.part("test"))
 
 
 def test_the_experiment_compares_matched_sizes_from_the_same_seeds() -> None:
     data, short = planted(count=200), TrainConfig(epochs=2, batch=50)
     said: list[str] = []
-    found = list(steps.experiment(data, ProFusionConfig(hidden=5, pieces=2), short, 2, said.append))
+    found = list(experiments_progressive.experiment(data, ProFusionConfig(hidden=5, pieces=2), short, 2, said.append))
     assert [(each.base, each.join) for each in found] == [
         (base, join) for base in ("concat", "lmf", "recurrent") for join in ("add", "concat")
     ]
@@ -330,7 +331,7 @@ def test_the_experiment_compares_matched_sizes_from_the_same_seeds() -> None:
         assert abs(each.plain_weights - each.again_weights) < 0.2 * each.again_weights
         alone = train(data, "profusion", {"base": each.base, "join": each.join, "hidden": 5, "pieces": 2}, short, 1)
         assert alone.run.metrics["accuracy"] == each.again[1]
-    result, text = steps.report("planted", found)
+    result, text = experiments_progressive.report("planted", found)
     assert json.loads(json.dumps(result, allow_nan=False)) == result
     assert text.count("linear probe") == 12
 
@@ -351,10 +352,10 @@ def test_the_command_runs_the_experiment_on_a_folder(tmp_path: Path) -> None:
 def test_a_probe_of_activations_that_diverged_is_undefined_and_stops_nothing():
     random = np.random.default_rng(0)
     rows, target = random.normal(size=(40, 3)).astype(np.float32), np.arange(40) % 2
-    fine = steps.read_off(rows, target, rows, target, Task("class", ("a", "b")))
+    fine = progressive.read_off(rows, target, rows, target, Task("class", ("a", "b")))
     assert np.isfinite(fine).all()
     wild = rows.copy()
     wild[3, 1] = np.inf
     for train_rows, test_rows in ((wild, rows), (rows, wild)):
-        assert np.isnan(steps.read_off(train_rows, target, test_rows, target, Task("class", ("a", "b")))).all()
-    assert np.isfinite(steps.read_off(1e30 * rows, target, 1e30 * rows, target, Task("class", ("a", "b")))).all()
+        assert np.isnan(progressive.read_off(train_rows, target, test_rows, target, Task("class", ("a", "b")))).all()
+    assert np.isfinite(progressive.read_off(1e30 * rows, target, 1e30 * rows, target, Task("class", ("a", "b")))).all()
