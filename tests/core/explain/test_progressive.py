@@ -114,7 +114,7 @@ def test_the_control_is_the_true_context_of_the_other_row(trained) -> None:  # n
 def test_many_rows_are_unrolled_in_pieces(trained, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ANN001
     model, data = trained
     whole = progressive.unroll(model, part_of(data), 3)
-    monkeypatch.setattr(steps, "ROWS", 64)
+    monkeypatch.setattr(progressive, "ROWS", 64)
     pieces = progressive.unroll(model, part_of(data), 3)
     for name in model.widths:
         np.testing.assert_allclose(pieces.control[name], whole.control[name], rtol=1e-4, atol=1e-4)
