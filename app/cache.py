@@ -33,7 +33,7 @@ from app.figures.samples import one_against_rest, sample_facts
 from app.figures.scores import Kinds, Moment, dataset_facts, group_table, kinds_of, method_bars, top_moments
 from app.figures.scores import hours as hours_of
 from app.figures.style import colours
-from core import calibration, compare, robust
+from core import compare
 from core import run as run_folders
 from core import sweep as sweep_folders
 from core.clip import Clip
@@ -42,6 +42,7 @@ from core.data.check import Report, check
 from core.data.reading import about
 from core.data.stills import jpeg, unit_frames
 from core.dataset import Dataset
+from core.experiments import ranks
 from core.explain import latents, lego, lowrank, mkl, plane, probes, progressive, removal, split, weights
 from core.extract import captions as sentences
 from core.fusion import FUSIONS
@@ -59,7 +60,8 @@ from core.score.communities import LEAF, Summary, opened
 from core.score.flops import flops
 from core.score.sliders import Answer, Gate, GraphSet
 from core.shelf import size_of, sweep, trash
-from core.stage import Stage, reader, staged
+from core.trust import calibration, record, stress
+from core.trust.rows import Stage, reader, staged
 
 if TYPE_CHECKING:
     from app.selection import Selection
@@ -983,7 +985,7 @@ COMPUTED: dict[str, Callable[..., Any]] = {
     "missing": lambda model, data: compare.missing(model, _looked_at_test(data)),
     "flops": lambda model, data: flops(model),
     "scoring time": lambda model, data: compare.scoring_time(model, _looked_at_test(data)),
-    "stress": lambda model, data, kind, *modalities: robust.stressed(
+    "stress": lambda model, data, kind, *modalities: stress.stressed(
         model, _stage_of(data), kind, modalities, keep=tuple(getattr(data, "pictures", ()))
     ),
     "reliability": lambda model, data, bins, how: calibration.calibrated(model, _stage_of(data), bins, how),
@@ -1022,18 +1024,18 @@ def stage(key: str) -> Stage:
 
 
 @st.cache_resource(max_entries=256, show_spinner=False)
-def _stressed(run_stamp: str, data_stamp: str, name: str, key: str) -> robust.Record:
-    return robust.recorded(name, run(name), model(name), stage(key))
+def _stressed(run_stamp: str, data_stamp: str, name: str, key: str) -> record.Record:
+    return record.recorded(name, run(name), model(name), stage(key))
 
 
-def stressed(name: str, key: str) -> robust.Record:
+def stressed(name: str, key: str) -> record.Record:
     """A run under every corruption of all it reads; a second or two. Shared by all users: read, never change."""
     return _stressed(*_stamps(name, key), name, key)
 
 
 def ranked_runs(key: str) -> list[str]:
     """LMF runs trained on this very data that differ in rank and seed alone."""
-    return [folder.name for folder in robust.of_ranks([all_runs()[name] for name in own_runs_of(key)])]
+    return [folder.name for folder in ranks.of_ranks([all_runs()[name] for name in own_runs_of(key)])]
 
 
 def seeds_of(name: str, key: str) -> dict[int, str]:

@@ -465,14 +465,15 @@ def experiment(
         config, views = MklConfig(**settings(set_)), opened(dataset)
         put(*mkl.report(views.name, config, list(mkl.experiment(views, config, seeds, tell=tell))), json_)
     elif name == "rank-robustness" and dataset is not None:
-        from core import robust
+        from core.experiments import ranks
+        from core.trust import record
 
         data = opened(dataset)
         if stored is not None:
-            found = robust.records(data, robust.of_ranks(robust.trained_on(data, stored)), tell)
+            found = record.records(data, ranks.of_ranks(record.trained_on(data, stored)), tell)
         else:
-            found = robust.trained_ranks(data, *split_settings(set_), seeds, tell)
-        put(*robust.rank_report(data.name, found), json_)
+            found = ranks.trained_ranks(data, *split_settings(set_), seeds, tell)
+        put(*ranks.rank_report(data.name, found), json_)
     else:
         raise ValueError(
             f"there is profusion-synthetic, intense; profusion-steps, mkl, rank-robustness with DATASET; got {name!r}"
@@ -588,7 +589,7 @@ def robustness(
     A folder of runs stands for those that were trained on these very data. A second or two a run, up to ten with
     attention.
     """
-    from core import robust
+    from core.trust import record
 
     *folders, last = paths
     if not folders:
@@ -597,11 +598,11 @@ def robustness(
     chosen = [
         run
         for folder in folders
-        for run in ([folder] if (folder / "run.json").is_file() else robust.trained_on(data, folder))
+        for run in ([folder] if (folder / "run.json").is_file() else record.trained_on(data, folder))
     ]
     if not chosen:
         raise ValueError(f"no run there was trained on {data.name!r}")
-    put(*robust.table(data, chosen, tell), json_)
+    put(*record.table(data, chosen, tell), json_)
 
 
 @app.command()

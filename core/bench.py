@@ -757,7 +757,7 @@ def methods(tell: Tell) -> tuple[dict[str, object], str]:
 
 def robustness(tell: Tell) -> tuple[dict[str, object], str]:
     """Every committed run of both demos under every corruption. About ten minutes of one core."""
-    from core import robust
+    from core.trust import record
 
     found: dict[str, object] = {}
     texts = []
@@ -765,7 +765,7 @@ def robustness(tell: Tell) -> tuple[dict[str, object], str]:
         if not (ROOT / "assets" / key / "dataset.json").is_file():
             raise ValueError("the demo is not here: make assets builds it")
         data = read(ROOT / "assets" / key)
-        found[key], told = robust.table(data, robust.trained_on(data, ROOT / "assets" / "runs"), tell)
+        found[key], told = record.table(data, record.trained_on(data, ROOT / "assets" / "runs"), tell)
         texts.append(f"{key}\n{told}")
     return found, "\n\n".join(texts)
 

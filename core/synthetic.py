@@ -21,7 +21,6 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.func import functional_call, stack_module_state, vmap
 
-from core.corrupt import LEVELS, robust_auc, spreads_of, under_noise
 from core.fusion.base import Features, Fusion, count_weights, spreads
 from core.fusion.profusion import ProFusionConfig, matched
 from core.recipe import TrainConfig
@@ -29,6 +28,7 @@ from core.run import build
 from core.sample import Part, Samples, Task
 from core.score.infer import outputs
 from core.train.loop import sample_loss
+from core.trust.corrupt import LEVELS, robust_auc, spreads_of, under_noise
 
 TARGET = Task("real", ("y",))
 ETAS = (0.0, 1.0, 2.0)  # the grid of the experiment: how strongly X_1 is mixed with what X_2 knows ...

@@ -13,10 +13,11 @@ from app.figures import samples as sample_figures
 from app.figures import scores as score_figures
 from app.figures.style import markdown_text, plotly_config
 from app.selection import Selection
-from core import calibration, corrupt
+from core.experiments.ranks import trends, verdict
 from core.machine.names import shown
-from core.robust import KINDS, Stress, trends, verdict
 from core.sample import METRIC_WORDS
+from core.trust import calibration, corrupt
+from core.trust.stress import KINDS, Stress
 
 TALL = 104  # pixels of a number's card, so that all are alike
 

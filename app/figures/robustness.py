@@ -8,10 +8,12 @@ import plotly.graph_objects as go
 from jaxtyping import Bool, Float
 
 from app.figures.style import Colours, plotly_text
-from core.calibration import Doubt, Reliability
+from core.experiments.ranks import Trend
 from core.machine.names import shown
-from core.robust import KINDS, Record, Stress, Trend, spread_over
 from core.sample import METRIC_WORDS
+from core.trust.calibration import Doubt, Reliability
+from core.trust.record import Record, spread_over
+from core.trust.stress import KINDS, Stress
 
 SYMBOLS = ("circle", "square")
 DASHES = ("solid", "dash")

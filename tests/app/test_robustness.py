@@ -8,18 +8,18 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app import cache
-from core import corrupt
 from core import run as runs
-from core.calibration import calibrated
 from core.data import native, read
 from core.data.samples import native as native_samples
 from core.recipe import TrainConfig
-from core.robust import KINDS, stressed
-from core.stage import staged
 from core.train.loop import train
+from core.trust import corrupt
+from core.trust.calibration import calibrated
+from core.trust.rows import staged
+from core.trust.stress import KINDS, stressed
 from tests import world
 from tests.app.conftest import Opener, complaints, words
-from tests.core.test_attack import blobs
+from tests.core.trust.test_attack import blobs
 
 Page = Callable[..., AppTest]
 TABS = ("Calibration", "What it does not know", "Missing modalities", "Is a lower rank more robust?")

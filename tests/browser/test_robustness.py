@@ -10,7 +10,7 @@ from playwright.sync_api import Page
 
 from tests.browser.access import darken, violations
 from tests.browser.conftest import Opener, serving, settle, until
-from tests.core.test_attack import blobs
+from tests.core.trust.test_attack import blobs
 
 TABS = ("Calibration", "What it does not know", "Missing modalities", "Is a lower rank more robust?")
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from core import synthetic
-from core.corrupt import noisy, robust_auc, spreads_of, under_noise
 from core.fusion.profusion import ProFusionConfig
 from core.recipe import TrainConfig
 from core.synthetic import CONFIG, TARGET, Cell, compare, fit_together, generate, robust, squared_error, trained_pair
 from core.train.loop import train
+from core.trust.corrupt import noisy, robust_auc, spreads_of, under_noise
 
 SMALL = {"train": 60, "test": 50, "latent": 3, "width": 5}
 SHORT = TrainConfig(epochs=3, batch=25, lr=3e-3, weight_decay=1e-3)

@@ -12,11 +12,11 @@ from core.compare import holm
 from core.dataset import Dataset
 from core.measure.tests import trend, welch
 from core.recipe import TrainConfig
-from core.robust.record import Record, recorded, spread_over
-from core.robust.stress import KINDS
 from core.sample import Samples
-from core.stage import staged
 from core.train.loop import train
+from core.trust.record import Record, recorded, spread_over
+from core.trust.rows import staged
+from core.trust.stress import KINDS
 
 RANKS = (1, 2, 4, 8)
 CLAIM = "lower rank is more robust"

@@ -6,15 +6,15 @@ import torch
 from captum.robust import FGSM, PGD
 from torch import nn
 
-from core import attack, corrupt
-from core.attack import Verdict
 from core.dataset import Dataset
 from core.fusion import FUSIONS
 from core.recipe import TrainConfig
 from core.run import build
 from core.sample import UNITS, Samples, Task
-from core.stage import Reader, Stage, reader, staged
 from core.train.loop import train
+from core.trust import attack, corrupt
+from core.trust.attack import Verdict
+from core.trust.rows import Reader, Stage, reader, staged
 from tests.core.made import dataset
 
 

@@ -6,18 +6,18 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core import calibration
-from core.calibration import doubt, entropy, reliability
 from core.dataset import Dataset
 from core.fusion.lmf import LmfConfig
 from core.recipe import TrainConfig
-from core.robust import stressed
 from core.run import build
 from core.sample import UNITS, Samples
-from core.stage import Stage, reader, staged
 from core.train.loop import train
+from core.trust import calibration
+from core.trust.calibration import doubt, entropy, reliability
+from core.trust.rows import Stage, reader, staged
+from core.trust.stress import stressed
 from tests.core.made import dataset
-from tests.core.test_attack import blobs
+from tests.core.trust.test_attack import blobs
 
 UP = np.array([False, False, False, True])  # one of four is right
 

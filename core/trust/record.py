@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from core import run as run_folders
-from core.calibration import calibrated
 from core.dataset import Dataset
 from core.fusion.base import Fusion
 from core.machine.names import told_apart
-from core.robust.stress import KINDS, Stress, stressed
 from core.run import Run
 from core.sample import METRIC_WORDS, Samples
-from core.stage import NAN, Stage, staged, undefined
+from core.trust.calibration import calibrated
+from core.trust.rows import NAN, Stage, staged, undefined
+from core.trust.stress import KINDS, Stress, stressed
 
 
 @dataclass(frozen=True)

@@ -17,14 +17,14 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from core import corrupt
-from core.attack import Verdict
 from core.clip import Clip
 from core.dataset import Dataset
 from core.fusion.base import Features, Fusion
 from core.measure.metrics import auc, real_metrics
 from core.sample import UNITS, Part, Samples, Task, part_of
 from core.score.infer import array, precise, spans, windowed
+from core.trust import corrupt
+from core.trust.attack import Verdict
 
 NAN = float("nan")
 ENTRIES = 1 << 24  # feature values that are corrupted at once; a larger test part is drawn from
@@ -192,7 +192,7 @@ class Reader:
         return array(scores.float()), None if outputs is None else array(outputs.float())
 
     def judge(self, features: Features) -> Verdict:
-        """The loss of every piece that `core.attack` raises."""
+        """The loss of every piece that `core.trust.attack` raises."""
         scores, outputs = self.rows(features)
         target = self.stage.target
         if self.stage.task.kind == "class":

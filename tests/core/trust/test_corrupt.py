@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core import corrupt
 from core.sample import UNITS, Part
+from core.trust import corrupt
 
 STRIPS = ((0, 5), (5, 6), (6, 14))
 

@@ -3,7 +3,7 @@ r"""One run under one corruption at every strength.
     Perf(f, s) = the task's metric (unit AUC, accuracy, correlation) of f on the test part corrupted with strength s
 
 Noise and attacks are measured in standard deviations of each column over the training part, so a constant column stays
-as it is. Every run meets the same draws on the same rows (`core.stage`).
+as it is. Every run meets the same draws on the same rows (`core.trust.rows`).
 """
 
 import time
@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core import attack, corrupt
-from core.attack import Radius
 from core.fusion.base import Features, Fusion
-from core.stage import NAN, Reader, Stage, reader, undefined, value_of
+from core.trust import attack, corrupt
+from core.trust.attack import Radius
+from core.trust.rows import NAN, Reader, Stage, reader, undefined, value_of
 
 
 @dataclass(frozen=True)

@@ -11,23 +11,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from core import corrupt, robust
 from core import run as runs
 from core.clip import Clip
 from core.data import native
 from core.data.samples import native as native_samples
 from core.dataset import Dataset
+from core.experiments import ranks
 from core.fusion.base import Fusion
+from core.measure import tests
 from core.measure.metrics import measure, measure_part
 from core.recipe import TrainConfig
-from core.robust import KINDS, stressed
 from core.run import build
 from core.sample import UNITS, Samples
 from core.score.infer import outputs, score
-from core.stage import of_clips, reader, staged
 from core.train.loop import train
+from core.trust import corrupt, record
+from core.trust.rows import of_clips, reader, staged
+from core.trust.stress import KINDS, stressed
 from tests.core.made import clip, dataset
-from tests.core.test_attack import blobs
+from tests.core.trust.test_attack import blobs
 
 CASES = [("lego", {}), ("lego", {"project": None}), ("mtn", {}), ("lmf", {}), ("concat", {"level": "graph"})]
 FEW = {kind: about.levels[:: len(about.levels) // 2] for kind, about in KINDS.items()}
@@ -244,9 +246,9 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Samples]:
 
 def test_the_table_is_the_curves_of_its_runs(stored: tuple[Path, Samples]) -> None:
     root, data = stored
-    every = robust.trained_on(data, root / "runs")
+    every = record.trained_on(data, root / "runs")
     assert len(every) == 5
-    found, text = robust.table(data, [f for f in every if runs.load(f).config.get("rank", 1) == 1])
+    found, text = record.table(data, [f for f in every if runs.load(f).config.get("rank", 1) == 1])
     json.dumps(found, allow_nan=False)
     assert found["runs"] == 3
     assert found["pgd_softer_than_fgsm"] == 0
@@ -263,15 +265,15 @@ def test_the_table_is_the_curves_of_its_runs(stored: tuple[Path, Samples]) -> No
 
 def test_the_largest_set_of_runs_that_differ_in_rank_alone(stored: tuple[Path, Samples]) -> None:
     root, data = stored
-    folders = robust.of_ranks(robust.trained_on(data, root / "runs"))
+    folders = ranks.of_ranks(record.trained_on(data, root / "runs"))
     assert sorted((runs.load(f).config["rank"], runs.load(f).seed) for f in folders) == [(1, 0), (1, 1), (4, 0), (4, 1)]
-    found = robust.records(data, folders, kinds=("noise", "drop"))
-    result, text = robust.rank_report(data.name, found)
+    found = record.records(data, folders, kinds=("noise", "drop"))
+    result, text = ranks.rank_report(data.name, found)
     json.dumps(result, allow_nan=False)
     assert [each["kind"] for each in result["trends"]] == ["noise", "drop"]
     assert result["verdict"] in text
     with pytest.raises(ValueError, match="two ranks or more"):
-        robust.rank_report(data.name, found[:1])
+        ranks.rank_report(data.name, found[:1])
 
 
 @given(
@@ -282,7 +284,7 @@ def test_the_largest_set_of_runs_that_differ_in_rank_alone(stored: tuple[Path, S
 @settings(max_examples=25, deadline=None)
 def test_the_slope_is_scipys(rows: list[tuple[int, float]]) -> None:
     ranks, kept = (np.array(column, dtype=float) for column in zip(*rows, strict=True))
-    slope, low, high, p = robust.trend(ranks, kept)
+    slope, low, high, p = tests.trend(ranks, kept)
     theirs = stats.linregress(np.log2(ranks), kept)
     assert slope == pytest.approx(theirs.slope, abs=1e-9)
     if theirs.stderr > 1e-3:
@@ -293,7 +295,7 @@ def test_the_slope_is_scipys(rows: list[tuple[int, float]]) -> None:
 def test_the_gap_is_welchs() -> None:
     random = np.random.default_rng(0)
     a, b = random.normal(3, 1, 5), random.normal(1, 3, 8)
-    gap, low, high = robust.welch(a, b)
+    gap, low, high = tests.welch(a, b)
     theirs = stats.ttest_ind(a, b, equal_var=False).confidence_interval()
     assert (low, high) == pytest.approx((theirs.low, theirs.high))
     assert gap == pytest.approx(a.mean() - b.mean())
@@ -303,17 +305,17 @@ def test_the_gap_is_welchs() -> None:
 def test_verdicts_follow_the_slope(stored: tuple[Path, Samples], direction: float, said: str) -> None:
     """Planted: what is kept falls, grows or does not move with the rank."""
     root, data = stored
-    run = runs.load(next(iter(robust.of_ranks(robust.trained_on(data, root / "runs")))))
+    run = runs.load(next(iter(ranks.of_ranks(record.trained_on(data, root / "runs")))))
     random = np.random.default_rng(1)
     made = []
     for rank in (1, 2, 4, 8):
         for seed in range(4):
             kept = 80 + direction * np.log2(rank) + random.normal()
             mine = replace(run, config={**run.config, "rank": rank}, seed=seed)
-            made.append(robust.Record("x", mine, 90.0, {}, {"noise": kept}, {}, 1.0, 0, 0, 0.0, 0.0))
-    found = robust.trends(made)
+            made.append(record.Record("x", mine, 90.0, {}, {"noise": kept}, {}, 1.0, 0, 0, 0.0, 0.0))
+    found = ranks.trends(made)
     assert [each.verdict for each in found] == [said]
-    assert said in robust.verdict(found)
+    assert said in ranks.verdict(found)
     if direction:
         assert found[0].low < direction < found[0].high
         assert found[0].lowest == pytest.approx(-3 * direction, abs=2)

@@ -22,7 +22,7 @@ from torch import nn
 
 from core.fusion.base import Fusion
 from core.measure.metrics import auc
-from core.stage import NAN, Reader, Stage, reader, value_of
+from core.trust.rows import NAN, Reader, Stage, reader, value_of
 
 How = Literal["width", "mass"]
 Answer = tuple[np.ndarray, np.ndarray | None]  # scores and outputs of every unit or sample
