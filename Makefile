@@ -36,7 +36,7 @@ test: .venv/dev browser lint
 	$(PY) -m pytest -q -n 2 --dist loadfile --instafail --durations=12
 
 assets: .venv/app
-	$(PY) -m core.demo build
+	$(PY) -m core demo build
 
 bench: .venv/app
 	$(PY) -m core bench

@@ -329,9 +329,9 @@ def table(
     json_: Json = False,
 ) -> None:
     """Methods x metrics, mean ± sd over seeds at the last epoch; videos are extracted first."""
-    from core.table import methods, text
-    from core.table import stored as rows_on_disk
-    from core.table import table as rows_of
+    from core.experiments.table import methods, text
+    from core.experiments.table import stored as rows_on_disk
+    from core.experiments.table import table as rows_of
 
     options, training = split_settings(set_)
     data = opened(dataset)
@@ -379,7 +379,7 @@ def bench(
     name: Annotated[str | None, typer.Argument(help="One benchmark; all unless given.")] = None, json_: Json = False
 ) -> None:
     """Ratios of fast paths against their named rivals, in one run; `methods`: quality and cost of every method."""
-    from core.bench import run as measure_all
+    from core.experiments.bench import run as measure_all
 
     result, text = measure_all(name, tell)
     put(result, text, json_)
@@ -443,8 +443,7 @@ def experiment(
     kernel, with every solution's duality gap. Half a minute on six views of 2,000 digits. rank-robustness asks of LMF
     whether a lower rank is more robust: ranks 1, 2, 4, 8 under every corruption. Two seconds a run, and its training.
     """
-    from core import synthetic
-    from core.experiments import progressive
+    from core.experiments import progressive, synthetic
     from core.fusion.profusion import ProFusionConfig
 
     if name == "profusion-synthetic":

@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 import torch
 
-from core import demo
 from core import run as runs
 from core.data import native, read, simulate
 from core.dataset import Dataset
+from core.experiments import demo
 from core.measure.metrics import jsonable, measure, measure_part
 from core.recipe import TrainConfig
 from core.sample import Samples
 from core.score.infer import outputs, score
 from tests.core import made
 
-ASSETS = Path(__file__).parents[2] / "assets"
+ASSETS = Path(__file__).parents[3] / "assets"
 RUNS = sorted(runs.listing(ASSETS / "runs"))
 
 

@@ -10,11 +10,11 @@ import pytest
 from core import run
 from core.__main__ import literal, settings
 from core.data import native
+from core.experiments.table import methods, stored, table, text
 from core.measure.metrics import summary
 from core.recipe import TrainConfig
 from core.run import build
 from core.score.flops import flops
-from core.table import methods, stored, table, text
 from core.train.loop import train
 from tests.command import command
 from tests.core.made import dataset

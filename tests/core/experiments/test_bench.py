@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy import sparse
 
-from core import bench
+from core.experiments import bench
 from core.fusion import graph as g
 
 

@@ -7,10 +7,20 @@ import numpy as np
 import pytest
 import torch
 
-from core import synthetic
+from core.experiments import synthetic
+from core.experiments.synthetic import (
+    CONFIG,
+    TARGET,
+    Cell,
+    compare,
+    fit_together,
+    generate,
+    robust,
+    squared_error,
+    trained_pair,
+)
 from core.fusion.profusion import ProFusionConfig
 from core.recipe import TrainConfig
-from core.synthetic import CONFIG, TARGET, Cell, compare, fit_together, generate, robust, squared_error, trained_pair
 from core.train.loop import train
 from core.trust.corrupt import noisy, robust_auc, spreads_of, under_noise
 

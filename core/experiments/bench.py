@@ -27,6 +27,8 @@ from torch import Tensor
 
 from core.clip import Clip
 from core.data import read
+from core.experiments.table import stored
+from core.experiments.table import text as methods_text
 from core.fusion import graph as g
 from core.fusion.base import Fused, Fusion
 from core.fusion.lego import Lego, LegoConfig, LegoTrace
@@ -39,8 +41,6 @@ from core.recipe import TrainConfig
 from core.score import whole
 from core.score.infer import resample, score
 from core.score.sliders import Gate, GraphSet
-from core.table import stored
-from core.table import text as methods_text
 from core.train.loop import Prepared, batches, fixed_graphs, losses, prepare, step_loss
 
 Tell = Callable[[str], None]
@@ -54,7 +54,7 @@ FEW = {"PyG": 20, "scipy.sparse": 20, "NetworkX": 2}  # clips that slow rivals a
 ROUNDS, LEAST = 7, 0.1  # turns of each variant; seconds of each turn, since steps and slider moves come in rows
 MEMORY_GOAL = 300.0  # MB
 DEMO_GOAL = 50.0  # ms
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
@@ -601,7 +601,7 @@ def sweep_steps(tell: Tell, data: Prepared, widths: Mapping[str, int]) -> Iterat
 def sweeping(tell: Tell) -> Iterator[Row]:
     """The demo's sweep over P and Q, trained together, against the same runs one by one, and against `torch.func`."""
     from core.data import native
-    from core.demo import PAIR, RAW, TRAINING
+    from core.experiments.demo import PAIR, RAW, TRAINING
     from core.train.ensemble import Asked, train_many
     from core.train.loop import Trained, train
 

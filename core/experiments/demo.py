@@ -1,8 +1,8 @@
 """The demo inside: simulated clips, their features, and trained runs, rebuilt by one command.
 
-    python -m core.demo build [--only videos|features|runs]     (`make assets`)
-    python -m core.demo judge                                   score every stored run again, write what it is worth
-    python -m core.demo kinds                                   unit AUC per kind of anomaly, as in assets/README.md
+    python -m core demo build [--only videos|features|runs]     (`make assets`)
+    python -m core demo judge                                   score every stored run again, write what it is worth
+    python -m core demo kinds                                   unit AUC per kind of anomaly, as in assets/README.md
 
 simulate -> extract -> assets/demo (a native dataset) -> train -> assets/runs -> assets/README.md. The work lies in
 `workspace/demo` and goes on after a kill. A part that comes out as it was changes no file. The features come from the
@@ -35,7 +35,7 @@ from core.sample import METRIC_WORDS, Samples
 from core.score.infer import outputs, score
 from core.train.loop import alone, train
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 ASSETS = ROOT / "assets"
 WORK = ROOT / "workspace" / "demo"
 PAIR = ("motion", "appearance")
@@ -323,7 +323,7 @@ def readme(dataset: Dataset, digits: Samples, assets: Path) -> str:
     samples = "\n".join(sample_results(digits, assets / "runs"))
     return f"""# Assets
 
-Everything here is made by this project, by `make assets` (`python -m core.demo build`), from nothing but its source.
+Everything here is made by this project, by `make assets` (`python -m core demo build`), from nothing but its source.
 It falls under the project's own licence. The videos are **simulated**: they show no real person and no real place.
 
 | path | what | made by |
