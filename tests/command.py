@@ -5,7 +5,7 @@ import io
 import sys
 from unittest import mock
 
-from core.__main__ import main
+from core.cli.main import main
 
 
 def command(*words: object) -> tuple[int, str, str]:

@@ -17,13 +17,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Annotated, Any
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two threads are slower than one for models this small
 
 import av
 import cv2
-import typer
 
 from core import run as runs
 from core.data import native, read, simulate
@@ -42,7 +41,6 @@ PAIR = ("motion", "appearance")
 SEEDS, FEW = 5, 3
 PARTS = ("videos", "features", "runs")
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 Say = Callable[[str], None]
 
 
@@ -364,33 +362,24 @@ over seeds; "only": the same when the other views are missing.
 """
 
 
-# --- commands ---------------------------------------------------------------------------------------------------------
-
-
-@app.command()
-def build(
-    only: Annotated[str | None, typer.Option(help=f"One part alone: {', '.join(PARTS)}.")] = None,
-    assets: Annotated[Path, typer.Option(help="Where the demo goes.")] = ASSETS,
-    work: Annotated[Path, typer.Option(help="Where unfinished work lies; a second call goes on from there.")] = WORK,
-) -> None:
+def build(only: str | None = None, assets: Path = ASSETS, work: Path = WORK, say: Say = print) -> None:
     """Rebuild the demo; parts that come out as they were change no file."""
     if only is not None and only not in PARTS:
-        raise typer.BadParameter(f"{only!r} is no part; there are {', '.join(PARTS)}")
+        raise ValueError(f"{only!r} is no part; there are {', '.join(PARTS)}")
     if only in (None, "videos"):
-        videos(work, typer.echo)
+        videos(work, say)
     if only in (None, "features"):
-        typer.echo("demo changed" if features(work, assets, typer.echo) else "demo as it was")
+        say("demo changed" if features(work, assets, say) else "demo as it was")
     if only in (None, "runs"):
         dataset, digits = native.read(assets / "demo"), read(assets / "digits")
         assert isinstance(digits, Samples)
-        train_all({"demo": dataset, "digits": digits}, assets / "runs", typer.echo)
+        train_all({"demo": dataset, "digits": digits}, assets / "runs", say)
         text, path = readme(dataset, digits, assets), assets / "README.md"
         if not path.exists() or path.read_text() != text:
             path.write_text(text)
 
 
-@app.command()
-def judge(assets: Annotated[Path, typer.Option(help="Where the demo lies.")] = ASSETS) -> None:
+def judge(assets: Path = ASSETS, say: Say = print) -> None:
     """Measure every run again by today's way of measuring; weights stay, numbers in run.json and README may change."""
     dataset, digits = native.read(assets / "demo"), read(assets / "digits")
     assert isinstance(digits, Samples)
@@ -408,15 +397,10 @@ def judge(assets: Annotated[Path, typer.Option(help="Where the demo lies.")] = A
             record = json.loads((assets / "runs" / name / "run.json").read_text()) | {"metrics": now}
             (assets / "runs" / name / "run.json").write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
     (assets / "README.md").write_text(readme(dataset, digits, assets))
-    typer.echo(f"{len(moved)} runs are worth something else, by up to {max(moved, default=0):.3f}")
+    say(f"{len(moved)} runs are worth something else, by up to {max(moved, default=0):.3f}")
 
 
-@app.command()
-def kinds(assets: Annotated[Path, typer.Option(help="Where the demo lies.")] = ASSETS) -> None:
+def kinds(assets: Path = ASSETS, say: Say = print) -> None:
     """Print the table of assets/README.md, computed anew from the weights."""
     for line in results(native.read(assets / "demo"), assets / "runs"):
-        typer.echo(line)
-
-
-if __name__ == "__main__":
-    app()
+        say(line)

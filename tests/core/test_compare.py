@@ -15,7 +15,7 @@ from scipy.stats import t as student
 
 from core import compare as c
 from core import run as runs
-from core.__main__ import app as commands
+from core.cli.main import app as commands
 from core.compare.judged import frames_of_units
 from core.data import native, read
 from core.data.samples import native as sample_files

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from core import run
-from core.__main__ import literal, settings
+from core.cli.shared import literal, settings
 from core.data import native
 from core.experiments.table import methods, stored, table, text
 from core.measure.metrics import summary

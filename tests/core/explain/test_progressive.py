@@ -9,7 +9,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 from typer.testing import CliRunner
 
-from core.__main__ import app
+from core.cli.main import app
 from core.data.samples import native
 from core.experiments import progressive as experiments_progressive
 from core.explain import progressive

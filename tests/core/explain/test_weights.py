@@ -8,7 +8,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from core.__main__ import app
+from core.cli.main import app
 from core.experiments import intense
 from core.explain import weights
 from core.fusion.mkl import Mkl

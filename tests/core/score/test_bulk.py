@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from core import run as runs
-from core.__main__ import app
+from core.cli.main import app
 from core.data import native
 from core.recipe import TrainConfig
 from core.score import bulk as streamed

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from core.__main__ import app
+from core.cli.main import app
 from core.data import native
 from core.fusion import FUSIONS
 from core.fusion.base import count_weights

@@ -322,7 +322,7 @@ def test_verdicts_follow_the_slope(stored: tuple[Path, Samples], direction: floa
 
 
 def test_clips_of_a_folder_run_in_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from core.__main__ import app
+    from core.cli.main import app
 
     made = dataset(train=4, test=3)
     native.write(made, tmp_path / "data")

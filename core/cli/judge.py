@@ -1,0 +1,90 @@
+"""Commands that judge methods and runs."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from core.cli.shared import Json, Modalities, Protocol, Set, names, opened, put, split_settings, tell
+
+
+def table(
+    dataset: Path,
+    fusions: Annotated[str, typer.Option(help="Comma-separated; concat@graph for one level, single:text for one.")] = (
+        "single,concat,sum,product,mtn,lego"
+    ),
+    seeds: Annotated[int, typer.Option(min=1)] = 5,
+    set_: Set = None,
+    protocol: Protocol = None,
+    modalities: Modalities = None,
+    out: Annotated[Path | None, typer.Option(help="Also keep every run in this folder.")] = None,
+    stored: Annotated[
+        Path | None, typer.Option("--runs", help="Train nothing: score the runs in this folder again.")
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Methods x metrics, mean ± sd over seeds at the last epoch; videos are extracted first."""
+    from core.experiments.table import methods, text
+    from core.experiments.table import stored as rows_on_disk
+    from core.experiments.table import table as rows_of
+
+    options, training = split_settings(set_)
+    data = opened(dataset)
+    if stored is not None:
+        kept = rows_on_disk(data, stored, tell)
+        put({"dataset": data.name, "rows": [asdict(row) for row in kept]}, text(kept), json_)
+        return
+    used = names(modalities) or data.modalities
+    chosen = methods(names(fusions) or (), used, options)
+    rows = list(rows_of(data, chosen, seeds, training, protocol, out, tell))
+    put({"dataset": data.name, "seeds": seeds, "rows": [asdict(row) for row in rows]}, text(rows), json_)
+
+
+def compare(
+    dataset: Path,
+    stored: Annotated[Path, typer.Option("--runs", help="Folder of runs; those trained on these very data count.")],
+    fusions: Annotated[
+        str | None, typer.Option(help="Comma-separated: a fusion (all its configurations), a title or a group's id.")
+    ] = None,
+    baseline: Annotated[str | None, typer.Option(help="What the others are tested against; the best unless given.")] = (
+        None
+    ),
+    form: Annotated[str, typer.Option("--format", help="text, md, latex or csv.")] = "text",
+    memory: Annotated[
+        bool, typer.Option("--memory", help="Also the peak memory of a scoring, in processes of their own.")
+    ] = False,
+    json_: Json = False,
+) -> None:
+    """Stored runs side by side: intervals, a paired test against a baseline on the same clips, parts, cost."""
+    from core import compare as side
+
+    data = opened(dataset)
+    base, lines = side.compare(data, stored, names(fusions), baseline, dataset if memory else None)
+    result = {"dataset": data.name, "baseline": base, "rows": side.records(lines, base)}
+    put(result, side.report(data, base, lines, form).rstrip("\n"), json_)
+
+
+def robustness(
+    paths: Annotated[list[Path], typer.Argument(help="Run folders, or folders of runs, and last the dataset.")],
+    json_: Json = False,
+) -> None:
+    """Every run under noise, attacks, losses and time shifts: area under each curve, and calibration.
+
+    A folder of runs stands for those that were trained on these very data. A second or two a run, up to ten with
+    attention.
+    """
+    from core.trust import record
+
+    *folders, last = paths
+    if not folders:
+        raise ValueError("robustness wants one run or a folder of runs, and then the dataset")
+    data = opened(last)
+    chosen = [
+        run
+        for folder in folders
+        for run in ([folder] if (folder / "run.json").is_file() else record.trained_on(data, folder))
+    ]
+    if not chosen:
+        raise ValueError(f"no run there was trained on {data.name!r}")
+    put(*record.table(data, chosen, tell), json_)

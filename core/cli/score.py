@@ -1,0 +1,171 @@
+"""Commands that score with trained runs."""
+
+from pathlib import Path
+from statistics import stdev
+from typing import Annotated
+
+import typer
+
+from core.cli.shared import ENTRIES, FEW, Address, Device, Json, Protocol, device_of, opened, put, tell
+
+
+def bulk(
+    run: Path,
+    source: Annotated[str, typer.Argument(help="A dataset folder of ours, here or at an address (s3://, https:// …).")],
+    out: Annotated[Path, typer.Argument(help="Folder of parquet parts; the same command again goes on.")],
+    workers: Annotated[int, typer.Option(help="Processes of this machine.", min=1)] = 1,
+    address: Address = None,
+    device: Device = "cpu",
+    json_: Json = False,
+) -> None:
+    """Score any number of clips, streamed, into parquet: one row a unit. Memory stays flat however many there are."""
+    from core.score.bulk import bulk as stream
+
+    done = stream(
+        run, source, out, cluster=address, workers=workers, device=device_of(device),
+        progress=lambda now: tell(f"  part {now.parts} of {now.of}: {now.clips:,} clips"),
+    )  # fmt: skip
+    put(
+        {"out": str(out), "parts": done.of, "clips": done.clips, "units_scored_now": done.units},
+        f"{out}: {done.clips:,} clips in {done.of} parts, {done.units:,} units scored by this call",
+        json_,
+    )
+
+
+def score(
+    run: Path,
+    dataset: Path,
+    part: Annotated[str, typer.Option(help="train, test or all.")] = "test",
+    protocol: Protocol = None,
+    per_clip: Annotated[bool, typer.Option(help="Add every clip's unit scores, or every sample's outputs.")] = False,
+    device: Device = "cpu",
+    json_: Json = False,
+) -> None:
+    """Score clips or samples with a trained run and measure the result where there is truth."""
+    from core import run as runs
+    from core.machine.device import sparing
+    from core.measure.metrics import jsonable, measure, measure_part, show
+    from core.sample import Samples
+    from core.score.infer import outputs
+    from core.score.infer import score as run_on
+
+    model = runs.model(run)
+    data = opened(dataset)
+    absent = [name for name in model.widths if name not in data.modalities]
+    if absent:
+        tell(f"note: {data.name} has no {', '.join(absent)}; the model is scored without")
+    if isinstance(data, Samples):
+        rows = data.part(part, protocol)
+        values = sparing(
+            lambda entries, on: outputs(model.to(on), rows.features, entries), ENTRIES, device_of(device), tell, FEW
+        )
+        result = {"run": runs.load(run).id, "samples": len(rows), **jsonable(measure_part(values, rows))}
+        numbers = {name: v for name, v in result.items() if name != "samples" and isinstance(v, float)}
+        if per_clip:
+            result["outputs"] = [[round(float(v), 6) for v in row] for row in values]
+        words = ", ".join(f"{name.replace('_', ' ')} {show(v, name)}" for name, v in numbers.items())
+        put(result, f"{len(rows)} samples: {words}", json_)
+        return
+    clips = tuple(data.clips.values()) if part == "all" else data.part(part, protocol)
+    found = sparing(lambda entries, on: run_on(model.to(on), clips, entries), ENTRIES, device_of(device), tell, FEW)
+    judged = measure(found, clips)
+    result = {"run": runs.load(run).id, "clips": len(clips), **jsonable(judged)}
+    if per_clip:
+        result["scores"] = {name: [round(float(v), 6) for v in values] for name, values in found.items()}
+    shown = {"AUC": judged.auc, "AP": judged.ap, "frame AUC": judged.auc_frames, "in anomalous": judged.auc_anomalous}
+    words = ", ".join(f"{name} {show(None if value != value else value)}" for name, value in shown.items())
+    put(result, f"{len(clips)} clips, {judged.units} units: {words}{f' ({judged.why})' if judged.why else ''}", json_)
+
+
+def retrieve(
+    run: Annotated[Path, typer.Argument(help="A run of jwae, jwae-lmf, a gmf or misa, or a folder of runs.")],
+    dataset: Path,
+    part: Annotated[str, typer.Option(help="train, test or all.")] = "test",
+    protocol: Protocol = None,
+    json_: Json = False,
+) -> None:
+    """Ask in one modality, answer in another: MAP by cosine of latents or invariant parts, mean ± sd over runs."""
+    from core import run as runs
+    from core.explain.latents import retrieved
+    from core.sample import part_of
+
+    folders = [run] if (run / "run.json").is_file() else [run / name for name in runs.listing(run)]
+    if not folders:
+        raise ValueError(f"{str(run)!r} is neither a run nor a folder of runs")
+    rows = part_of(opened(dataset), part, protocol)
+    found = {folder.name: retrieved(runs.model(folder), rows) for folder in folders}
+    lines, result = [], []
+    for every in zip(*found.values(), strict=True):
+        values = [one.map for one in every]
+        mean = sum(values) / len(values)
+        sd = stdev(values) if len(values) > 1 else None
+        lines.append(
+            f"{every[0].asked} to {every[0].answers}: MAP {mean:.3f}"
+            + (f" ± {sd:.3f} over {len(values)} runs" if sd is not None else "")
+            + f", at random {every[0].chance:.3f}"
+        )
+        at = {str(k): sum(one.map_at[k] for one in every) / len(every) for k in every[0].map_at}
+        result.append({"asked": every[0].asked, "answered": every[0].answers, "map": mean, "map_sd": sd, "map_at": at}
+                      | {"chance": every[0].chance, "maps": values})  # fmt: skip
+    put({"runs": list(found), "rows": len(rows), "directions": result}, "\n".join(lines), json_)
+
+
+def whole(
+    run: Path,
+    dataset: Path,
+    clip: Annotated[str, typer.Option(help="Which clip; the longest one unless given.")] = "",
+    alpha: Annotated[float, typer.Option(help="Relations of at least this count in the degrees.")] = 0.5,
+    out: Annotated[Path | None, typer.Option(help="A new .npz file with every unit's numbers.")] = None,
+    json_: Json = False,
+) -> None:
+    """A clip as one window, however long: degrees, pairs, communities and scores without an N x N table."""
+    import numpy as np
+    import torch
+
+    from core import run as runs
+    from core.measure.metrics import auc
+    from core.sample import Samples
+    from core.score import whole as one
+
+    torch.set_num_threads(1)
+    data = opened(dataset)
+    if isinstance(data, Samples):
+        raise ValueError(f"{data.name!r} holds samples; only clips have units that relate to each other")
+    clip = clip or max(data.clips, key=lambda name: data.clips[name].units)
+    if clip not in data.clips:
+        raise ValueError(f"there is no clip {clip!r} in {data.name!r}")
+    if not 0 <= alpha <= 1:
+        raise ValueError(f"alpha is a strength between 0 and 1, got {alpha}")
+    if out is not None and (out.exists() or out.suffix != ".npz"):
+        raise ValueError(f"--out is a new .npz file, got {out.name!r}")
+    found = one.whole(runs.model(run), data.clips[clip], report=lambda done, words: tell(f"{done:4.0%} {words}"))
+    if out is not None:
+        one.save(found, out, keep=None)
+    at = one.level(alpha)
+    given = data.clips[clip].labels
+    labels = None if given is None else given.numpy()
+
+    def judged(scores: np.ndarray | None) -> float | None:
+        value = float("nan") if scores is None or labels is None else auc(scores.astype(float), labels)
+        return None if value != value else value
+
+    result = {
+        "clip": clip,
+        "units": found.units,
+        "alpha": float(one.ALPHAS[at]),
+        "pairs": found.units * (found.units - 1) // 2,
+        "pairs_reaching_alpha": int(found.pairs[at]),
+        "mean_degree": float(found.degrees[:, at].mean()),
+        "largest": found.largest,
+        "communities": found.summary.sizes.tolist(),
+        "auc_whole": judged(found.scores),
+        "auc_mean_relation": judged(-found.means),
+        "auc_degree": judged(-found.degrees[:, at]),
+        "why": found.why,
+        "seconds": found.seconds,
+    }
+    words = (
+        f"{clip}: {found.units:,} units, {found.pairs[at]:,} of {result['pairs']:,} pairs reach {one.ALPHAS[at]:.2f}, "
+        f"mean degree {result['mean_degree']:.2f}, {len(found.summary.kinds)} communities, {found.seconds:.1f} s"
+    )
+    put(result, words, json_)

@@ -1,0 +1,122 @@
+"""What several commands share: options, values as people type them, and how answers are printed."""
+
+import ast
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+
+
+Set = Annotated[
+    list[str] | None, typer.Option("--set", help="An option as key=value; value: none, true, a number, a word.")
+]
+
+
+Reading = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", help="What a feature folder does not say: anomalous={'test': 810}, truth=gt.npy, test=test.list …"
+    ),
+]
+
+
+Protocol = Annotated[str | None, typer.Option(help="Which of the dataset's splits; the first one unless given.")]
+
+
+Modalities = Annotated[
+    str | None, typer.Option(help="Comma-separated modalities to use, in this order; all unless given.")
+]
+
+
+Address = Annotated[
+    str | None, typer.Option(help="A Ray cluster (host:6379, ray://host:10001, or local) that does the work.")
+]
+
+
+ENTRIES, FEW = 1 << 22, 1 << 12  # feature values that go through a model at once, and the fewest when memory is short
+
+
+Device = Annotated[str, typer.Option(help="cpu, cuda, or auto: the accelerator where there is one.")]
+
+
+def literal(text: str) -> Any:
+    """`none`, `true`, `false`, numbers and words; what Python would read, and else the word itself."""
+    words = {"none": None, "true": True, "false": False}
+    if text.lower() in words:
+        return words[text.lower()]
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def settings(pairs: Sequence[str] | None) -> dict[str, Any]:
+    found = {}
+    for pair in pairs or ():
+        key, sign, value = pair.partition("=")
+        if not sign or not key:
+            raise ValueError(f"--set wants key=value, got {pair!r}")
+        found[key.strip()] = literal(value.strip())
+    return found
+
+
+def split_settings(pairs: Sequence[str] | None) -> tuple[dict[str, Any], Any]:
+    """(options of the fusion, the training config): training options are told apart by their names."""
+    from core.recipe import TrainConfig
+    from core.train.options import made
+
+    found = settings(pairs)
+    known = {f.name for f in fields(TrainConfig)}
+    training = made(TrainConfig, {key: value for key, value in found.items() if key in known})
+    return {key: value for key, value in found.items() if key not in known}, training
+
+
+def names(text: str | None) -> tuple[str, ...] | None:
+    return tuple(part.strip() for part in text.split(",") if part.strip()) if text else None
+
+
+def tell(message: str) -> None:
+    """Progress goes to standard error, so that standard output stays clean."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def put(result: dict[str, Any], text: str, as_json: bool) -> None:
+    print(json.dumps(result, allow_nan=False) if as_json else text)
+
+
+def device_of(name: str) -> str:
+    from core.machine.device import device_named
+
+    return device_named(name)
+
+
+def opened(path: Path, extracted: Path | None = None, workers: int = 2) -> Any:
+    """A dataset from any folder: features are read; videos and frame folders are extracted beside the work first."""
+    from core.data import read
+
+    if not path.exists():
+        raise ValueError(f"{str(path)!r} does not exist")
+    if is_footage(path):
+        from core.extract import extract
+
+        target = extracted or Path(os.environ.get("FUSESCOPE_WORKSPACE", "workspace")) / "data" / path.resolve().name
+        if (target / "dataset.json").is_file():
+            tell(f"using the features in {target}; remove it to extract {path.name} anew")
+            return read(target)
+        tell(f"extracting features of {path.name} into {target} (resumes where it stopped)")
+        return extract(path, target, workers=workers, progress=lambda p: tell(f"  {p}"))
+    return read(path)
+
+
+def is_footage(path: Path) -> bool:
+    """Whether PATH holds videos or frame folders rather than features."""
+    from core.data.check import kind
+
+    return kind(path) in ("footage", "video")
