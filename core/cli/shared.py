@@ -12,12 +12,9 @@ from typing import Annotated, Any
 import typer
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
-
-
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="An option as key=value; value: none, true, a number, a word.")
 ]
-
 
 Reading = Annotated[
     list[str] | None,
@@ -26,23 +23,16 @@ Reading = Annotated[
     ),
 ]
 
-
 Protocol = Annotated[str | None, typer.Option(help="Which of the dataset's splits; the first one unless given.")]
-
-
 Modalities = Annotated[
     str | None, typer.Option(help="Comma-separated modalities to use, in this order; all unless given.")
 ]
-
 
 Address = Annotated[
     str | None, typer.Option(help="A Ray cluster (host:6379, ray://host:10001, or local) that does the work.")
 ]
 
-
 ENTRIES, FEW = 1 << 22, 1 << 12  # feature values that go through a model at once, and the fewest when memory is short
-
-
 Device = Annotated[str, typer.Option(help="cpu, cuda, or auto: the accelerator where there is one.")]
 
 

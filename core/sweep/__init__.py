@@ -18,7 +18,7 @@ from core.sweep.folder import WORDS, Sweep, afford, begin, held_out, listing, lo
 from core.sweep.outcome import Line, Results, Row, lines, operator, operators, promote, results
 from core.sweep.plan import PRESETS, Cell, Plan, cells, checked_plan, plain, sweepable, told, values_of
 from core.sweep.report import record, text
-from core.sweep.training import Done, guided, sweep, work
+from core.sweep.training import Done, guided, sweep
 
 __all__ = [
     "LEAST", "PRESETS", "WORDS", "Cell", "Done", "Effect", "Estimate", "Importance", "Line", "Plan", "Results", "Row",

@@ -156,30 +156,6 @@ def sweep(
         tell(1.0, f"{done:,} of {total:,} trainings")
 
 
-def work(given: Mapping[str, Any], report: Tell) -> str:
-    """The job of a page: go on with the sweep in `given["sweep"]` on the data in `given["dataset"]`; its name.
-
-    Where a shorter job waits it lets that pass (`core.jobs.Passed`), but only when all that is trained is on disk: at
-    the first step after some were. One ensemble, or one training alone, is what the other waits for at most.
-    """
-    from core import jobs
-    from core.data import read as opened
-
-    root, kept = Path(given["sweep"]), False
-
-    def tell(share: float, words: str) -> None:
-        nonlocal kept
-        if kept and share < 1 and "job" in given and jobs.passing(Path(given["job"])):
-            raise jobs.Passed
-        kept = False
-        report(share, words)
-
-    report(0.0, "reading the data")
-    for _ in sweep(root, opened(Path(given["dataset"])), progress=tell):
-        kept = True
-    return root.name
-
-
 # ---------------------------------------------------------------------------- guided
 
 

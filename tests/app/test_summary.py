@@ -149,7 +149,7 @@ def test_a_changed_operator_changes_the_whole_graph(visit: Opener, long: Path) -
 
 def test_a_long_one_is_a_job_whose_cost_is_told(visit: Opener, long: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "WHOLE_AT_ONCE", 100)
-    monkeypatch.setattr(jobs, "ensure", lambda root: None)  # the worker is this test
+    monkeypatch.setattr(jobs.queue, "ensure", lambda root: None)  # the worker is this test
     app = visit("graphs", assets=long, clip="test-01", alpha="0.1", **WHOLE)
     assert "404,550 pairs" in words(app)
     assert not app.metric
@@ -160,7 +160,7 @@ def test_a_long_one_is_a_job_whose_cost_is_told(visit: Opener, long: Path, monke
     (job,) = jobs.listing(cache.workspace() / "jobs")
     assert (job.kind, job.arguments["clip"]) == ("whole", "test-01")
     told: list[float] = []
-    assert jobs.HANDLERS["whole"](job.arguments, lambda done, words: told.append(done)) == "test-01"
+    assert jobs.kinds.HANDLERS["whole"](job.arguments, lambda done, words: told.append(done)) == "test-01"
     assert told == sorted(told)
     assert told[-1] == pytest.approx(1.0)
     app = visit("graphs", assets=long, clip="test-01", alpha="0.1", **WHOLE)

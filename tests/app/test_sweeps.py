@@ -45,7 +45,7 @@ def swept(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def page(visit: Opener, swept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., AppTest]:
     """The tab with these sweeps; jobs are queued and never begun."""
-    monkeypatch.setattr(jobs, "ensure", lambda root: None)
+    monkeypatch.setattr(jobs.queue, "ensure", lambda root: None)
     shutil.copytree(swept, tmp_path / "workspace" / "sweeps")
 
     def open_sweeps(title: str = "P x Q", **link: str) -> AppTest:

@@ -20,7 +20,7 @@ from tests.app.conftest import Opener, complaints, words
 @pytest.fixture(autouse=True)
 def still(monkeypatch: pytest.MonkeyPatch) -> None:
     """Jobs wait until a test does them: no process is started."""
-    monkeypatch.setattr(jobs, "ensure", lambda root: None)
+    monkeypatch.setattr(jobs.queue, "ensure", lambda root: None)
 
 
 def root(tmp_path: Path) -> Path:
@@ -30,10 +30,10 @@ def root(tmp_path: Path) -> Path:
 def carry_out(place: Path) -> jobs.Job:
     """Do the newest job here, as its process would."""
     job = jobs.listing(place)[-1]
-    result = jobs.HANDLERS[job.kind]({**job.arguments, "job": str(place / job.id)}, lambda share, said: None)
+    result = jobs.kinds.HANDLERS[job.kind]({**job.arguments, "job": str(place / job.id)}, lambda share, said: None)
     now = time.time()
     done = replace(job, state="done", progress=1.0, started=now - 2, finished=now, result=result)
-    jobs._write(place, done)
+    jobs.record.write(place, done)
     return done
 
 
@@ -113,7 +113,7 @@ def test_a_job_is_found_again_and_one_that_failed_says_why(visit: Opener, tmp_pa
             f"{number}-a", "train", f"{hostile} {number}", {}, state, message=hostile, created=1.0, started=1.0
         )
         (place / job.id).mkdir(parents=True)
-        jobs._write(place, job)
+        jobs.record.write(place, job)
     app = visit("train")
     assert not complaints(app)
     said = words(app)

@@ -105,7 +105,7 @@ def kill(victim: str, own: subprocess.Popen, root: Path) -> bool:
 
 def crash(rounds: int, workspace: Path, kind: str, pattern: Path, seed: int = 0, most: float = 4.0) -> Outcome:
     """So many rounds of: an app that submits a job, and after up to `most` seconds a kill."""
-    jobs.COMMAND = COMMAND
+    jobs.queue.COMMAND = COMMAND
     chance, told, killed = random.Random(seed), [], dict.fromkeys(VICTIMS, 0)
     root = workspace / "jobs"
     root.mkdir(parents=True)
@@ -178,12 +178,12 @@ def judged(workspace: Path, told: list[str], rounds: int, killed: str) -> Outcom
 
 
 def main(words: list[str]) -> int:
-    jobs.HANDLERS["quick"] = quick
-    jobs.COMMAND = COMMAND
+    jobs.kinds.HANDLERS["quick"] = quick
+    jobs.queue.COMMAND = COMMAND
     if words[:1] == ["app"]:
         app(Path(words[1]), int(words[2]), words[3], words[4])
     if words[:1] in (["work"], ["run"]):
-        jobs.main(words)
+        jobs.queue.main(words)
         return 0
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=60)

@@ -170,7 +170,7 @@ def test_the_job_of_a_page_does_the_same(clips: Dataset, tmp_path: Path) -> None
     root = sweep.begin(plan({"P": (1, 2)}, seeds=1), data, tmp_path / "sweeps")
     said: list[str] = []
     assert (
-        jobs.HANDLERS["sweep"](
+        jobs.kinds.HANDLERS["sweep"](
             {"sweep": str(root), "dataset": str(tmp_path / "data")}, lambda share, words: said.append(words)
         )
         == root.name
@@ -185,18 +185,18 @@ def test_a_waiting_job_passes_when_all_that_is_trained_is_on_disk(
     folder = native.write(clips, tmp_path / "data")
     asked = replace(plan({"level": ("feature", "graph")}, fusion="concat", fixed={}), dataset=str(folder))
     root = sweep.begin(asked, native.read(folder), tmp_path / "sweeps")
-    monkeypatch.setattr(jobs, "ensure", lambda root: None)
+    monkeypatch.setattr(jobs.queue, "ensure", lambda root: None)
     waiting = jobs.submit(tmp_path / "jobs", "train", "short", {})
     given = {"sweep": str(root), "dataset": str(folder), "job": str(tmp_path / "jobs" / "me")}
     stamps: dict[str, int] = {}
     for done in (1, 2):
         with pytest.raises(jobs.Passed):
-            sweep.work(given, lambda share, words: None)
+            jobs.kinds.HANDLERS["sweep"](given, lambda share, words: None)
         assert len(times(root)) == done
         assert times(root).items() >= stamps.items(), "nothing is trained twice"
         stamps = times(root)
     jobs.cancel(tmp_path / "jobs", waiting.id)
-    assert sweep.work(given, lambda share, words: None) == root.name
+    assert jobs.kinds.HANDLERS["sweep"](given, lambda share, words: None) == root.name
     assert sweep.results(root).complete
     assert times(root).items() >= stamps.items()
 

@@ -15,7 +15,7 @@ from core.data import native
 from core.machine.drafts import alive
 from tests.core.data.made import feature_folder
 
-HOME = Path(__file__).parents[2]
+HOME = Path(__file__).parents[3]
 
 PROGRAM = """
 import os, sys, time
@@ -59,13 +59,13 @@ def patient(given, report):
             return given["name"]
         time.sleep(0.02)
 
-jobs.LONG = ("patient",)
-jobs.HANDLERS |= {{"slow": slow, "refuse": refuse, "burst": burst, "die": die, "stubborn": stubborn}}
-jobs.HANDLERS["patient"] = patient
-jobs.COMMAND = (sys.executable, __file__)
-jobs.EVERY = 0.0
+jobs.record.LONG = ("patient",)
+jobs.kinds.HANDLERS |= {{"slow": slow, "refuse": refuse, "burst": burst, "die": die, "stubborn": stubborn}}
+jobs.kinds.HANDLERS["patient"] = patient
+jobs.queue.COMMAND = (sys.executable, __file__)
+jobs.record.EVERY = 0.0
 if __name__ == "__main__":
-    jobs.main(sys.argv[1:])
+    jobs.queue.main(sys.argv[1:])
 """
 
 
@@ -73,11 +73,13 @@ if __name__ == "__main__":
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     program = tmp_path / "program.py"
     program.write_text(PROGRAM.format(home=str(HOME)))
-    monkeypatch.setattr(jobs, "COMMAND", (sys.executable, str(program)))
+    monkeypatch.setattr(jobs.queue, "COMMAND", (sys.executable, str(program)))
     monkeypatch.setattr(
-        jobs, "HANDLERS", {**jobs.HANDLERS, **dict.fromkeys(("slow", "refuse", "burst", "die", "stubborn", "patient"))}
+        jobs.kinds,
+        "HANDLERS",
+        {**jobs.kinds.HANDLERS, **dict.fromkeys(("slow", "refuse", "burst", "die", "stubborn", "patient"))},
     )
-    monkeypatch.setattr(jobs, "LONG", ("patient",))
+    monkeypatch.setattr(jobs.record, "LONG", ("patient",))
     place = tmp_path / "jobs"
     place.mkdir()
     yield place
@@ -210,7 +212,7 @@ def test_when_the_worker_is_killed_its_job_ends_well_and_the_next_worker_waits_f
 def test_a_record_whose_process_number_went_to_another_process_is_failed(root: Path) -> None:
     job = jobs.Job("0-abc", "slow", "old", state="running", pid=os.getpid())
     (root / job.id).mkdir()
-    jobs._write(root, job)
+    jobs.record.write(root, job)
     assert state(root, job) == "failed"
     jobs.cancel(root, job.id)  # must not end the process that has the number now
     assert json.loads((root / job.id / "job.json").read_text())["state"] == "failed"
@@ -222,11 +224,11 @@ def test_records_survive_kills_at_any_moment(root: Path) -> None:
 
     job = jobs.Job("0-abc", "slow", "x" * 20_000)
     (root / job.id).mkdir()
-    jobs._write(root, job)
+    jobs.record.write(root, job)
     writer = (
         f"import sys; sys.path.insert(0, {str(HOME)!r})\nfrom pathlib import Path\nfrom core import jobs\n"
-        f"job = jobs._read(Path({str(root)!r}) / '0-abc' / 'job.json')\nprint('on', flush=True)\n"
-        f"while True: jobs._write(Path({str(root)!r}), job)\n"
+        f"job = jobs.record.read(Path({str(root)!r}) / '0-abc' / 'job.json')\nprint('on', flush=True)\n"
+        f"while True: jobs.record.write(Path({str(root)!r}), job)\n"
     )
     for attempt in range(8):
         process = subprocess.Popen([sys.executable, "-c", writer], stdout=subprocess.PIPE)
@@ -235,7 +237,7 @@ def test_records_survive_kills_at_any_moment(root: Path) -> None:
         process.kill()
         process.wait()
         process.stdout.close()
-        assert jobs._read(root / job.id / "job.json") == job
+        assert jobs.record.read(root / job.id / "job.json") == job
 
 
 def test_garbage_among_the_records_is_passed_over(root: Path) -> None:
@@ -305,8 +307,8 @@ def test_what_a_killed_writer_left_is_tidied_and_the_queue_is_bounded(root: Path
     os.utime(root / "0-half", (0, 0))  # the sweep of its draft touched it
     jobs.tidy(root)
     assert [path.name for path in root.iterdir()] == ["1-new"]
-    monkeypatch.setattr(jobs, "ensure", lambda root: None)
-    monkeypatch.setattr(jobs, "MOST_WAITING", 2)
+    monkeypatch.setattr(jobs.queue, "ensure", lambda root: None)
+    monkeypatch.setattr(jobs.queue, "MOST_WAITING", 2)
     for name in "ab":
         slow(root, name)
     with pytest.raises(ValueError, match="2 jobs wait already"):
