@@ -59,9 +59,9 @@ from core.score import stored as kept
 from core.score.communities import LEAF, Summary, opened
 from core.score.flops import flops
 from core.score.sliders import Answer, Gate, GraphSet
-from core.shelf import size_of, sweep, trash
 from core.trust import calibration, record, stress
 from core.trust.rows import Stage, reader, staged
+from core.workspace import size_of, sweep, trash
 
 if TYPE_CHECKING:
     from app.selection import Selection

@@ -13,7 +13,7 @@ from app import cache, selection
 from app.components.jobs import IMPORTS, chosen_data, holds_samples, job_root, listed, state, stop_or_hide, watched
 from app.figures import library as tables
 from app.figures.style import markdown_text
-from core import jobs, shelf
+from core import jobs, workspace
 from core.data import check
 from core.data.rtfm import SUFFIXES
 from core.machine.names import check_name, clip_name, shown
@@ -41,7 +41,7 @@ def video() -> None:
     """Upload one video; it is measured like the clips of a dataset whose models should score it."""
     known = [key for key, folder in cache.datasets().items() if (folder / "calibration.npz").is_file()]
     with st.form("upload-video", clear_on_submit=True, border=False):
-        file = st.file_uploader("A video (MP4, MOV, AVI, MKV, WebM)", type=[s[1:] for s in shelf.VIDEOS])
+        file = st.file_uploader("A video (MP4, MOV, AVI, MKV, WebM)", type=[s[1:] for s in workspace.VIDEOS])
         left, right = st.columns(2)
         name = left.text_input("Name", placeholder="the file's own name", max_chars=60)
         reference = right.selectbox(
@@ -58,10 +58,12 @@ def video() -> None:
 
 
 def _send_video(file: str, content: bytes, name: str, reference: str) -> None:
-    called = shelf.free_name(cache.workspace() / "data", name.strip() or Path(shelf.file_name(file)).stem)
-    if shelf.file_suffix(file) not in shelf.VIDEOS:
-        raise ValueError(f"'{shown(file)}' is no video by its name; {', '.join(shelf.VIDEOS)} are read")
-    (place,) = shelf.keep_upload(cache.workspace(), [(f"{clip_name(called)}{shelf.file_suffix(file)}", content)])
+    called = workspace.free_name(cache.workspace() / "data", name.strip() or Path(workspace.file_name(file)).stem)
+    if workspace.file_suffix(file) not in workspace.VIDEOS:
+        raise ValueError(f"'{shown(file)}' is no video by its name; {', '.join(workspace.VIDEOS)} are read")
+    (place,) = workspace.keep_upload(
+        cache.workspace(), [(f"{clip_name(called)}{workspace.file_suffix(file)}", content)]
+    )
     given = {"name": called, "out": str(cache.workspace() / "data" / called), "uploaded": str(place.parent)}
     if reference:
         given |= {"file": str(place), "dataset": str(cache.datasets()[reference])}
@@ -75,7 +77,7 @@ def features() -> None:
     with st.form("upload-features", clear_on_submit=True, border=False):
         files = st.file_uploader(
             "Feature files (.npy, one a clip and modality), lists, ground truth, or all of it in one .zip",
-            type=[s[1:] for s in shelf.FEATURES],
+            type=[s[1:] for s in workspace.FEATURES],
             accept_multiple_files=True,
             help="Names tell clip and modality: walk_motion.npy, walk_text.npy. A .zip downloaded here works, too.",
         )
@@ -97,9 +99,9 @@ def _send_features(files: Sequence[tuple[str, bytes]], name: str, fps: float) ->
 
 def _send(files: Sequence[tuple[str, bytes]], name: str, what: str, **options: Any) -> None:
     """Hand uploaded files to a job: what lies in them tells whether they are features or samples."""
-    first = Path(shelf.file_name(files[0][0])).stem
-    called = shelf.free_name(cache.workspace() / "data", name.strip() or first)
-    places = shelf.keep_upload(cache.workspace(), files)
+    first = Path(workspace.file_name(files[0][0])).stem
+    called = workspace.free_name(cache.workspace() / "data", name.strip() or first)
+    places = workspace.keep_upload(cache.workspace(), files)
     given = {
         "files": [str(place) for place in places],
         "uploaded": str(places[0].parent),
@@ -122,7 +124,7 @@ def samples() -> None:
     with st.form("upload-samples", clear_on_submit=True, border=False):
         files = st.file_uploader(
             "Samples: one .csv a view (last column the class), .mat, .h5 or pickled files, or all of it in one .zip",
-            type=[s[1:] for s in shelf.SAMPLES],
+            type=[s[1:] for s in workspace.SAMPLES],
             accept_multiple_files=True,
             help="Views: the same rows in the same order. Names ending in _train and _test give the split; "
             "where nothing does, one of ours is drawn and named. A .zip downloaded here works, too.",
@@ -161,7 +163,7 @@ def folder() -> None:
 
 
 def _look(path: str, pickles: bool) -> None:
-    place = shelf.allowed(path, cache.roots())
+    place = workspace.allowed(path, cache.roots())
     report = cache.folder_report(str(place), pickles)
     st.code(report.text(), language=None, wrap_lines=True)
     if not report.ok:
@@ -172,7 +174,7 @@ def _look(path: str, pickles: bool) -> None:
     if kind is None:
         st.info(f"This is {check.WORDS[report.kind]}; a folder of clips or samples is needed.")
     elif st.button("Bring it in", type="primary", icon=":material/download:"):
-        called = shelf.free_name(cache.workspace() / "data", place.name)
+        called = workspace.free_name(cache.workspace() / "data", place.name)
         given: dict[str, Any] = {"folder": str(place), "name": called, "out": str(cache.workspace() / "data" / called)}
         if pickles:
             given["samples"] = {"pickle": True}
@@ -197,7 +199,7 @@ def checkpoint() -> None:
 
 
 def _send_checkpoint(name: str, content: bytes, visual: str, text: str) -> None:
-    (place,) = shelf.keep_upload(cache.workspace(), [(name, content)])
+    (place,) = workspace.keep_upload(cache.workspace(), [(name, content)])
     given = {
         "file": str(place),
         "modalities": [check_name(visual, "modality"), check_name(text, "modality")],
@@ -240,12 +242,12 @@ def _put(key: str) -> None:
 
 def removed() -> None:
     """What was thrown away lately, each with the way back."""
-    for ticket, kind, name in shelf.trash(cache.workspace())[:4]:
+    for ticket, kind, name in workspace.trash(cache.workspace())[:4]:
         with st.container(horizontal=True, vertical_alignment="center"):
             word = {"data": "Dataset", "runs": "Run", "sweeps": "Sweep"}[kind]
             st.caption(f"{word} {markdown_text(name)} was removed.")
             if st.button("Put it back", key=f"back-{ticket}", type="tertiary", icon=":material/undo:"):
-                told(partial(shelf.put_back, cache.workspace(), ticket))
+                told(partial(workspace.put_back, cache.workspace(), ticket))
                 st.rerun()
 
 
@@ -254,20 +256,20 @@ def remove(kind: str, name: str) -> None:
     if not (cache.workspace() / kind / name).is_dir():
         return
     if st.button("Remove", key=f"remove-{kind}", icon=":material/delete:", help="It can be put back for a week."):
-        told(lambda: shelf.throw_away(cache.workspace(), kind, name))
+        told(lambda: workspace.throw_away(cache.workspace(), kind, name))
         st.rerun()
 
 
 def download(place: Path, key: str) -> None:
     """The folder as one .zip, packed when asked for."""
-    size = shelf.size_of(place)
-    if size > shelf.DOWNLOAD:
+    size = workspace.size_of(place)
+    if size > workspace.DOWNLOAD:
         st.caption(f"{size / 1e9:.1f} GB: too large to pack; copy its folder from the server.")
         return
     st.download_button(
         f"Download ({size / 1e6:.1f} MB)" if size > 1e5 else f"Download ({size / 1e3:.1f} kB)",
-        lambda: shelf.packed(place),
-        f"{shelf.file_name(place.name)}.zip",
+        lambda: workspace.packed(place),
+        f"{workspace.file_name(place.name)}.zip",
         "application/zip",
         key=f"zip-{key}",
         icon=":material/download:",

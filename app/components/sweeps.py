@@ -17,7 +17,7 @@ from app.figures import sweeps as figures
 from app.figures.operator import operator_matrix, operator_sentence, plane
 from app.figures.style import markdown_text, plotly_config
 from app.selection import Selection
-from core import jobs, shelf
+from core import jobs, workspace
 from core import sweep as core
 from core.machine.names import shown
 from core.recipe import TrainConfig
@@ -240,7 +240,7 @@ def _removed(chosen: Selection) -> None:
 
 def _put_back(ticket: str, name: str) -> None:
     try:
-        shelf.put_back(cache.workspace(), ticket)
+        workspace.put_back(cache.workspace(), ticket)
     except (ValueError, OSError) as refused:
         st.session_state["sweep-refused"] = str(refused) if isinstance(refused, ValueError) else "the disk said no"
         return

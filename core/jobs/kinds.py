@@ -75,10 +75,10 @@ def _import_features(given: Mapping[str, Any], report: Report) -> str:
 
 def _import_files(given: Mapping[str, Any], report: Report) -> str:
     """Uploaded feature files or an archive of them: unpacked by the guarded child, then read like a folder."""
-    from core import shelf
+    from core import workspace
 
     report(0.05, "unpacking")
-    with shelf.unpacked([Path(file) for file in given["files"]]) as folder:
+    with workspace.unpacked([Path(file) for file in given["files"]]) as folder:
         return _import_features({**given, "folder": str(folder)}, report)
 
 
@@ -91,11 +91,11 @@ def _whole(given: Mapping[str, Any], report: Report) -> str:
 
 def _import_checkpoint(given: Mapping[str, Any], report: Report) -> str:
     """Weights of the released LEGO code as a run."""
-    from core import shelf
+    from core import workspace
 
     report(0.1, "reading the weights")
     visual, text = given["modalities"]
-    return shelf.adopt_released(Path(given["file"]), (visual, text), Path(given["runs"]))
+    return workspace.adopt_released(Path(given["file"]), (visual, text), Path(given["runs"]))
 
 
 def _sweep(given: Mapping[str, Any], report: Report) -> str:

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from core import run, shelf
+from core import run, workspace
 from core.clip import Clip
 from core.dataset import Dataset
 from core.fusion.base import Fusion
@@ -286,4 +286,4 @@ def remove(root: Path) -> str:
     """Throw a sweep of a workspace away, refused while a process is at work on it; the ticket that puts it back."""
     read(root)
     with locked(root, sign=False):
-        return shelf.throw_away(root.parents[1], root.parent.name, root.name)
+        return workspace.throw_away(root.parents[1], root.parent.name, root.name)

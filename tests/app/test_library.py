@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from app.figures import library as tables
-from core import jobs, shelf
+from core import jobs, workspace
 from core import run as run_folders
 from core.data import native, read
 from core.data.check import Report
@@ -97,7 +97,7 @@ def test_removed_and_put_back(visit: Opener, small: Path, tmp_path: Path) -> Non
     assert not complaints(app)
     assert "Dataset mine was removed." in words(app)
     assert not (tmp_path / "workspace/data/mine").exists()
-    (ticket,) = [ticket for ticket, *_ in shelf.trash(tmp_path / "workspace")]
+    (ticket,) = [ticket for ticket, *_ in workspace.trash(tmp_path / "workspace")]
     app.button(key=f"back-{ticket}").click().run()
     assert not complaints(app)
     assert (tmp_path / "workspace/data/mine/dataset.json").exists()
@@ -180,7 +180,7 @@ def test_a_sample_set_is_listed_with_its_report_and_can_be_removed(
         assert list(found["target"]) == ["warm", "bold"]
         assert (found["lowest"] < found["highest"]).all()
     app.button(key="remove-data").click().run()
-    (ticket,) = [ticket for ticket, *_ in shelf.trash(tmp_path / "workspace")]
+    (ticket,) = [ticket for ticket, *_ in workspace.trash(tmp_path / "workspace")]
     app.button(key=f"back-{ticket}").click().run()
     assert not complaints(app)
     assert read(tmp_path / "workspace/data/zoo").digest() == made(task).digest()
@@ -235,8 +235,8 @@ def test_a_pickle_is_read_only_when_its_box_is_ticked(visit: Opener, small: Path
 
 def test_a_downloaded_sample_set_comes_back_the_same(tmp_path: Path) -> None:
     folder = stored.write(made(), tmp_path / "zoo")
-    (tmp_path / "zoo.zip").write_bytes(shelf.packed(folder))
-    with shelf.unpacked([tmp_path / "zoo.zip"]) as place:
+    (tmp_path / "zoo.zip").write_bytes(workspace.packed(folder))
+    with workspace.unpacked([tmp_path / "zoo.zip"]) as place:
         assert read(place).digest() == made().digest()
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core import run, shelf, sweep
+from core import run, sweep, workspace
 from core.dataset import Dataset
 from core.recipe import TrainConfig
 from core.train.loop import train
@@ -88,7 +88,7 @@ def test_a_cell_is_opened_once_and_a_sweep_removed_whole(clips: Dataset, tmp_pat
     assert not list((tmp_path / "sweeps").iterdir())
     assert times(tmp_path) == stamps
     assert sweep.listing(tmp_path / "sweeps") == {}
-    assert shelf.put_back(tmp_path, ticket) == root.name
+    assert workspace.put_back(tmp_path, ticket) == root.name
     assert everything(root) == before
     assert sweep.results(root).complete
     assert not list(sweep.sweep(root, clips)), "nothing is to be trained again"
@@ -97,7 +97,7 @@ def test_a_cell_is_opened_once_and_a_sweep_removed_whole(clips: Dataset, tmp_pat
     ticket = sweep.remove(root)
     assert sweep.begin(plan({"P": (1, 2)}), clips, tmp_path / "sweeps") == root
     with pytest.raises(ValueError, match=f"something else is called '{root.name}' by now"):
-        shelf.put_back(tmp_path, ticket)
+        workspace.put_back(tmp_path, ticket)
     sweep.remove(root)
     with pytest.raises(ValueError, match="no sweep"):
         sweep.remove(root)

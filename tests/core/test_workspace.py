@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from core import run, shelf
+from core import run, workspace
 from core.data import native, read
 from core.fusion import released
 from tests.core.data import hostile
@@ -20,42 +20,42 @@ def test_only_folders_below_the_roots_may_be_added(tmp_path: Path) -> None:
     (tmp_path / "closed").mkdir()
     (tmp_path / "open/way-out").symlink_to(tmp_path / "closed")
     roots = [tmp_path / "open"]
-    assert shelf.allowed(str(tmp_path / "open/in"), roots) == tmp_path / "open/in"
+    assert workspace.allowed(str(tmp_path / "open/in"), roots) == tmp_path / "open/in"
     for path in ("closed", "open/../closed", "open/way-out", "open-not", "closed/unknown"):
         with pytest.raises(ValueError, match="outside the folders that may be read"):
-            shelf.allowed(str(tmp_path / path), roots)
+            workspace.allowed(str(tmp_path / path), roots)
     with pytest.raises(ValueError, match="no such file"):
-        shelf.allowed(str(tmp_path / "open/gone"), roots)
+        workspace.allowed(str(tmp_path / "open/gone"), roots)
     for path in ("", "a\0b"):
         with pytest.raises(ValueError, match="give the path"):
-            shelf.allowed(path, roots)
+            workspace.allowed(path, roots)
 
 
 def test_what_is_thrown_away_can_be_put_back(tmp_path: Path) -> None:
     native.write(made(), tmp_path / "data/made")
     (tmp_path / "runs/other").mkdir(parents=True)
     before = read(tmp_path / "data/made").digest()
-    ticket = shelf.throw_away(tmp_path, "data", "made")
+    ticket = workspace.throw_away(tmp_path, "data", "made")
     assert not (tmp_path / "data/made").exists()
-    assert shelf.put_back(tmp_path, ticket) == "made"
+    assert workspace.put_back(tmp_path, ticket) == "made"
     assert read(tmp_path / "data/made").digest() == before
     with pytest.raises(ValueError, match="no longer in the trash"):
-        shelf.put_back(tmp_path, ticket)
+        workspace.put_back(tmp_path, ticket)
     for name in ("../runs", "../runs/other", "", "gone"):
         with pytest.raises(ValueError, match="only what was added there"):
-            shelf.throw_away(tmp_path, "data", name)
+            workspace.throw_away(tmp_path, "data", name)
     for ticket in ("../../etc", "1-data-../x", ""):
         with pytest.raises(ValueError, match="no longer in the trash"):
-            shelf.put_back(tmp_path, ticket)
+            workspace.put_back(tmp_path, ticket)
 
 
 def test_only_what_is_old_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for place in (".trash/1-data-a", "uploads/b", "data/.draft-extract-c", "data/kept"):
         (tmp_path / place).mkdir(parents=True)
-    shelf.sweep(tmp_path)
+    workspace.sweep(tmp_path)
     assert len(list(tmp_path.rglob("*"))) == 7
-    monkeypatch.setattr(shelf, "KEPT", -1)
-    shelf.sweep(tmp_path)
+    monkeypatch.setattr(workspace, "KEPT", -1)
+    workspace.sweep(tmp_path)
     assert sorted(str(place.relative_to(tmp_path)) for place in tmp_path.rglob("*")) == [
         ".trash",
         "data",
@@ -69,62 +69,62 @@ def test_the_trash_is_emptied_by_age_by_number_and_by_size(tmp_path: Path, monke
         for name in names:
             (tmp_path / "runs" / name).mkdir(parents=True)
             (tmp_path / "runs" / name / "file").write_bytes(b"x" * 100)
-            shelf.throw_away(tmp_path, "runs", name)
-        return [name for _, _, name in shelf.trash(tmp_path)]
+            workspace.throw_away(tmp_path, "runs", name)
+        return [name for _, _, name in workspace.trash(tmp_path)]
 
     assert thrown("a", "b", "c") == ["c", "b", "a"]
-    monkeypatch.setattr(shelf, "MOST_KEPT", 3)
+    monkeypatch.setattr(workspace, "MOST_KEPT", 3)
     assert thrown("d") == ["d", "c", "b"]
-    monkeypatch.setattr(shelf, "BYTES_KEPT", 200)
+    monkeypatch.setattr(workspace, "BYTES_KEPT", 200)
     assert thrown("e") == ["e", "d"]
-    monkeypatch.setattr(shelf, "BYTES_KEPT", 99)  # too large for the trash: the last one stays all the same
+    monkeypatch.setattr(workspace, "BYTES_KEPT", 99)  # too large for the trash: the last one stays all the same
     assert thrown("f") == ["f"]
-    monkeypatch.setattr(shelf, "KEPT", -1)
-    shelf.sweep(tmp_path)
-    assert shelf.trash(tmp_path) == []
+    monkeypatch.setattr(workspace, "KEPT", -1)
+    workspace.sweep(tmp_path)
+    assert workspace.trash(tmp_path) == []
 
 
 @pytest.mark.parametrize("name", ["<b>&![x](http:)", "a\nb", "ü " * 20, "-runs-x", "data-1"])
 def test_hostile_names_go_into_the_trash_and_come_back(tmp_path: Path, name: str) -> None:
-    for kind in shelf.KINDS:
+    for kind in workspace.KINDS:
         (tmp_path / kind / name).mkdir(parents=True)
         (tmp_path / kind / name / "file").write_text(kind)
-        ticket = shelf.throw_away(tmp_path, kind, name)
-        assert shelf.trash(tmp_path)[0] == (ticket, kind, name)
-        assert shelf.put_back(tmp_path, ticket) == name
+        ticket = workspace.throw_away(tmp_path, kind, name)
+        assert workspace.trash(tmp_path)[0] == (ticket, kind, name)
+        assert workspace.put_back(tmp_path, ticket) == name
         assert (tmp_path / kind / name / "file").read_text() == kind
     for wrong in ("../runs/x", "..", "", "x/y"):
         with pytest.raises(ValueError, match="is not in the workspace"):
-            shelf.throw_away(tmp_path, "sweeps", wrong)
+            workspace.throw_away(tmp_path, "sweeps", wrong)
         with pytest.raises(ValueError, match="no longer in the trash"):
-            shelf.put_back(tmp_path, f"1-sweeps-{wrong}")
+            workspace.put_back(tmp_path, f"1-sweeps-{wrong}")
 
 
 def test_names_of_strangers_become_names_of_ours(tmp_path: Path) -> None:
     for name in ("../../x.mp4", "/etc/passwd", "a\nb\u202e.npy", "<img src=x>.zip", "..", "x" * 500):
-        ours = shelf.file_name(name)
+        ours = workspace.file_name(name)
         assert "/" not in ours
         assert ours.isprintable()
         assert not ours.startswith(".")
         assert 0 < len(ours) <= 60
     (tmp_path / "a").mkdir()
-    assert shelf.free_name(tmp_path, "a") == "a-2"
+    assert workspace.free_name(tmp_path, "a") == "a-2"
     with pytest.raises(ValueError, match="cannot be the name"):
-        shelf.free_name(tmp_path, "../..")
+        workspace.free_name(tmp_path, "../..")
 
 
 def test_a_dataset_packed_for_download_comes_back_the_same(tmp_path: Path) -> None:
     folder = native.write(made(), tmp_path / "made")
-    (tmp_path / "made.zip").write_bytes(shelf.packed(folder))
-    with shelf.unpacked([tmp_path / "made.zip"]) as place:
+    (tmp_path / "made.zip").write_bytes(workspace.packed(folder))
+    with workspace.unpacked([tmp_path / "made.zip"]) as place:
         assert read(place).digest() == read(folder).digest()
     assert not place.exists()
 
 
 def test_an_archive_of_feature_files_is_read_like_their_folder(tmp_path: Path) -> None:
     folder = feature_folder(tmp_path / "made")
-    (tmp_path / "made.zip").write_bytes(shelf.packed(folder))
-    with shelf.unpacked([tmp_path / "made.zip"]) as place:
+    (tmp_path / "made.zip").write_bytes(workspace.packed(folder))
+    with workspace.unpacked([tmp_path / "made.zip"]) as place:
         assert read(place).digest() == read(folder).digest()
 
 
@@ -141,7 +141,7 @@ def test_an_archive_of_feature_files_is_read_like_their_folder(tmp_path: Path) -
 )
 def test_archives_that_reach_out_or_blow_up_are_refused(tmp_path: Path, content: bytes, words: str) -> None:
     (tmp_path / "a.zip").write_bytes(content)
-    with pytest.raises(ValueError, match=words), shelf.unpacked([tmp_path / "a.zip"]):
+    with pytest.raises(ValueError, match=words), workspace.unpacked([tmp_path / "a.zip"]):
         pass
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.zip"]
 
@@ -151,7 +151,7 @@ def test_links_in_a_folder_are_not_packed(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("s")
     (tmp_path / "a/link").symlink_to(tmp_path / "secret")
     (tmp_path / "a/file").write_text("f")
-    names = zipfile.ZipFile(io.BytesIO(shelf.packed(tmp_path / "a"))).namelist()
+    names = zipfile.ZipFile(io.BytesIO(workspace.packed(tmp_path / "a"))).namelist()
     assert names == ["a/file"]
 
 
@@ -175,7 +175,7 @@ def test_a_released_checkpoint_becomes_a_run_with_the_same_model(tmp_path: Path)
     file = tmp_path / "lego.pth"
     torch.save(state_dict(), file)
     expected = released.lego(state_dict(), ("motion", "text"))
-    name = shelf.adopt_released(file, ("motion", "text"), tmp_path / "runs")
+    name = workspace.adopt_released(file, ("motion", "text"), tmp_path / "runs")
     model = run.model(tmp_path / "runs" / name)
     for key, value in expected.state_dict().items():
         torch.testing.assert_close(model.state_dict()[key], value, rtol=0, atol=0)
@@ -185,5 +185,5 @@ def test_a_released_checkpoint_becomes_a_run_with_the_same_model(tmp_path: Path)
 def test_a_checkpoint_of_something_else_is_refused_with_its_keys(tmp_path: Path) -> None:
     torch.save({"fc.weight": torch.ones(2)}, tmp_path / "a.pth")
     with pytest.raises(ValueError, match="no checkpoint of the released LEGO code"):
-        shelf.adopt_released(tmp_path / "a.pth", ("v", "t"), tmp_path / "runs")
+        workspace.adopt_released(tmp_path / "a.pth", ("v", "t"), tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
