@@ -13,7 +13,7 @@ COPY core core
 COPY assets assets
 COPY .streamlit .streamlit
 # The one file that the browser is served from the pyvis wheel is laid out at build time: the root may be read-only.
-RUN python -m app.components.static && python -m compileall -q app core
+RUN python -m app.widgets.static && python -m compileall -q app core
 
 ENV OMP_NUM_THREADS=1 \
     PYTHONPATH=/app \

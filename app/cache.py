@@ -25,14 +25,14 @@ import streamlit as st
 import torch
 from streamlit import runtime
 
-from app.background import Work
-from app.changes import Changes
-from app.figures import kernels as kernel_figures
-from app.figures.network import Layout, positions
-from app.figures.samples import one_against_rest, sample_facts
-from app.figures.scores import Kinds, Moment, dataset_facts, group_table, kinds_of, method_bars, top_moments
-from app.figures.scores import hours as hours_of
-from app.figures.style import colours
+from app.state.changes import Changes
+from app.store.work import Work
+from app.views.weights import kernel_figures
+from app.widgets.network import Layout, positions
+from app.widgets.sample_figures import one_against_rest, sample_facts
+from app.widgets.score_figures import Kinds, Moment, dataset_facts, group_table, kinds_of, method_bars, top_moments
+from app.widgets.score_figures import hours as hours_of
+from app.widgets.style import colours
 from core import compare
 from core import run as run_folders
 from core import sweep as sweep_folders
@@ -64,7 +64,7 @@ from core.trust.rows import Stage, reader, staged
 from core.workspace import size_of, sweep, trash
 
 if TYPE_CHECKING:
-    from app.selection import Selection
+    from app.state.selection import Selection
 
 Data = Dataset | Samples
 ROOT = Path(__file__).parents[1]
@@ -648,7 +648,7 @@ def tuned(name: str, key: str) -> tuple[GraphSet, torch.Tensor, Gate]:
 
 
 def changed(name: str, key: str, changes: str) -> tuple[GraphSet, torch.Tensor, Gate]:
-    """`tuned` with the operator changed as one line of text says (`app.changes`)."""
+    """`tuned` with the operator changed as one line of text says (`app.state.changes`)."""
     stamps = _stamps(name, key)
     return _changed(*stamps, name, key, changes) if changes else _tuned(*stamps, name, key)
 
@@ -1302,11 +1302,6 @@ def frames(key: str, name: str, unit: int, height: int = 120, every: int = 1) ->
     except ValueError as error:
         log.warning("no frames: %s", error)
         return np.zeros((0, height, height, 3), np.uint8)
-
-
-def view(name: str) -> bool:
-    """True when this build has the page."""
-    return (ROOT / "app" / "views" / f"{name}.py").is_file()
 
 
 @st.cache_data(show_spinner=False)

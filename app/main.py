@@ -11,9 +11,10 @@ from typing import Any
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from app import cache, selection
-from app.components import theme, waiting
-from app.figures.style import markdown_text
+from app import cache
+from app.state import selection
+from app.widgets import theme, waiting
+from app.widgets.style import markdown_text
 
 HERE = Path(__file__).parent
 GROUPS = {
@@ -55,9 +56,14 @@ if context is not None and not cache.door().admit(context.session_id):
 cache.warm()
 groups = {
     group: [
-        st.Page(f"views/{name}.py", title=title, icon=f":material/{icon}:", default=name == "overview")
+        st.Page(
+            f"views/{name}/page.py",
+            title=title,
+            icon=f":material/{icon}:",
+            url_path=name,
+            default=name == "overview",
+        )
         for name, title, icon in pages
-        if cache.view(name)
     ]
     for group, pages in GROUPS.items()
 }

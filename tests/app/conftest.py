@@ -32,7 +32,7 @@ def visit(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
         app.context["theme"] = theme
         for name, value in link.items():
             app.query_params[name] = value
-        return app.switch_page(f"views/{page}.py").run()
+        return app.switch_page(f"views/{page}/page.py").run()
 
     yield open_page
     gc.unfreeze()  # the warm-up froze this test's heap; the next test's garbage must be seen

@@ -8,7 +8,7 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from app import cache
-from app.components.factors import Off
+from app.views.factors.parts import Off
 from core import run
 from core.data import native, read
 from core.data.samples.native import write

@@ -13,9 +13,10 @@ import streamlit as st
 import torch
 from streamlit.testing.v1 import AppTest
 
-from app import cache, selection
-from app.components import pages
-from app.figures import scores as figures
+from app import cache
+from app.state import selection
+from app.widgets import paging
+from app.widgets import score_figures as figures
 from core import run
 from core.clip import Clip
 from core.data import fields, index, native
@@ -88,7 +89,7 @@ def test_a_link_to_any_clip_reopens_it(visit: Opener, many: Path, number: int) -
     assert chooser.value == name
     assert name in chooser.options
     assert not complaints(app)
-    app.switch_page("views/thresholds.py").run()
+    app.switch_page("views/thresholds/page.py").run()
     assert app.sidebar.selectbox(key="clip").value == name
 
 
@@ -98,7 +99,7 @@ def test_words_narrow_the_list_and_keep_the_chosen_clip(visit: Opener, many: Pat
     found = [f"camera-{n % 7}-{n:04d}" for n in range(TRAIN, CLIPS) if n % 7 == 3 and "1" in f"camera-3-{n:04d}"]
     assert [name for name in options if name != "camera-6-0048"] == found[: selection.WINDOW]
     assert app.sidebar.selectbox(key="clip").value == "camera-6-0048"
-    assert app.dataframe[-1].value["clip"].tolist() == found[: pages.SIZE]
+    assert app.dataframe[-1].value["clip"].tolist() == found[: paging.SIZE]
     app.sidebar.text_input(key="find").set_value("nothing is called so").run()
     assert app.sidebar.selectbox(key="clip").options == ["camera-6-0048"]
     assert "holds these words" in words(app)
@@ -107,7 +108,7 @@ def test_words_narrow_the_list_and_keep_the_chosen_clip(visit: Opener, many: Pat
 def test_the_next_page_of_a_list_goes_on_where_the_last_one_ended(visit: Opener, many: Path) -> None:
     app = visit("clips", assets=many)
     first = app.dataframe[-1].value["clip"].tolist()
-    assert first == [f"camera-{n % 7}-{n:04d}" for n in range(TRAIN, TRAIN + pages.SIZE)]
+    assert first == [f"camera-{n % 7}-{n:04d}" for n in range(TRAIN, TRAIN + paging.SIZE)]
     app.number_input(key="clips-page").set_value(2).run()
     assert app.dataframe[-1].value["clip"].tolist()[0] == f"camera-{(TRAIN + 50) % 7}-{TRAIN + 50:04d}"
     app.number_input(key="clips-page").set_value(99_999).run()
@@ -116,10 +117,10 @@ def test_the_next_page_of_a_list_goes_on_where_the_last_one_ended(visit: Opener,
     app.number_input(key="clips-page").set_value(1).run()
     high = app.dataframe[-1].value["highest"].tolist()
     assert high == sorted(high, reverse=True)
-    app.switch_page("views/thresholds.py").run()
+    app.switch_page("views/thresholds/page.py").run()
     missed = app.dataframe[-1].value["missed"].tolist()
     assert missed == sorted(missed, reverse=True)
-    assert len(missed) == pages.SIZE
+    assert len(missed) == paging.SIZE
 
 
 # ---------------------------------------------------------------------------- on disk, and in the background
@@ -177,10 +178,10 @@ def test_pages_are_usable_while_a_set_is_scored_and_whole_afterwards(
     app.sidebar.text_input(key="find").set_value("nothing is called so").run()
     assert "holds these words" in words(app)
     app.sidebar.text_input(key="find").set_value("").run()
-    app.switch_page("views/overview.py").run()
+    app.switch_page("views/overview/page.py").run()
     assert bars(app) == [50]
     assert "How good is each model?" in words(app)
-    app.switch_page("views/thresholds.py").run()
+    app.switch_page("views/thresholds/page.py").run()
     assert bars(app) == [50]
     assert not app.get("plotly_chart")
     held.set()
@@ -189,7 +190,7 @@ def test_pages_are_usable_while_a_set_is_scored_and_whole_afterwards(
     assert not complaints(app)
     assert bars(app) == []
     assert len(app.get("plotly_chart")) >= 4
-    app.switch_page("views/clips.py").run()
+    app.switch_page("views/clips/page.py").run()
     assert app.dataframe[-1].value["highest"].notna().all()
 
 
@@ -209,11 +210,11 @@ def test_a_set_that_is_read_for_the_first_time_leaves_the_dataset_to_choose(
     assert len(app.sidebar.selectbox(key="dataset").options) == 1
     assert len(bars(app)) == 1
     assert app.title[0].value == "Clips & scores"
-    app.switch_page("views/library.py").run()
+    app.switch_page("views/library/page.py").run()
     assert "Bring your own" in words(app)
     held.set()
     finished()
-    app.switch_page("views/clips.py").run()
+    app.switch_page("views/clips/page.py").run()
     finished()
     app.run()
     assert not complaints(app)
@@ -294,7 +295,7 @@ def test_a_long_curve_is_thinned_without_losing_its_shape() -> None:
 
 
 def test_bins_hold_every_score_once() -> None:
-    from app.figures.style import LIGHT
+    from app.widgets.style import LIGHT
 
     random = np.random.default_rng(1)
     scores, labels = random.random(500).astype(np.float32), random.random(500) < 0.3

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.figures import library as tables
+from app.views.library import figures as tables
 from core import jobs, workspace
 from core import run as run_folders
 from core.data import native, read

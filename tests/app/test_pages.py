@@ -167,7 +167,7 @@ def test_another_clip_forgets_the_moment(visit: Opener) -> None:
 
 def test_the_choice_survives_a_page_change(visit: Opener) -> None:
     app = visit("clips", clip="test-03", threshold="0.25")
-    app.switch_page("views/thresholds.py").run()
+    app.switch_page("views/thresholds/page.py").run()
     assert app.sidebar.selectbox(key="clip").value == "test-03"
     assert app.sidebar.slider(key="threshold").value == 0.25
 

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from app import cache, selection
-from app.figures.style import LIGHT
+from app import cache
+from app.state import selection
+from app.widgets.style import LIGHT
 from core.clip import Clip
 
 

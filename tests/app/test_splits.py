@@ -8,8 +8,8 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from app.figures import splits as figures
-from app.figures.style import DARK, LIGHT
+from app.views.splits import figures as figures
+from app.widgets.style import DARK, LIGHT
 from core import run as runs
 from core.data import read
 from core.data.samples import native as sample_folder
@@ -31,7 +31,7 @@ TABS = ("What the parts know", "Loss and mass", "Missing modalities", "Across mo
 @pytest.fixture(autouse=True)
 def quick_maps(monkeypatch: pytest.MonkeyPatch) -> None:
     """UMAP's stand-in: PCA upside down, at once; the real one has tests of its own."""
-    from app.components import splits as component
+    from app.views.splits import parts as component
 
     component.maps.cache_clear()
     monkeypatch.setattr(plane, "elsewhere", lambda rows, cache, timeout: -plane.pca(rows))
@@ -76,7 +76,7 @@ def chart(app: AppTest, key: str) -> dict:
 
 def settled(open_page: Opener, assets: Path, **link: str) -> AppTest:
     """The page once its map is there."""
-    from app.components import splits as component
+    from app.views.splits import parts as component
 
     app = open_page("splits", assets=assets, **link)
     for _ in range(100):
@@ -162,7 +162,7 @@ def test_a_click_on_a_point_chooses_its_row_everywhere(visit: Opener, clips: Pat
     found = cache.computed("split cloud", str(app.session_state["run"]), "demo", "both")
     each = len(found.row) // 4
     app.session_state["split-map"] = {"selection": {"points": [{"curve_number": 2, "point_index": 17}]}}
-    from app.components import splits as component
+    from app.views.splits import parts as component
 
     assert figures.clicked_row(found, 2, 17) == found.row[2 * each + 17]
     clip, unit = part.places[int(found.row[2 * each + 17])]

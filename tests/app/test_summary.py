@@ -10,7 +10,7 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from app import cache
-from app.components import summary
+from app.views.graphs import whole as summary
 from core import jobs, run
 from core.clip import Clip
 from core.data import native

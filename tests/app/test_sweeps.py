@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.components.sweeps import MOST_POINTED
-from app.figures import sweeps as figures
-from app.figures.operator import term_name
-from app.figures.style import LIGHT
+from app.views.train import sweep_figures as figures
+from app.views.train.sweeps import MOST_POINTED
+from app.widgets.operator_figures import term_name
+from app.widgets.style import LIGHT
 from core import jobs, run, sweep
 from core.data import read
 from core.data.samples import native
@@ -146,7 +146,7 @@ def test_an_opened_cell_is_a_run_of_every_page_and_the_others_stay_away(
     assert app.session_state["run"] == row.runs[0]
     assert set(run.listing(tmp_path / "workspace" / "runs")) == set(row.runs.values())
     assert len(app.sidebar.selectbox(key="run").options) == len(before) + 2
-    app.switch_page("views/graphs.py").run()
+    app.switch_page("views/graphs/page.py").run()
     assert not complaints(app)
 
 

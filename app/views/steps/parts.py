@@ -1,0 +1,184 @@
+"""The controls of the steps page and what its lower half shows."""
+
+import numpy as np
+import streamlit as st
+
+from app import cache
+from app.state import selection
+from app.state.selection import Selection
+from app.views.steps import figures as figures
+from app.widgets import marks, show
+from app.widgets.style import markdown_text
+from core.explain.progressive import MOST, Answers, Turns, turns
+from core.sample import METRIC_WORDS, Part
+
+
+def wrong_fusion(chosen: Selection) -> None:
+    """What to do when the chosen run brings nothing back: open the best that does, or train one."""
+    fitting = {
+        name: run
+        for name, run in cache.runs(chosen.dataset).items()
+        if run.fusion == "profusion" and int(run.config.get("steps", 2)) > 1
+    }
+    if chosen.run is None:
+        why = "No trained run fits this data."
+    elif cache.run(chosen.run).fusion == "profusion":
+        why = "The chosen run was trained with R = 1: it is the base model and brings nothing back."
+    else:
+        why = "The chosen run reads its modalities once."
+    st.info(
+        f"This page shows what each step of a ProFusion model knows and changes. {why}"
+        + (" This one runs again:" if fitting else "")
+    )
+    if fitting:
+        best = max(fitting, key=lambda name: fitting[name].metrics.get(fitting[name].metric) or 0.0)
+        title = markdown_text(cache.run_titles(chosen.dataset)[best])
+        st.button(f"Open {title}", on_click=lambda: selection.put(run=best), type="primary")
+    else:
+        st.caption("Train one: `python -m core train DATASET --fusion profusion --set steps=3 --set project=16`.")
+
+
+def pick(trained: int) -> tuple[int, bool]:
+    """(R at inference, whether the probes are drawn relative to step 1); the link holds both."""
+    steps = st.slider(
+        "R, steps at inference",
+        1,
+        MOST,
+        trained,
+        key="steps",
+        bind="query-params",
+        help="The weights are shared by all steps, so the trained model can run for any number of them.",
+    )
+    how = st.segmented_control(
+        "Probes", ["absolute", "relative to step 1"], default="absolute", required=True, key="probes",
+        bind="query-params",
+    )  # fmt: skip
+    return int(steps), how != "absolute"
+
+
+def cards(found: Answers, turn: Turns, now: int) -> None:
+    """The metric at R, at the trained R and at one step, and what the steps after the first changed."""
+    digits = 3 if found.metric == "correlation" else 1
+    name = METRIC_WORDS[found.metric]
+    value, trained, first = (found.value[at - 1] for at in (now, found.trained, 1))
+
+    def told(number: float) -> str:
+        return "none" if np.isnan(number) else f"{number:.{digits}f}"
+
+    with st.container(horizontal=True):
+        moved = None if now == found.trained or np.isnan(value) else f"{value - trained:+.{digits}f} to the trained R"
+        st.metric(f"{name}, R = {now}", told(value), moved, border=True)
+        st.metric(f"{name}, one step", told(first), border=True)
+        noun = "Answers moved" if found.task.kind == "real" else "Decisions changed"
+        st.metric(f"{noun}, step 1 to {now}", f"{len(turn.rows):,} of {found.scores.shape[1]:,}", border=True)
+        if turn.helped is not None and turn.hurt is not None:
+            st.metric("for the better", f"{int(turn.helped.sum()):,}", border=True)
+            st.metric("for the worse", f"{int(turn.hurt.sum()):,}", border=True)
+
+
+def probes(chosen: Selection, relative: bool, trained: int, now: int) -> None:
+    """The figure of appendix G with its control; a sentence where no probe can be fitted."""
+    try:
+        found = cache.computed("step probes", chosen.run or "", chosen.dataset)
+    except ValueError as error:
+        st.info(f"No probe here: {markdown_text(error, 300)}.")
+        return
+    unbalanced = (
+        f" Naming always the commoner class would be right for {found.majority:.1f} % of the rows."
+        if found.metric == "auc"
+        else ""
+    )
+    show.figure(
+        figures.probe_lines(found, relative, trained, now, chosen.colours),
+        f"A linear probe on what each modality's encoder gives, fitted on {found.train:,} training rows, read on "
+        f"{found.test:,}. Dashed, the control: the same probe with the context of another row. What stands above the "
+        "control is what the context knows of this row; a control below step 1 says that a foreign context drowns the "
+        f"modality's own input.{unbalanced}",
+        figures.probe_sentence(found, now),
+        "step-probes",
+        chosen.colours,
+        chosen.picture,
+        figures.probe_table(found),
+        name=f"probes of {chosen.run}",
+    )
+
+
+def clicked() -> None:
+    """A point of the path map was clicked: its row becomes the chosen one everywhere."""
+    points = st.session_state["step-paths"]["selection"]["points"]
+    row = marks.clicked_row(points[0].get("customdata")) if points else None
+    if row is not None:
+        selection.put(**cache.link(selection.current().dataset, row))
+
+
+def changed_rows(chosen: Selection, found: Answers, part: Part, now: int) -> None:
+    """Rows that the steps after the first decide otherwise; a click on one makes it the chosen row."""
+    if now == 1:
+        st.info("One step changes nothing. Move R to 2 or more.")
+        return
+    turn = turns(found, 1, now, chosen.threshold)
+    if not len(turn.rows):
+        st.info(f"All {len(part):,} rows are decided alike after step 1 and after step {now}.")
+        return
+
+    def opened() -> None:
+        at = selection.picked("changed-rows")
+        if at is not None:
+            selection.put(**cache.link(chosen.dataset, int(turn.rows[at])))
+
+    st.dataframe(
+        figures.turn_table(found, turn, part, 1, now),
+        key="changed-rows",
+        on_select=opened,
+        selection_mode="single-row",
+        hide_index=True,
+        height=min(400, 36 * (len(turn.rows) + 1) + 3),
+        alt=f"{len(turn.rows)} rows that step {now} decides otherwise than step 1, the largest change of score first",
+    )
+    st.caption("The largest change of score first. A row that is chosen here is the chosen one on every page.")
+
+
+def flow(chosen: Selection, found: Answers) -> None:
+    """From every step to the next: how many rows it put right and how many it spoiled."""
+    turned = [(step, turns(found, step - 1, step, chosen.threshold)) for step in range(2, MOST + 1)]
+    known = [
+        (step, int(turn.helped.sum()), int(turn.hurt.sum()))
+        for step, turn in turned
+        if turn.helped is not None and turn.hurt is not None
+    ]
+    if not known:
+        st.info("These rows have no truth to judge by.")
+        return
+    show.figure(
+        figures.flow_bars(known, chosen.colours),
+        "Rows that a step decides otherwise than the step before it: put right above 0, spoiled below."
+        if found.task.kind != "real"
+        else "Rows whose error a step moved by over a tenth of the target's spread: smaller above 0, larger below.",
+        "; ".join(f"step {step}: {helped} better, {hurt} worse" for step, helped, hurt in known),
+        "step-flow",
+        chosen.colours,
+        chosen.picture,
+        {
+            "step": [step for step, _, _ in known],
+            "wrong to right": [helped for _, helped, _ in known],
+            "right to wrong": [hurt for _, _, hurt in known],
+        },
+        name=f"changes of {chosen.run}",
+    )
+
+
+def cost(chosen: Selection) -> None:
+    """B.2: what R steps cost on this machine."""
+    found = cache.computed("step cost", chosen.run or "", chosen.dataset)
+    times = figures.over_first(found.flops)
+    show.figure(
+        figures.cost_lines(found, chosen.colours),
+        f"Processor time over {found.rows:,} rows on this machine, the median of seven turns, and matrix products "
+        "counted. A step after the first adds the back-projections; a projection in front is paid once.",
+        "; ".join(f"R = {step}: {times[i]:.2f} times the FLOPs of one step" for i, step in enumerate(found.steps)),
+        "step-cost",
+        chosen.colours,
+        chosen.picture,
+        figures.cost_table(found),
+        name=f"cost of {chosen.run}",
+    )

@@ -1,0 +1,36 @@
+"""How much each modality, kernel and interaction counts, and what the model loses without it."""
+
+import streamlit as st
+
+from app import cache
+from app.state import selection
+from app.views.weights import kernels, parts
+
+chosen = selection.current()
+if chosen.run is None or cache.run(chosen.run).fusion not in parts.FUSIONS:
+    parts.wrong_fusion(chosen)
+    st.stop()
+part, row = cache.part(chosen.dataset), cache.row(chosen)
+found = cache.computed("weights", chosen.run, chosen.dataset)
+opened = cache.computed("weight parts", chosen.run, chosen.dataset)
+
+how = parts.pick(found)
+costs = parts.losses(chosen, how)
+parts.cards(chosen, found, costs)
+st.header("How much each counts, and what is lost without it")
+parts.bars(chosen, found, how, costs)
+
+left, right = st.columns([1, 1], gap="medium")
+with left:
+    st.header("Weight against loss")
+    if costs is None:
+        st.info("Without labels there is no loss to set beside the weights.")
+    else:
+        parts.disagreement(chosen, found, how, costs)
+with right:
+    st.header("The chosen row, part by part")
+    parts.chosen_row(chosen, part, row, opened)
+
+parts.tabs(chosen, part, found, how, opened)
+if found.what == "kernel":
+    kernels.draw(chosen)

@@ -1,0 +1,29 @@
+"""Marks that stand for classes in several figures, and which of them was clicked."""
+
+from app.widgets.style import Colours
+from core.sample import Part
+
+
+def clicked_row(customdata: object) -> int | None:
+    """The row behind a clicked point, whatever shape the browser sends it in; None for none.
+
+    >>> clicked_row([7]), clicked_row(7), clicked_row(None)
+    (7, 7, None)
+    """
+    value = customdata[0] if isinstance(customdata, list | tuple) and customdata else customdata
+    return int(value) if isinstance(value, int | float) else None
+
+
+SYMBOLS = ("circle", "square", "triangle-up", "pentagon", "star", "hexagram")  # one a modality; specific parts are open
+
+
+PALETTE = (
+    "#4477AA", "#EE6677", "#228833", "#CCBB44", "#66CCEE", "#AA3377", "#999933", "#DD8452", "#44AA99", "#8C8C8C",
+)  # fmt: skip
+
+
+def class_colours(part: Part, colours: Colours) -> list[str]:
+    """One a class: an anomaly is purple everywhere."""
+    if part.task.kind == "units":
+        return [colours.normal, colours.anomaly]
+    return [PALETTE[i % len(PALETTE)] for i in range(len(part.classes))]
