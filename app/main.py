@@ -11,7 +11,7 @@ from typing import Any
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from app import cache
+from app import store
 from app.state import selection
 from app.widgets import theme, waiting
 from app.widgets.style import markdown_text
@@ -48,12 +48,12 @@ if st.context.theme.type == "dark":
 st.logo(str(HERE / "logo.svg"), size="large")
 
 context = get_script_run_ctx()
-if context is not None and not cache.door().admit(context.session_id):
+if context is not None and not store.server.door().admit(context.session_id):
     st.title("FuseScope is full")
     st.info("Everyone who fits is already looking. Please reload in a few minutes; nothing of yours is lost.")
     st.stop()
 
-cache.warm()
+store.server.warm()
 groups = {
     group: [
         st.Page(
@@ -96,7 +96,7 @@ def mark() -> None:
     """For load tests alone: who asked for which α, and a digest of the whole set's answer to it."""
     owner, chosen = st.sidebar.text_input("owner", "nobody"), selection.current()
     if chosen.run is not None:
-        graphs, fused, gate = cache.tuned(chosen.run, chosen.dataset)
+        graphs, fused, gate = store.graphs.tuned(chosen.run, chosen.dataset)
         answer = graphs.answer(fused, chosen.alpha, chosen.k, gate)
         digest = hashlib.sha256(answer.scores.tobytes() + answer.degrees.tobytes() + repr(answer.penalty).encode())
         st.text(f"MARK owner={owner} alpha={chosen.alpha:.2f} sha={digest.hexdigest()[:16]}")
@@ -109,10 +109,10 @@ def warn() -> None:
     chosen = selection.current()
     if chosen.run is None:
         return
-    learned, of = cache.learned_from(chosen.run, chosen.dataset)
+    learned, of = store.runs.learned_from(chosen.run, chosen.dataset)
     if learned:
-        what = "clips" if cache.samples(chosen.dataset) is None else "samples"
-        split = markdown_text(cache.run(chosen.run).source.protocol)
+        what = "clips" if store.data.samples(chosen.dataset) is None else "samples"
+        split = markdown_text(store.runs.run(chosen.run).source.protocol)
         st.warning(
             f"This run learned from {learned:,} of the {of:,} {what} shown here (split *{split}*): its numbers on them "
             "say how well it remembers, not how well it works.",

@@ -15,7 +15,7 @@ import numpy as np
 import streamlit as st
 from streamlit.runtime.scriptrunner import RerunData, RerunException, get_script_run_ctx
 
-from app import cache
+from app import store
 from app.widgets import waiting
 from app.widgets.style import Colours, colours
 from core.clip import Clip
@@ -30,8 +30,8 @@ FEW, WINDOW = 500, 100  # clips that are listed whole; of more, how many at once
 class Selection:
     """What every page may want to know.
 
-    dataset     key of a dataset (`cache.datasets`), empty when there is none
-    run         folder name of a trained run (`cache.runs`), None when none fits the dataset
+    dataset     key of a dataset (`store.keys.datasets`), empty when there is none
+    run         folder name of a trained run (`store.runs.runs`), None when none fits the dataset
     clip        name of a clip of the dataset's test part; empty where it holds samples
     sample      number of a sample in the test part of a sample set, from 0
     time        seconds into the clip, None when no moment is chosen
@@ -66,7 +66,7 @@ def choose() -> bool | None:
     main.py calls this once per rerun.
     """
     side = st.sidebar
-    names = list(cache.datasets())
+    names = list(store.keys.datasets())
     if not names:
         return False
     dataset = side.selectbox(
@@ -74,7 +74,7 @@ def choose() -> bool | None:
     )
     if not waiting.ready(dataset, None, "data"):
         return None
-    titles = cache.run_titles(dataset)
+    titles = store.runs.run_titles(dataset)
     if titles:
         side.selectbox(
             "Trained run",
@@ -84,8 +84,8 @@ def choose() -> bool | None:
             format_func=lambda name: titles.get(name, name),
             help="The trained model that scores the clips. Only runs whose features this dataset has are listed.",
         )
-    if cache.samples(dataset) is not None:
-        _choose_sample(len(cache.part(dataset)))
+    if store.data.samples(dataset) is not None:
+        _choose_sample(len(store.data.part(dataset)))
     else:
         _choose_clip(dataset)
     side.segmented_control(
@@ -158,7 +158,7 @@ def _listed_clips(dataset: str) -> tuple[list[str], str]:
     A list of 10,000 names would be sent with every rerun. The chosen clip is always among them, so a link to any clip
     reopens it.
     """
-    places, small = cache.clip_names(dataset)
+    places, small = store.data.clip_names(dataset)
     names = list(places)
     if len(names) <= FEW:
         return names, ""
@@ -218,7 +218,7 @@ def current() -> Selection:
         colours=colours(st.context.theme.type),
         picture=state.get("picture", "png"),
         sample=int(state.get("sample") or 0),
-        find=str(state.get("find") or "") if len(cache.clips(state.get("dataset", ""))) > FEW else "",
+        find=str(state.get("find") or "") if len(store.data.clips(state.get("dataset", ""))) > FEW else "",
     )
 
 
@@ -236,11 +236,11 @@ def put(**values: Any) -> None:
 def _forget(dataset: bool = False) -> None:
     """A moment belongs to its clip, a clip to its dataset: choosing another one starts it afresh."""
     put(time=None)
-    if dataset and cache.unfinished("data", None, st.session_state["dataset"]) is not None:
+    if dataset and store.server.unfinished("data", None, st.session_state["dataset"]) is not None:
         put(sample=0, find="")
         st.session_state.pop("clip", None)  # the first one, once the set is open
     elif dataset:
-        clips = cache.clips(st.session_state["dataset"])
+        clips = store.data.clips(st.session_state["dataset"])
         put(sample=0, find="", **({"clip": clips[0].name} if clips else {}))
 
 

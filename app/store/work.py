@@ -5,8 +5,11 @@ Small sets never come here. A page asks whether the work is done, shows how far 
 
 import contextlib
 import threading
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Hashable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    pass
 
 
 class Work(threading.Thread):
@@ -49,3 +52,15 @@ class Work(threading.Thread):
         if self.error is not None:
             raise self.error
         return self.result
+
+
+def _answer_of(start: Any, *key: Hashable) -> Any:
+    """What work in the background came to; work that failed is begun again by who asks next."""
+    try:
+        return start(*key).answer()
+    except Exception:
+        start.clear(*key)
+        raise
+
+
+PATIENCE = 1.0  # seconds a page waits for the background before it shows a bar

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import cache
+from app import store
 from app.state import selection
 from app.state.changes import Changes, Entry
 from app.state.selection import Selection
@@ -217,9 +217,9 @@ def operator_controls(model: Fusion) -> str:
 def metrics(chosen: Selection, changes: str) -> None:
     """What these sliders mean for every clip of the set, each number with its distance from the trained one."""
     run = chosen.run or ""
-    graphs, *_ = cache.tuned(run, chosen.dataset)
-    now = cache.answer(run, chosen.dataset, changes, chosen.alpha, chosen.k)
-    then = cache.answer(run, chosen.dataset, "", *cache.trained_sliders(run))
+    graphs, *_ = store.graphs.tuned(run, chosen.dataset)
+    now = store.graphs.answer(run, chosen.dataset, changes, chosen.alpha, chosen.k)
+    then = store.graphs.answer(run, chosen.dataset, "", *store.graphs.trained_sliders(run))
     known = graphs.known
     calls = [decide(answer.scores[known], graphs.labels[known], chosen.threshold) for answer in (now, then)]
     words = "Eq. 7: variance of the α-gated weighted degrees, mean over the windows of {} clips{}."

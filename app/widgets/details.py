@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import streamlit as st
 
-from app import cache
+from app import store
 from app.state import selection
 from app.state.selection import Selection
 from app.widgets import tables
@@ -23,7 +23,7 @@ Graphs = Mapping[str, np.ndarray]
 
 def frames(chosen: Selection, clip: Clip, unit: int, height: int = 72, columns: int = 8, every: int = 1) -> None:
     """The unit's frames as one contact sheet, its moment and what the captions say."""
-    pictures = cache.frames(chosen.dataset, clip.name, unit, height, every)
+    pictures = store.pictures.frames(chosen.dataset, clip.name, unit, height, every)
     start, stop = unit * clip.seconds, min((unit + 1) * clip.seconds, clip.duration)
     label = "" if clip.labels is None else " · labelled anomalous" if clip.labels[unit] else " · labelled normal"
     st.markdown(f"**Unit {unit}** · {start:.2f} to {stop:.2f} s{label}")
@@ -36,7 +36,7 @@ def frames(chosen: Selection, clip: Clip, unit: int, height: int = 72, columns: 
         )
     else:
         st.caption("This dataset holds no video of the clip, so there are no frames to show.")
-    for modality, sentence in cache.captions(chosen.dataset, clip.name, unit).items():
+    for modality, sentence in store.data.captions(chosen.dataset, clip.name, unit).items():
         st.caption(f"{markdown_text(modality)}: “{markdown_text(sentence, 300)}”")
 
 
@@ -44,7 +44,7 @@ def unit(chosen: Selection, clip: Clip, graphs: Graphs, at: int, first: int, sco
     """One unit: frames, then every other unit of its window by strength, the parts of its score, and what if."""
     run = chosen.run or ""
     frames(chosen, clip, at)
-    found = cache.explanation(run, chosen.dataset, clip.name, at, changes)
+    found = store.graphs.explanation(run, chosen.dataset, clip.name, at, changes)
     near, parts, what_if = st.tabs(
         ["Neighbours", "Parts of its score", "What if"], key="about", on_change="rerun", bind="query-params"
     )
@@ -92,7 +92,7 @@ def _neighbours(clip: Clip, graphs: Graphs, at: int, first: int, scores: np.ndar
 
 def _parts(chosen: Selection, clip: Clip, at: int, found: Explanation) -> None:
     if found.terms is not None:
-        names = axis_names(cache.model(chosen.run or ""))
+        names = axis_names(store.models.model(chosen.run or ""))
         leading = found.leading_terms(8)
         left, right = st.columns(2)
         with left:
@@ -141,7 +141,7 @@ def _parts(chosen: Selection, clip: Clip, at: int, found: Explanation) -> None:
 
 
 def _what_if(chosen: Selection, clip: Clip, at: int, changes: str) -> None:
-    answers = cache.what_if(chosen.run or "", chosen.dataset, clip.name, at, changes=changes)
+    answers = store.graphs.what_if(chosen.run or "", chosen.dataset, clip.name, at, changes=changes)
     st.dataframe(
         tables.what_if(answers, at), hide_index=True, column_config=WHAT_IF, alt="the model run again, changed"
     )
@@ -159,7 +159,7 @@ def connection(
 ) -> None:
     """One connection: both units' frames, its strength in every graph, its terms, and the scores without it."""
     run = chosen.run or ""
-    model = cache.model(run)
+    model = store.models.model(run)
     i, j = sorted(pair)
     for column, end in zip(st.columns(2), (i, j), strict=True):
         with column:
@@ -168,7 +168,7 @@ def connection(
         " · ".join(f"{markdown_text(n, 24)} **{graph[i - first, j - first]:.3f}**" for n, graph in graphs.items())
     )
     if isinstance(model, Lego):
-        found = cache.term_shares(run, chosen.dataset, clip.name, index, changes)
+        found = store.graphs.term_shares(run, chosen.dataset, clip.name, index, changes)
         of_edge = found.of_edge(i, j)
         order = np.argsort(-np.abs(of_edge), axis=None, kind="stable")[:8]
         entries = [tuple(int(part) for part in np.unravel_index(at, of_edge.shape)) for at in order]
@@ -189,7 +189,7 @@ def connection(
             f"The {len(entries)} largest of {of_edge.size} terms; all of them add up exactly (gap {found.gap:.0e})."
         )
     if model.window is not None:
-        (answer,) = cache.what_if(run, chosen.dataset, clip.name, i, j, changes)
+        (answer,) = store.graphs.what_if(run, chosen.dataset, clip.name, i, j, changes)
         st.dataframe(tables.cut(answer, (i, j)), hide_index=True, column_config=WHAT_IF, alt="scores without it")
         st.caption("Without this connection in any modality's graph: the model run again.")
 

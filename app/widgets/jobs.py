@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from app import cache
+from app import store
 from app.state import selection
 from app.widgets.style import markdown_text
 from core import jobs
@@ -17,7 +17,7 @@ IMPORTS = ("clip", "footage", "features", "files", "checkpoint")
 
 
 def job_root() -> Path:
-    return cache.workspace() / "jobs"
+    return store.keys.workspace() / "jobs"
 
 
 def listed(kinds: Collection[str]) -> list[jobs.Job]:
@@ -90,18 +90,18 @@ def _time(seconds: float) -> str:
 
 
 def holds_samples(key: str) -> bool:
-    return "samples" in (cache.index(key) or {})
+    return "samples" in (store.data.index(key) or {})
 
 
 def chosen_data(key: str) -> dict[str, Any]:
     """The shared controls once this dataset is looked at."""
     if holds_samples(key):
         return {"dataset": key, "sample": 0, "time": None}
-    return {"dataset": key, "clip": cache.clips(key)[0].name, "time": None}
+    return {"dataset": key, "clip": store.data.clips(key)[0].name, "time": None}
 
 
 def open_run(key: str, name: str, page: str, label: str, mark: str, **options: Any) -> None:
     """A button that makes a run the chosen one, of its dataset, and goes to a page."""
     values = {"run": name} | ({} if selection.current().dataset == key else chosen_data(key))
     if st.button(label, key=f"open-{mark}-{page}", on_click=selection.put, kwargs=values, **options):
-        selection.open_page(page, **values | {"run": cache.run_titles(key)[name]})  # links hold what people read
+        selection.open_page(page, **values | {"run": store.runs.run_titles(key)[name]})  # links hold what people read

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from app import cache
+from app import store
 from app.state import selection
 from app.state.selection import Selection
 from app.widgets import paging
@@ -15,7 +15,7 @@ from core.clip import Clip
 def unscored(chosen: Selection, clips: Sequence[Clip]) -> None:
     """The clips that are found, with what is known of them without a model."""
     st.header("All clips", anchor=False)
-    rows = selection.matching(cache.clip_names(chosen.dataset)[1], chosen.find)
+    rows = selection.matching(store.data.clip_names(chosen.dataset)[1], chosen.find)
     listed = [clips[row] for row in rows[paging.turn(len(rows), paging.SIZE, "clips-page")].tolist()]
     if not listed:
         st.info("No clip's name holds these words. Change *Find clips* in the sidebar.")

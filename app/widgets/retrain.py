@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import cache
+from app import store
 from app.state import selection
 from app.state.changes import Changes
 from app.state.selection import Selection
@@ -35,9 +35,9 @@ LOOK = 0.5  # seconds between two looks at a job at work
 
 def offer(chosen: Selection, changes: str = "") -> None:
     """The button with its form, and below it how the last retraining of this run goes or went."""
-    if chosen.run is None or cache.samples(chosen.dataset) is not None:
+    if chosen.run is None or store.data.samples(chosen.dataset) is not None:
         return
-    run = cache.run(chosen.run)
+    run = store.runs.run(chosen.run)
     if not set(KNOBS) <= {each.name for each in fields(FUSIONS[run.fusion].Config)}:
         st.caption(
             f"{markdown_text(run.title)} has no α, k, λ, P, Q to train with; the page *Train & sweep* trains it."
@@ -54,7 +54,7 @@ def offer(chosen: Selection, changes: str = "") -> None:
 def tops(run: Run, name: str, changes: str) -> dict[str, int]:
     """P and Q as they are: the highest powers that the operator page has left on, else those of the run."""
     found = {knob: int(run.config[knob]) for knob in ("P", "Q")}
-    model = cache.model(name)
+    model = store.models.model(name)
     if changes and isinstance(model, Lego):
         given = Changes.read(changes, tuple(model.operator().shape))
         found |= {knob: given.tops[axis] for axis, knob in enumerate(("P", "Q")) if axis in given.tops}
@@ -95,7 +95,7 @@ def _form(chosen: Selection, run: Run, changes: str) -> None:
 
 
 def _start(key: str, name: str, asked: dict[str, Any]) -> None:
-    run = cache.run(name)
+    run = store.runs.run(name)
     words = ", ".join(f"{knob} {value:g}" for knob, value in asked.items() if value != run.config[knob])
     parts.start(key, order_of(run, (run.seed,), **asked), name, f"{run.title} with {words}")
 
@@ -120,13 +120,13 @@ def _strip(chosen: Selection) -> None:
                 if said := clock(job):
                     st.caption(said)
             new, old = next(iter(job.result.split()), ""), str(job.arguments.get("beside", ""))
-            ready = job.state == "done" and new in cache.runs(chosen.dataset)
+            ready = job.state == "done" and new in store.runs.runs(chosen.dataset)
             if ready and new != chosen.run:
                 _choose("Look at the new run", new, type="primary")
-            elif ready and old in cache.runs(chosen.dataset) and old != chosen.run:
+            elif ready and old in store.runs.runs(chosen.dataset) and old != chosen.run:
                 _choose("Back to the old run", old)
             stop_or_hide(job)
-        if ready and old in cache.runs(chosen.dataset) and old != new:
+        if ready and old in store.runs.runs(chosen.dataset) and old != new:
             st.dataframe(
                 comparison(chosen, [("old", old), ("new", new)]),
                 hide_index=True,
@@ -143,8 +143,8 @@ def comparison(chosen: Selection, pairs: Sequence[tuple[str, str]]) -> pd.DataFr
     """Quality and eq. 7's two variances of runs, each at the α and k it was trained with, on the clips looked at."""
     rows = []
     for called, name in pairs:
-        run = cache.run(name)
-        answer = cache.answer(name, chosen.dataset, "", *cache.trained_sliders(name))
+        run = store.runs.run(name)
+        answer = store.graphs.answer(name, chosen.dataset, "", *store.graphs.trained_sliders(name))
         rows.append(
             {
                 "run": called,

@@ -3,7 +3,7 @@
 import numpy as np
 import streamlit as st
 
-from app import cache
+from app import store
 from app.state import selection
 from app.state.selection import Selection
 from app.widgets import sample_figures as figures
@@ -23,7 +23,7 @@ METHOD_PAGES = (
 
 def method_links(run: str | None) -> None:
     """Links to the pages that explain this run's method; all of them when no run is chosen."""
-    fusion = None if run is None else cache.run(run).fusion
+    fusion = None if run is None else store.runs.run(run).fusion
     for view, fusions, words in METHOD_PAGES:
         if fusion is None or fusion in fusions:
             st.page_link(f"views/{view}/page.py", label=words, icon=":material/arrow_forward:")
@@ -53,9 +53,9 @@ def answers(chosen: Selection, data: Samples) -> None:
     if chosen.run is None:
         st.info("No trained run fits this sample set. Train one: `python -m core train DATASET --fusion lmf`.")
         return
-    part, outputs = cache.part(chosen.dataset), cache.outputs(chosen.run, chosen.dataset)
-    row = cache.row(chosen)
-    judged = cache.metrics(chosen.run, chosen.dataset)
+    part, outputs = store.data.part(chosen.dataset), store.models.outputs(chosen.run, chosen.dataset)
+    row = store.data.row(chosen)
+    judged = store.models.metrics(chosen.run, chosen.dataset)
     table = figures.answer_table(part, outputs)
     if part.task.kind == "class" and part.target is not None:
         wrong = st.toggle("Only samples that are named wrongly", key="wrong", bind="query-params")
@@ -93,7 +93,7 @@ def answers(chosen: Selection, data: Samples) -> None:
 
 
 def _chosen_sample(chosen: Selection, data: Samples, row: int) -> None:
-    part, outputs = cache.part(chosen.dataset), cache.outputs(chosen.run or "", chosen.dataset)
+    part, outputs = store.data.part(chosen.dataset), store.models.outputs(chosen.run or "", chosen.dataset)
     st.markdown(f"**{markdown_text(part.names[row])}** (number {row} of {len(part):,})")
     pictures(data, chosen, row)
     if part.task.kind == "class":
@@ -116,7 +116,7 @@ def pictures(data: Samples, chosen: Selection, row: int) -> None:
     """The modalities of a sample that are pictures, side by side; nothing when none is."""
     if not data.pictures:
         return
-    part = cache.part(chosen.dataset)
+    part = store.data.part(chosen.dataset)
     with st.container(horizontal=True):
         for name, (height, width) in data.pictures.items():
             with st.container(width=190):
@@ -134,7 +134,7 @@ def pictures(data: Samples, chosen: Selection, row: int) -> None:
 
 
 def _classes(chosen: Selection, judged: ClassMetrics, outputs: np.ndarray) -> None:
-    part = cache.part(chosen.dataset)
+    part = store.data.part(chosen.dataset)
     assert part.target is not None
     st.header("How well?", anchor=False)
     with st.container(horizontal=True):
@@ -161,7 +161,7 @@ def _classes(chosen: Selection, judged: ClassMetrics, outputs: np.ndarray) -> No
 
 
 def _targets(chosen: Selection, judged: RealMetrics, outputs: np.ndarray, row: int) -> None:
-    part = cache.part(chosen.dataset)
+    part = store.data.part(chosen.dataset)
     assert part.target is not None
     st.header("How well?", anchor=False)
     left, right = st.columns([5, 4], gap="medium")

@@ -77,7 +77,7 @@ def player(
 ) -> None:
     """Show the clip. `on_change(time, threshold)` is called with what the user moved, None for what stayed.
 
-    source      address of the video on this server (`cache.video`), None for the timeline alone
+    source      address of the video on this server (`store.pictures.video`), None for the timeline alone
     time        seconds into the clip to show; the player moves there only when this changes
     other       a second run's scores, drawn dashed
     span        scores at the bottom and the top of the timeline; give clips that are compared the same

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from app import cache
+from app import store
 
 if TYPE_CHECKING:
     from app.state.selection import Selection
@@ -25,11 +25,11 @@ NEEDS = {  # pages that show nothing before these are there; others wait by them
 
 def ready(dataset: str, run: str | None, what: str = "scores") -> bool:
     """True when it is there; else its progress is drawn, twice a second, and the page anew once it is."""
-    work = cache.unfinished(what, run, dataset)
+    work = store.server.unfinished(what, run, dataset)
     if work is None:
         return True
 
-    every = (cache.index(dataset) or {}).get("clips", ()) if run is None else cache.clips(dataset)
+    every = (store.data.index(dataset) or {}).get("clips", ()) if run is None else store.data.clips(dataset)
     words = WORDS[what].format(clips=len(every))
 
     def look() -> None:
@@ -49,5 +49,5 @@ def all_ready(chosen: "Selection", page: str, needs: Sequence[str] | None = None
 
 def runs_ready(dataset: str, groups: Sequence[str]) -> bool:
     """True when every run of these groups has scored the dataset."""
-    every, _ = cache.groups(dataset)
+    every, _ = store.compare.groups(dataset)
     return all(ready(dataset, name) for group in groups for name in every[group].runs.values())

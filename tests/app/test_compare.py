@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app import cache
+from app import store
 from app.views.compare import figures
 from app.widgets.style import LIGHT
 from core import compare
@@ -84,17 +84,17 @@ def test_the_choice_is_in_the_link_and_one_run_alone_is_told(page) -> None:  # n
     assert "two are needed" in words(app)
     app.multiselect(key="groups").set_value([]).run()
     assert "Choose at least one" in words(app)
-    title = cache.groups("demo")[0][both[1]].title
+    title = store.compare.groups("demo")[0][both[1]].title
     again = page(groups=title)
     assert again.multiselect(key="groups").value == [both[1]]
 
 
 def test_the_strongest_disagreement_opens_its_clip_at_its_moment(page) -> None:  # noqa: ANN001
     app = page()
-    every = cache.groups("demo")[0]
+    every = store.compare.groups("demo")[0]
     ids = [app.selectbox(key=key).value for key in ("first-group", "second-group")]
-    found = cache.disagreement("demo", every[ids[0]], every[ids[1]])
-    clip, unit = figures.place_of_row(int(found.order[0]), (shown := cache.clips("demo")), figures.ends_of(shown))
+    found = store.compare.disagreement("demo", every[ids[0]], every[ids[1]])
+    clip, unit = figures.place_of_row(int(found.order[0]), (shown := store.data.clips("demo")), figures.ends_of(shown))
     next(button for button in app.main.button if button.key == f"disagree-{found.order[0]}").click().run()
     assert not complaints(app)
     assert app.title[0].value == "Clips & scores"

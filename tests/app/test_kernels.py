@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app import cache
+from app import store
 from app.views.weights import kernel_figures as figures
 from app.widgets.style import LIGHT
 from core import run
@@ -49,7 +49,7 @@ def opened(visit: Opener, solved: tuple[Path, dict[str, str]], what: str, **link
     root, made = solved
     visit("library", assets=root)  # whose assets the cache looks at
     key = RUNS[what][0]
-    app = visit("weights", assets=root, dataset=key, run=cache.run_titles(key)[made[what]], **link)
+    app = visit("weights", assets=root, dataset=key, run=store.runs.run_titles(key)[made[what]], **link)
     assert not complaints(app)
     return app
 

@@ -13,7 +13,7 @@ import streamlit as st
 import torch
 from streamlit.testing.v1 import AppTest
 
-from app import cache
+from app import store
 from app.state import selection
 from app.widgets import paging
 from app.widgets import score_figures as figures
@@ -47,7 +47,7 @@ def small_clip(number: int) -> Clip:
 def _large(monkeypatch: pytest.MonkeyPatch) -> None:
     """700 clips are many, and a page waits for the background."""
     monkeypatch.setattr(index, "LARGE", 500)
-    monkeypatch.setattr(cache, "PATIENCE", 60.0)
+    monkeypatch.setattr(store.work, "PATIENCE", 60.0)
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +145,7 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     half.clear()
 
     monkeypatch.setattr(infer, "score", slowly)
-    monkeypatch.setattr(cache, "PATIENCE", 0.0)
+    monkeypatch.setattr(store.work, "PATIENCE", 0.0)
     yield go
     go.set()
     st.cache_resource.clear()
@@ -228,7 +228,7 @@ def test_a_scoring_that_fails_says_why_and_is_tried_again(
         raise ValueError("clip x is not what it was")
 
     held.set()
-    monkeypatch.setattr(cache, "PATIENCE", 60.0)
+    monkeypatch.setattr(store.work, "PATIENCE", 60.0)
     with monkeypatch.context() as broken:
         broken.setattr(infer, "score", failing)
         app = visit("thresholds", assets=many)
@@ -255,9 +255,9 @@ def test_no_feature_file_is_read_by_a_process_that_finds_the_set_indexed_and_sco
         app = visit(page, assets=many)
         assert not complaints(app), page
         assert bars(app) == []
-    assert cache.scores(app.session_state["run"], "demo")["camera-5-0040"].shape == (6,)
+    assert store.models.scores(app.session_state["run"], "demo")["camera-5-0040"].shape == (6,)
     with pytest.raises(AssertionError, match="was read"):
-        cache.clip("demo", "camera-5-0040").features["a"]
+        store.data.clip("demo", "camera-5-0040").features["a"]
     st.cache_resource.clear()
 
 

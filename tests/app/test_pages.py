@@ -211,9 +211,9 @@ def test_simulated_data_is_called_so(visit: Opener, untrained: Path) -> None:
 
 
 def test_who_finds_no_seat_is_told(visit: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
-    from app import cache
+    from app import store
 
-    monkeypatch.setattr(cache, "door", lambda: cache.Door(0, lambda session: True))
+    monkeypatch.setattr(store.server, "door", lambda: store.server.Door(0, lambda session: True))
     app = visit("overview")
     assert app.title[0].value == "FuseScope is full"
     assert not app.sidebar.selectbox

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from app import cache
+from app import store
 from app.state import selection
 from app.widgets.style import LIGHT
 from core.clip import Clip
@@ -34,7 +34,7 @@ def test_a_mistyped_control_cannot_pass_silently() -> None:
 
 def test_seats_are_given_back_by_who_left() -> None:
     here = {"a", "b"}
-    door = cache.Door(2, here.__contains__)
+    door = store.server.Door(2, here.__contains__)
     assert door.admit("a")
     assert door.admit("b")
     assert not door.admit("c")

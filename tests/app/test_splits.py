@@ -156,10 +156,10 @@ def test_a_click_on_a_point_chooses_its_row_everywhere(visit: Opener, clips: Pat
     titles = visit("overview", assets=clips).sidebar.selectbox(key="run").options
     app = settled(visit, clips, run=next(t for t in titles if t.startswith("GMF")), map="PCA")
     part, found = None, None
-    from app import cache
+    from app import store
 
-    part = cache.part("demo")
-    found = cache.computed("split cloud", str(app.session_state["run"]), "demo", "both")
+    part = store.data.part("demo")
+    found = store.methods.computed("split cloud", str(app.session_state["run"]), "demo", "both")
     each = len(found.row) // 4
     app.session_state["split-map"] = {"selection": {"points": [{"curve_number": 2, "point_index": 17}]}}
     from app.views.splits import parts as component

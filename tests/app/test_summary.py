@@ -9,7 +9,7 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from app import cache
+from app import store
 from app.views.graphs import whole as summary
 from core import jobs, run
 from core.clip import Clip
@@ -148,7 +148,7 @@ def test_a_changed_operator_changes_the_whole_graph(visit: Opener, long: Path) -
 
 
 def test_a_long_one_is_a_job_whose_cost_is_told(visit: Opener, long: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache, "WHOLE_AT_ONCE", 100)
+    monkeypatch.setattr(store.graphs, "WHOLE_AT_ONCE", 100)
     monkeypatch.setattr(jobs.queue, "ensure", lambda root: None)  # the worker is this test
     app = visit("graphs", assets=long, clip="test-01", alpha="0.1", **WHOLE)
     assert "404,550 pairs" in words(app)
@@ -157,7 +157,7 @@ def test_a_long_one_is_a_job_whose_cost_is_told(visit: Opener, long: Path, monke
     assert button.label.startswith("Compute (about ")
     app = button.click().run()
     assert not complaints(app)
-    (job,) = jobs.listing(cache.workspace() / "jobs")
+    (job,) = jobs.listing(store.keys.workspace() / "jobs")
     assert (job.kind, job.arguments["clip"]) == ("whole", "test-01")
     told: list[float] = []
     assert jobs.kinds.HANDLERS["whole"](job.arguments, lambda done, words: told.append(done)) == "test-01"

@@ -8,7 +8,7 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from app import cache
+from app import store
 from app.views.weights import figures
 from app.widgets.style import LIGHT
 from core import run as runs
@@ -162,7 +162,7 @@ def test_a_run_without_weights_is_told_what_the_page_is_for(visit: Opener, weigh
     next(button for button in app.main.button if button.label.startswith("Open")).click().run()
     assert not complaints(app)
     assert "How much each counts" in words(app)
-    assert cache.run(app.session_state["run"]).fusion in weights.FUSIONS
+    assert store.runs.run(app.session_state["run"]).fusion in weights.FUSIONS
 
 
 def test_without_a_fitting_run_it_says_how_to_train_one(visit: Opener) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import streamlit as st
 
-from app import cache
+from app import store
 from app.state import selection
 from app.widgets import listing, paging, waiting
 from app.widgets import score_figures as figures
@@ -13,11 +13,11 @@ from core.machine.names import shown
 from core.measure.metrics import auc
 
 chosen = selection.current()
-if (samples := cache.samples(chosen.dataset)) is not None:
+if (samples := store.data.samples(chosen.dataset)) is not None:
     answers(chosen, samples)
     st.stop()
-clips = cache.clips(chosen.dataset)
-clip = cache.clip(chosen.dataset, chosen.clip)
+clips = store.data.clips(chosen.dataset)
+clip = store.data.clip(chosen.dataset, chosen.clip)
 if chosen.run is None:
     st.info("No trained run fits this dataset, so there are no scores to show. Train one: `python -m core train`.")
     st.stop()
@@ -25,8 +25,8 @@ if chosen.run is None:
 if not waiting.ready(chosen.dataset, chosen.run):
     listing.unscored(chosen, clips)
     st.stop()
-titles = cache.run_titles(chosen.dataset)
-scores = cache.scores(chosen.run, chosen.dataset)
+titles = store.runs.run_titles(chosen.dataset)
+scores = store.models.scores(chosen.run, chosen.dataset)
 mine = scores[clip.name]
 
 
@@ -76,30 +76,30 @@ with left:
     player(
         clip,
         mine,
-        source=cache.video(chosen.dataset, clip.name),
+        source=store.pictures.video(chosen.dataset, clip.name),
         threshold=chosen.threshold,
         time=chosen.time,
         colours=chosen.colours,
         key="player",
         on_change=moved,
-        other=None if against is None else cache.scores(against, chosen.dataset)[clip.name],
-        span=figures.score_span({"all": cache.units(chosen.run, chosen.dataset)[0].scores}, chosen.threshold),
+        other=None if against is None else store.models.scores(against, chosen.dataset)[clip.name],
+        span=figures.score_span({"all": store.models.units(chosen.run, chosen.dataset)[0].scores}, chosen.threshold),
     )
     st.caption(
         "The score of every unit against time. Hatched: labelled anomalies. Filled: alarms. Click the timeline to go "
         "there, drag the triangle to move the threshold; space plays, arrows step by frame, Page keys by unit."
     )
-    for modality, sentence in cache.captions(chosen.dataset, clip.name, chosen.unit(clip) or 0).items():
+    for modality, sentence in store.data.captions(chosen.dataset, clip.name, chosen.unit(clip) or 0).items():
         st.text(f"{modality}: {shown(sentence, 400)}")
 
 st.header("All clips", anchor=False)
-units, highest, aucs = cache.units(chosen.run, chosen.dataset)
+units, highest, aucs = store.models.units(chosen.run, chosen.dataset)
 rows = np.arange(len(clips))
 if len(clips) > paging.MOST:
     order = st.selectbox(
         "Order of the clips", list(figures.ORDERS), key="clips-order", bind="query-params", width=200,
     )  # fmt: skip
-    rows = selection.matching(cache.clip_names(chosen.dataset)[1], chosen.find)
+    rows = selection.matching(store.data.clip_names(chosen.dataset)[1], chosen.find)
     rows = rows[figures.clip_order(order, units, highest, aucs, chosen.threshold)[rows].argsort(kind="stable")]
     rows = rows[paging.turn(len(rows), paging.SIZE, "clips-page")]
 listed = [clips[row] for row in rows.tolist()]

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import cache
+from app import store
 from app.state import selection
 from app.views.compare import parts
 from app.widgets import waiting
@@ -18,8 +18,8 @@ if not ids:
     st.stop()
 if not waiting.runs_ready(chosen.dataset, ids):
     st.stop()
-what = "clips" if cache.samples(chosen.dataset) is None else "samples"
-lines = cache.comparison(chosen.dataset, ids, baseline)
+what = "clips" if store.data.samples(chosen.dataset) is None else "samples"
+lines = store.compare.comparison(chosen.dataset, ids, baseline)
 if foreign := [line.group.title for line in lines if not line.group.own]:
     st.caption(f"Trained on other data: {markdown_text(', '.join(foreign), 300)}.")
 if why := next((line.why for line in lines if line.why), ""):

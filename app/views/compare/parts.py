@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import cache
+from app import store
 from app.state import selection
 from app.state.selection import Selection
 from app.views.compare import figures
@@ -26,9 +26,9 @@ PAGE = 20  # rows of the table of disagreements at once
 
 def pick(chosen: Selection) -> tuple[tuple[str, ...], str | None]:
     """(ids of the groups, the baseline's id); the link holds both. No baseline where there is one group."""
-    every, values = cache.groups(chosen.dataset)
+    every, values = store.compare.groups(chosen.dataset)
     titles = unique(every)
-    mine = cache.run(chosen.run).group if chosen.run else None
+    mine = store.runs.run(chosen.run).group if chosen.run else None
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         ids = st.multiselect(
             "Runs, every seed of each",
@@ -131,7 +131,9 @@ def deltas(lines: Sequence[Line], baseline: str | None, what: str, chosen: Selec
         ),
     )
     name = compare.metrics_of(next(iter(base.metrics)))[next(iter(base.metrics))]
-    linear = " (linear in the draws)" if what == "clips" and redraw.linear(len(cache.clips(chosen.dataset))) else ""
+    linear = (
+        " (linear in the draws)" if what == "clips" and redraw.linear(len(store.data.clips(chosen.dataset))) else ""
+    )
     st.caption(
         f"A paired test of the {name}: the {what} are "
         f"drawn again together for both sides{linear}, and the seeds' own spread enters by Student's t."
@@ -162,13 +164,13 @@ def disagreements(chosen: Selection, lines: Sequence[Line]) -> None:
         st.info("A run does not disagree with itself: choose two.")
         return
     a, b = by_id[str(first)], by_id[str(second)]
-    found = cache.disagreement(chosen.dataset, a, b)
-    part = cache.part(chosen.dataset) if cache.samples(chosen.dataset) is not None else None
-    clips = cache.clips(chosen.dataset)
+    found = store.compare.disagreement(chosen.dataset, a, b)
+    part = store.data.part(chosen.dataset) if store.data.samples(chosen.dataset) is not None else None
+    clips = store.data.clips(chosen.dataset)
     go_to(chosen, found, a, b, clips, part)
     left, right = st.columns([2, 3], gap="medium")
     with left:
-        labels = None if part is not None else cache.unit_labels(chosen.dataset)
+        labels = None if part is not None else store.data.unit_labels(chosen.dataset)
         rows = figures.drawn_rows(found)
 
         def clicked() -> None:
@@ -239,7 +241,7 @@ def place(dataset: str, row: int, clips: Sequence[Any], part: Any) -> dict[str, 
 
 def open_row(chosen: Selection, row: int, a: Group, b: Group, clips: Sequence[Any], part: Any) -> None:
     """Go to the clip or sample with the first group's first run, the second group's beside it where clips are shown."""
-    titles = cache.run_titles(chosen.dataset)
+    titles = store.runs.run_titles(chosen.dataset)
     mine, other = next(iter(a.runs.values())), next(iter(b.runs.values()))
     against = {} if part is not None else {"against": titles[other]}
     selection.open_page("clips", run=titles[mine], **place(chosen.dataset, row, clips, part), **against)
@@ -261,7 +263,7 @@ def go_to(chosen: Selection, found: compare.Disagreement, a: Group, b: Group, cl
         words, truth = figures.row_words(row, clips, part, ends)
         if part is None:
             clip, unit = figures.place_of_row(row, clips, ends)
-            picture = cache.thumbnail(chosen.dataset, clip.name, unit)
+            picture = store.pictures.thumbnail(chosen.dataset, clip.name, unit)
             if picture is not None:
                 column.image(picture, width="stretch", alt=shown(words, 60))
         n = 2 if part is not None and part.task.kind == "real" else 0
@@ -273,7 +275,7 @@ def go_to(chosen: Selection, found: compare.Disagreement, a: Group, b: Group, cl
 
 def parts(chosen: Selection, lines: Sequence[Line]) -> None:
     """AUC of each kind of anomaly, recall of each class, correlation of each target."""
-    found = [cache.in_parts(line.group, chosen.dataset) for line in lines]
+    found = [store.compare.in_parts(line.group, chosen.dataset) for line in lines]
     columns = list(dict.fromkeys(name for each in found for name in each))
     first = next(iter(lines[0].metrics))
     if not columns:
@@ -289,7 +291,7 @@ def parts(chosen: Selection, lines: Sequence[Line]) -> None:
 
 def missing(chosen: Selection, lines: Sequence[Line]) -> None:
     """What is left when modalities are missing."""
-    found = [cache.missing(line.group, chosen.dataset) for line in lines]
+    found = [store.compare.missing(line.group, chosen.dataset) for line in lines]
     columns = list(dict.fromkeys(name for each in found for name in each))
     first = next(iter(lines[0].metrics))
     name = compare.metrics_of(first)[first]
@@ -365,8 +367,8 @@ def cost(chosen: Selection, lines: Sequence[Line], baseline: str | None) -> list
         },
         alt="; ".join(f"{shown(line.group.title, 60)} {line.group.weights:,} weights" for line in full),
     )
-    rows = len(cache.part(chosen.dataset)) if cache.samples(chosen.dataset) is not None else 0
-    unit = f"{rows:,} samples" if rows else f"{len(cache.clips(chosen.dataset)):,} clips"
+    rows = len(store.data.part(chosen.dataset)) if store.data.samples(chosen.dataset) is not None else 0
+    unit = f"{rows:,} samples" if rows else f"{len(store.data.clips(chosen.dataset)):,} clips"
     st.caption(
         (
             f"Scoring: processor time of one thread for the {unit} of the test part, median of 5 turns, first seed. "
@@ -399,12 +401,12 @@ def cost(chosen: Selection, lines: Sequence[Line], baseline: str | None) -> list
 def with_cost(chosen: Selection, lines: Sequence[Line], measure: bool) -> list[Line]:
     """The lines with FLOPs, and with time and memory where they are asked for."""
     firsts = tuple(next(iter(line.group.runs.values())) for line in lines)
-    peaks = cache.peak_memory(chosen.dataset, firsts) if measure else [None] * len(firsts)
+    peaks = store.compare.peak_memory(chosen.dataset, firsts) if measure else [None] * len(firsts)
     return [
         replace(
             line,
-            flops=cache.computed("flops", name, chosen.dataset),
-            ms=cache.computed("scoring time", name, chosen.dataset) if measure else None,
+            flops=store.methods.computed("flops", name, chosen.dataset),
+            ms=store.methods.computed("scoring time", name, chosen.dataset) if measure else None,
             megabytes=peak,
         )
         for line, name, peak in zip(lines, firsts, peaks, strict=True)
@@ -415,7 +417,9 @@ def take_along(chosen: Selection, lines: Sequence[Line], baseline: str | None) -
     """The whole comparison as CSV, Markdown and LaTeX."""
     full = [
         replace(
-            line, missing=cache.missing(line.group, chosen.dataset), parts=cache.in_parts(line.group, chosen.dataset)
+            line,
+            missing=store.compare.missing(line.group, chosen.dataset),
+            parts=store.compare.in_parts(line.group, chosen.dataset),
         )
         for line in with_cost(chosen, lines, bool(st.session_state.get("measure-cost")))
     ]
@@ -430,7 +434,7 @@ def take_along(chosen: Selection, lines: Sequence[Line], baseline: str | None) -
         label_visibility="collapsed",
     )  # fmt: skip
     content, ending, kind, language = forms[str(form)]
-    stem = file_name(f"comparison on {cache.data(chosen.dataset).name}")
+    stem = file_name(f"comparison on {store.data.data(chosen.dataset).name}")
     st.download_button(
         f"Save as .{ending}", content, f"{stem}.{ending}", kind, on_click="ignore", icon=":material/download:"
     )

@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 import streamlit as st
 
-from app import cache
+from app import store
 from app.state import selection
 from app.views.factors import figures, parts
 from app.widgets import show
@@ -14,18 +14,18 @@ from core.explain.lowrank import has_factors, kept, of_set, switched
 from core.fusion.jwae import Jwae
 
 chosen = selection.current()
-model = cache.model(chosen.run) if chosen.run else None
+model = store.models.model(chosen.run) if chosen.run else None
 if chosen.run is None or model is None or not (has_factors(model) or isinstance(model, Jwae)):
     parts.wrong_fusion(chosen, model)
     st.stop()
-part, row = cache.part(chosen.dataset), cache.row(chosen)
+part, row = store.data.part(chosen.dataset), store.data.row(chosen)
 if not has_factors(model) and isinstance(model, Jwae):
     st.info("*jwae* reads its latents side by side, so it has no ranks; *jwae-lmf* has. Its latents can be seen:")
     parts.latents(chosen, model, part, row)
     st.stop()
 
-found = cache.computed("factors", chosen.run, chosen.dataset)
-own = cache.computed("row parts", chosen.run, chosen.dataset, row)
+found = store.methods.computed("factors", chosen.run, chosen.dataset)
+own = store.methods.computed("row parts", chosen.run, chosen.dataset, row)
 off = parts.switches(found)
 on = kept(found, off.ranks, off.interactions, off.cells)
 everything = switched(found, off.ranks, off.interactions, off.cells)

@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 from scipy.special import expit
 
-from app import cache
+from app import store
 from app.state import selection
 from app.state.selection import Selection
 from app.views.factors import figures
@@ -167,16 +167,16 @@ def clicked(key: str, now: Off) -> None:
 
 def wrong_fusion(chosen: Selection, model: Fusion | None) -> None:
     """What to do when the chosen run has no ranks: say which runs have, and open the best one on a click."""
-    name = None if chosen.run is None else cache.run(chosen.run).fusion
+    name = None if chosen.run is None else store.runs.run(chosen.run).fusion
     st.info(
         ("No trained run fits this dataset" if name is None else f"The chosen run is of *{name}*, which has no ranks")
         + ": only a low-rank product can be taken apart this way. "
         "Choose a run of *lmf*, *jwae-lmf* or *g-lmf*, or train one: `python -m core train DATASET --fusion lmf`."
     )
-    fitting = [run for run, found in cache.runs(chosen.dataset).items() if found.fusion in FUSIONS]
-    fitting = [run for run in fitting if has_factors(cache.model(run))][:1]
+    fitting = [run for run, found in store.runs.runs(chosen.dataset).items() if found.fusion in FUSIONS]
+    fitting = [run for run in fitting if has_factors(store.models.model(run))][:1]
     for run in fitting:
-        title = shown(cache.run_titles(chosen.dataset)[run], 60)
+        title = shown(store.runs.run_titles(chosen.dataset)[run], 60)
         st.button(f"Open {title}", on_click=selection.put, kwargs={"run": run}, icon=":material/grid_view:")
 
 
@@ -263,12 +263,12 @@ def pick_average(part: Part) -> tuple[bool, int | None]:
 
 def what_row(chosen: Selection, part: Part, row: int) -> None:
     """The row as it looks: its pictures, or a frame of the unit."""
-    samples = cache.samples(chosen.dataset)
+    samples = store.data.samples(chosen.dataset)
     if samples is not None:
         pictures(samples, chosen, row)
         return
     clip_name, unit = part.places[row]
-    picture = cache.thumbnail(chosen.dataset, clip_name, unit)
+    picture = store.pictures.thumbnail(chosen.dataset, clip_name, unit)
     if picture is not None:
         st.image(picture, width="stretch", alt=f"a frame from the middle of unit {unit}")
     st.caption(f"{markdown_text(part.names[row])}. Clip and moment are chosen in the sidebar.")
@@ -279,7 +279,7 @@ def what_row(chosen: Selection, part: Part, row: int) -> None:
 
 def test_of_ranks(chosen: Selection) -> None:
     """The hypothesis that ranks keep to interactions, as a test."""
-    found = cache.computed("specialisation", chosen.run or "", chosen.dataset)
+    found = store.methods.computed("specialisation", chosen.run or "", chosen.dataset)
     names = [figures.interaction_name(subset) for subset in found.interactions]
     if found.why:
         st.info(f"Nothing can be tested here: {found.why}.")
@@ -337,7 +337,7 @@ def test_of_ranks(chosen: Selection) -> None:
 
 def beside(chosen: Selection, part: Part, row: int, output: int) -> None:
     """What methods that know nothing of ranks say of the same output, with what they leave unexplained."""
-    found = cache.computed("attributions", chosen.run or "", chosen.dataset, row, output)
+    found = store.methods.computed("attributions", chosen.run or "", chosen.dataset, row, output)
     table = pd.DataFrame(
         [
             {"method": one.method, **{shown(name, 30): value for name, value in one.parts.items()}}
@@ -364,8 +364,8 @@ def beside(chosen: Selection, part: Part, row: int, output: int) -> None:
 
 def curve(chosen: Selection) -> None:
     """Quality against rank, from runs that differ in rank and seed alone."""
-    run = cache.run(chosen.run or "")
-    found = rank_curve(cache.runs(chosen.dataset), run)
+    run = store.runs.run(chosen.run or "")
+    found = rank_curve(store.runs.runs(chosen.dataset), run)
     if len(found.ranks) < 2:
         st.info(
             "There is one rank only among the runs like this one. Train others: "
@@ -392,7 +392,7 @@ def latents(chosen: Selection, model: Jwae, part: Part, row: int) -> None:
     run = chosen.run or ""
     left, right = st.columns([1, 1], gap="medium")
     with left:
-        found = cache.computed("prior distance", run, chosen.dataset)
+        found = store.methods.computed("prior distance", run, chosen.dataset)
         show.figure(
             figures.distance_figure(
                 [one.modality for one in found], [one.mmd2 for one in found], [one.by_chance for one in found],
@@ -415,7 +415,7 @@ def latents(chosen: Selection, model: Jwae, part: Part, row: int) -> None:
     with right:
         if part.target is not None and part.classes:
             st.markdown("Retrieval across modalities")
-            results = cache.computed("retrieval", run, chosen.dataset)
+            results = store.methods.computed("retrieval", run, chosen.dataset)
             table = pd.DataFrame(
                 [
                     {"asked": shown(one.asked, 24), "answered": shown(one.answers, 24), "MAP": one.map}
@@ -452,8 +452,8 @@ def _walk(chosen: Selection, model: Jwae, part: Part, row: int) -> None:
             disabled=len(model.widths) < 2,
         )  # fmt: skip
     last = min(int(other), len(part) - 1)
-    found = cache.computed("walk", chosen.run or "", chosen.dataset, row, last)
-    samples = cache.samples(chosen.dataset)
+    found = store.methods.computed("walk", chosen.run or "", chosen.dataset, row, last)
+    samples = store.data.samples(chosen.dataset)
     shapes = dict(samples.pictures) if samples is not None else {}
     rows = found.crossed if crossed else found.rows
     st.caption(f"From {markdown_text(part.names[row])} to {markdown_text(part.names[last])}.")

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import cache
+from app import store
 from app.state import selection
 from app.views.graphs import whole
 from app.widgets import controls, details, retrain, samples, tables
@@ -13,15 +13,15 @@ from app.widgets.style import plotly_config
 from core.machine.names import shown
 
 chosen = selection.current()
-if cache.samples(chosen.dataset) is not None:
+if store.data.samples(chosen.dataset) is not None:
     samples.no_graphs(chosen, "Relationship graphs")
     st.stop()
-clip = cache.clip(chosen.dataset, chosen.clip)
+clip = store.data.clip(chosen.dataset, chosen.clip)
 if chosen.run is None:
     st.info("No trained run fits this dataset, so there is nothing fused to show. Train one: `python -m core train`.")
     st.stop()
 
-model = cache.model(chosen.run)
+model = store.models.model(chosen.run)
 labels = None if clip.labels is None else clip.labels.numpy()
 head = st.container(horizontal=True, vertical_alignment="bottom")
 with head:
@@ -33,13 +33,13 @@ if as_one:
     st.stop()
 
 # before, after and difference
-scores = cache.unit_scores(chosen.run, chosen.dataset, clip.name, changes)
-graphs = cache.relations(chosen.run, chosen.dataset, clip.name, index, changes)
-modalities = [name for name in graphs if name != cache.FUSED]
-fused = cache.FUSED if cache.FUSED in graphs else None
+scores = store.graphs.unit_scores(chosen.run, chosen.dataset, clip.name, changes)
+graphs = store.graphs.relations(chosen.run, chosen.dataset, clip.name, index, changes)
+modalities = [name for name in graphs if name != store.graphs.FUSED]
+fused = store.graphs.FUSED if store.graphs.FUSED in graphs else None
 with head:
     how = controls.display(modalities, fused, labels is not None)
-trained_alpha, _ = cache.trained_sliders(chosen.run)
+trained_alpha, _ = store.graphs.trained_sliders(chosen.run)
 flat = any(tables.flat(graph, trained_alpha) for graph in graphs.values())
 by_rank = how.strengths == "rank" or (how.strengths == "auto" and flat)
 seen = {name: tables.ranked(graph) if by_rank else graph for name, graph in graphs.items()}
@@ -49,7 +49,7 @@ if how.after is not None:
     rest = how.before[0] if len(how.before) == 1 else "mean of modalities"
     panels.append(difference(f"{how.after} − {rest}", how.after, how.before, seen))
 marked = scores[first:stop] >= chosen.threshold if how.mark == "alarms" or labels is None else labels[first:stop]
-places = cache.places(chosen.run, chosen.dataset, clip.name, index, how.layout)
+places = store.graphs.places(chosen.run, chosen.dataset, clip.name, index, how.layout)
 
 
 def slid() -> None:

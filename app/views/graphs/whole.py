@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import cache
+from app import store
 from app.state import selection
 from app.state.selection import Selection
 from app.views.graphs import whole_figures as figures
@@ -65,18 +65,18 @@ def page(chosen: Selection, clip: Clip, model: Fusion, changes: str) -> None:
     if why := refusal(model):
         st.info(f"This run cannot take a clip as one window: {markdown_text(why, 300)}. Choose **as trained** above.")
         return
-    found = cache.whole_clip(run, chosen.dataset, clip.name, changes)
+    found = store.graphs.whole_clip(run, chosen.dataset, clip.name, changes)
     if found is None:
         _offer(chosen, clip, changes)
         return
     at = level(chosen.alpha)
-    scores = cache.unit_scores(run, chosen.dataset, clip.name, changes)
+    scores = store.graphs.unit_scores(run, chosen.dataset, clip.name, changes)
     marked = scores >= chosen.threshold if clip.labels is None else clip.labels.numpy()
     what = "alarmed" if clip.labels is None else "anomalous"
     _cards(found, at)
     _suggest(chosen, found, at)
     path = _breadcrumb(chosen, clip, changes)
-    now, members, _ = cache.whole_part(run, chosen.dataset, clip.name, changes, path)
+    now, members, _ = store.graphs.whole_part(run, chosen.dataset, clip.name, changes, path)
     left, right = st.columns([3, 2], gap="medium")
     with left:
         if len(members) <= LEAF:
@@ -111,14 +111,14 @@ def page(chosen: Selection, clip: Clip, model: Fusion, changes: str) -> None:
 def _offer(chosen: Selection, clip: Clip, changes: str) -> None:
     """What it costs, the button that starts the job, and how far the job is."""
     run, n = chosen.run or "", clip.units
-    file = cache.whole_file(run, chosen.dataset, clip.name, changes)
+    file = store.graphs.whole_file(run, chosen.dataset, clip.name, changes)
     mine = [job for job in jobs.listing(job_root()) if job.kind == "whole" and job.arguments.get("out") == str(file)]
     if mine and mine[-1].active:
         st.fragment(run_every=1.0)(_progress)(mine[-1].id)
         return
     if mine and mine[-1].state == "failed":
         st.error(f"It could not be computed: {markdown_text(mine[-1].message, 600)}", icon=":material/block:")
-    seconds = cache.whole_seconds(run, chosen.dataset, clip.name)
+    seconds = store.graphs.whole_seconds(run, chosen.dataset, clip.name)
     st.info(
         f"{n:,} units in one window are {n * (n - 1) // 2:,} pairs. As a table they would take {4e-9 * n * n:,.1f} GB; "
         "they are computed piece by piece instead, in a process of its own, and only what is shown is kept. "
@@ -138,10 +138,10 @@ def _rounded(seconds: float) -> str:
 
 def _start(chosen: Selection, clip: Clip, changes: str, file: Path) -> None:
     run = chosen.run or ""
-    A = cache.changed_operator_of(run, chosen.dataset, changes)
+    A = store.graphs.changed_operator_of(run, chosen.dataset, changes)
     given: dict[str, Any] = {
-        "dataset": str(cache.datasets()[chosen.dataset].resolve()),
-        "run": str(cache.all_runs()[run].resolve()),
+        "dataset": str(store.keys.datasets()[chosen.dataset].resolve()),
+        "run": str(store.keys.all_runs()[run].resolve()),
         "clip": clip.name,
         "A": None if A is None else A.tolist(),
         "out": str(file),
@@ -234,7 +234,7 @@ def _breadcrumb(chosen: Selection, clip: Clip, changes: str) -> tuple[int, ...]:
     if state.get("part_of", owner) != owner:
         asked = ()
     state["part_of"] = owner
-    _, _, path = cache.whole_part(chosen.run or "", chosen.dataset, clip.name, changes, asked)
+    _, _, path = store.graphs.whole_part(chosen.run or "", chosen.dataset, clip.name, changes, asked)
     state["part"] = figures.name_of(path)
     st.segmented_control(
         "Part of the clip",
@@ -269,7 +269,7 @@ def _communities(
     marked: np.ndarray,
     what: str,
 ) -> None:
-    _, places = cache.whole_part_drawn(chosen.run or "", chosen.dataset, clip.name, changes, path)
+    _, places = store.graphs.whole_part_drawn(chosen.run or "", chosen.dataset, clip.name, changes, path)
     key = f"whole-graph-{figures.name_of(path)}"
     count = len(now.kinds)
     drawn = len(figures.drawn_pairs(now.relations, figures.STRONGEST)[0])
@@ -300,7 +300,7 @@ def _units(
     marked: np.ndarray,
     what: str,
 ) -> None:
-    graph, places = cache.whole_part_drawn(chosen.run or "", chosen.dataset, clip.name, changes, path)
+    graph, places = store.graphs.whole_part_drawn(chosen.run or "", chosen.dataset, clip.name, changes, path)
     key = f"whole-graph-{figures.name_of(path)}"
     i, _, strength = figures.drawn_pairs(graph, figures.PER_UNIT)
     m = len(members)

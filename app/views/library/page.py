@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import cache
+from app import store
 from app.views.library import figures as tables
 from app.views.library import parts
 from app.widgets import waiting
@@ -11,7 +11,7 @@ from core.machine.names import shown
 
 PAGE = 20  # rows of a table at once
 
-shelf = cache.shelf()
+shelf = store.data.shelf()
 st.header("Bring your own", anchor=False)
 WAYS = {
     "A video": parts.video,
@@ -47,26 +47,26 @@ else:
     )  # fmt: skip
     picked = event["selection"]["rows"]
     key = rows.index[min(picked[0], len(rows) - 1)] if picked and len(rows) else found.index[0]
-    report = cache.report(key) if cache.unfinished("report", None, key) is None else None
+    report = store.data.report(key) if store.server.unfinished("report", None, key) is None else None
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
             said = "being checked" if report is None else parts.verdict(report)
             st.markdown(f"**{markdown_text(key)}**: {said}", width="stretch")
-            parts.download(cache.datasets()[key], "data")
+            parts.download(store.keys.datasets()[key], "data")
             parts.remove("data", key)
         if report is not None:
             parts.described(report)
         else:
             waiting.ready(key, None, "report")
 
-runs = {name: cache.run(name) for name in cache.readable_runs()}
+runs = {name: store.runs.run(name) for name in store.runs.readable_runs()}
 with st.container(horizontal=True, vertical_alignment="center"):
     st.header("Trained runs", width="content", anchor=False)
     wanted = st.text_input(
         "Filter runs", key="run-filter", bind="query-params", max_chars=100, width=260,
         placeholder="filter by any word", label_visibility="collapsed",
     )  # fmt: skip
-    found = tables.run_table(runs, cache.own_runs(), wanted or "")
+    found = tables.run_table(runs, store.runs.own_runs(), wanted or "")
     page = 1
     if len(found) > PAGE:
         page = st.number_input("Page", 1, 1000, 1, key="run-page", width=110, label_visibility="collapsed")
@@ -86,7 +86,7 @@ else:
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"**{markdown_text(runs[name].title)}**, run {markdown_text(name)}", width="stretch")
-            parts.download(cache.all_runs()[name], "runs")
+            parts.download(store.keys.all_runs()[name], "runs")
             parts.remove("runs", name)
         if runs[name].note:
             st.caption(markdown_text(shown(runs[name].note, 400), 400))

@@ -9,7 +9,7 @@ from typing import Any
 
 import streamlit as st
 
-from app import cache
+from app import store
 from app.state import selection
 from app.views.library import figures as tables
 from app.widgets.jobs import IMPORTS, chosen_data, holds_samples, job_root, listed, state, stop_or_hide, watched
@@ -40,7 +40,7 @@ def told(act: Callable[[], Any]) -> Any:
 
 def video() -> None:
     """Upload one video; it is measured like the clips of a dataset whose models should score it."""
-    known = [key for key, folder in cache.datasets().items() if (folder / "calibration.npz").is_file()]
+    known = [key for key, folder in store.keys.datasets().items() if (folder / "calibration.npz").is_file()]
     with st.form("upload-video", clear_on_submit=True, border=False):
         file = st.file_uploader("A video (MP4, MOV, AVI, MKV, WebM)", type=[s[1:] for s in workspace.VIDEOS])
         left, right = st.columns(2)
@@ -59,15 +59,15 @@ def video() -> None:
 
 
 def _send_video(file: str, content: bytes, name: str, reference: str) -> None:
-    called = workspace.free_name(cache.workspace() / "data", name.strip() or Path(workspace.file_name(file)).stem)
+    called = workspace.free_name(store.keys.workspace() / "data", name.strip() or Path(workspace.file_name(file)).stem)
     if workspace.file_suffix(file) not in workspace.VIDEOS:
         raise ValueError(f"'{shown(file)}' is no video by its name; {', '.join(workspace.VIDEOS)} are read")
     (place,) = workspace.keep_upload(
-        cache.workspace(), [(f"{clip_name(called)}{workspace.file_suffix(file)}", content)]
+        store.keys.workspace(), [(f"{clip_name(called)}{workspace.file_suffix(file)}", content)]
     )
-    given = {"name": called, "out": str(cache.workspace() / "data" / called), "uploaded": str(place.parent)}
+    given = {"name": called, "out": str(store.keys.workspace() / "data" / called), "uploaded": str(place.parent)}
     if reference:
-        given |= {"file": str(place), "dataset": str(cache.datasets()[reference])}
+        given |= {"file": str(place), "dataset": str(store.keys.datasets()[reference])}
         jobs.submit(job_root(), "clip", f"Video {shown(file, 60)}", given)
     else:
         jobs.submit(job_root(), "footage", f"Video {shown(file, 60)}", {**given, "folder": str(place)})
@@ -93,7 +93,7 @@ def features() -> None:
 
 
 def _send_features(files: Sequence[tuple[str, bytes]], name: str, fps: float) -> None:
-    modalities = [m for key in cache.datasets() for m in _modalities(key)]
+    modalities = [m for key in store.keys.datasets() for m in _modalities(key)]
     endings = {m: f"_{m}" for m in dict.fromkeys([*modalities, *SUFFIXES])}
     _send(files, name, "Features", options={"fps": fps, "modalities": endings})
 
@@ -101,13 +101,13 @@ def _send_features(files: Sequence[tuple[str, bytes]], name: str, fps: float) ->
 def _send(files: Sequence[tuple[str, bytes]], name: str, what: str, **options: Any) -> None:
     """Hand uploaded files to a job: what lies in them tells whether they are features or samples."""
     first = Path(workspace.file_name(files[0][0])).stem
-    called = workspace.free_name(cache.workspace() / "data", name.strip() or first)
-    places = workspace.keep_upload(cache.workspace(), files)
+    called = workspace.free_name(store.keys.workspace() / "data", name.strip() or first)
+    places = workspace.keep_upload(store.keys.workspace(), files)
     given = {
         "files": [str(place) for place in places],
         "uploaded": str(places[0].parent),
         "name": called,
-        "out": str(cache.workspace() / "data" / called),
+        "out": str(store.keys.workspace() / "data" / called),
         **options,
     }
     jobs.submit(job_root(), "files", f"{what} {shown(files[0][0], 60)}", given)
@@ -145,7 +145,7 @@ def samples() -> None:
 
 
 def _modalities(key: str) -> Sequence[str]:
-    index = cache.index(key)
+    index = store.data.index(key)
     return [] if index is None or "samples" in index else list(index["modalities"])
 
 
@@ -164,8 +164,8 @@ def folder() -> None:
 
 
 def _look(path: str, pickles: bool) -> None:
-    place = workspace.allowed(path, cache.roots())
-    report = cache.folder_report(str(place), pickles)
+    place = workspace.allowed(path, store.data.roots())
+    report = store.data.folder_report(str(place), pickles)
     st.code(report.text(), language=None, wrap_lines=True)
     if not report.ok:
         st.error("Errors stand in the way; mend them and look again.", icon=":material/block:")
@@ -175,8 +175,12 @@ def _look(path: str, pickles: bool) -> None:
     if kind is None:
         st.info(f"This is {check.WORDS[report.kind]}; a folder of clips or samples is needed.")
     elif st.button("Bring it in", type="primary", icon=":material/download:"):
-        called = workspace.free_name(cache.workspace() / "data", place.name)
-        given: dict[str, Any] = {"folder": str(place), "name": called, "out": str(cache.workspace() / "data" / called)}
+        called = workspace.free_name(store.keys.workspace() / "data", place.name)
+        given: dict[str, Any] = {
+            "folder": str(place),
+            "name": called,
+            "out": str(store.keys.workspace() / "data" / called),
+        }
         if pickles:
             given["samples"] = {"pickle": True}
         jobs.submit(job_root(), kind, f"Folder {shown(place.name, 60)}", given)
@@ -200,11 +204,11 @@ def checkpoint() -> None:
 
 
 def _send_checkpoint(name: str, content: bytes, visual: str, text: str) -> None:
-    (place,) = workspace.keep_upload(cache.workspace(), [(name, content)])
+    (place,) = workspace.keep_upload(store.keys.workspace(), [(name, content)])
     given = {
         "file": str(place),
         "modalities": [check_name(visual, "modality"), check_name(text, "modality")],
-        "runs": str(cache.workspace() / "runs"),
+        "runs": str(store.keys.workspace() / "runs"),
         "uploaded": str(place.parent),
     }
     jobs.submit(job_root(), "checkpoint", f"Checkpoint {shown(name, 60)}", given)
@@ -224,7 +228,7 @@ def _arriving() -> None:
         with st.container(border=True, horizontal=True, vertical_alignment="center"):
             with st.container():
                 state(job, f"is ready as *{markdown_text(job.result)}*", "could not be read")
-            if job.state == "done" and job.result in cache.datasets():
+            if job.state == "done" and job.result in store.keys.datasets():
                 held = holds_samples(job.result)
                 label = "Look at it" if held else "Open its graphs"
                 if st.button(label, key=f"open-{job.id}", type="primary", on_click=_put, args=(job.result,)):
@@ -243,21 +247,21 @@ def _put(key: str) -> None:
 
 def removed() -> None:
     """What was thrown away lately, each with the way back."""
-    for ticket, kind, name in workspace.trash(cache.workspace())[:4]:
+    for ticket, kind, name in workspace.trash(store.keys.workspace())[:4]:
         with st.container(horizontal=True, vertical_alignment="center"):
             word = {"data": "Dataset", "runs": "Run", "sweeps": "Sweep"}[kind]
             st.caption(f"{word} {markdown_text(name)} was removed.")
             if st.button("Put it back", key=f"back-{ticket}", type="tertiary", icon=":material/undo:"):
-                told(partial(workspace.put_back, cache.workspace(), ticket))
+                told(partial(workspace.put_back, store.keys.workspace(), ticket))
                 st.rerun()
 
 
 def remove(kind: str, name: str) -> None:
     """The button that throws one dataset or run of the workspace away; others have none."""
-    if not (cache.workspace() / kind / name).is_dir():
+    if not (store.keys.workspace() / kind / name).is_dir():
         return
     if st.button("Remove", key=f"remove-{kind}", icon=":material/delete:", help="It can be put back for a week."):
-        told(lambda: workspace.throw_away(cache.workspace(), kind, name))
+        told(lambda: workspace.throw_away(store.keys.workspace(), kind, name))
         st.rerun()
 
 

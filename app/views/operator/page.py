@@ -3,7 +3,7 @@
 import numpy as np
 import streamlit as st
 
-from app import cache
+from app import store
 from app.state import selection
 from app.state.changes import Changes
 from app.widgets import controls, details, retrain, samples
@@ -13,11 +13,11 @@ from app.widgets.style import markdown_text, plotly_config
 from core.fusion.lego import Lego
 
 chosen = selection.current()
-if cache.samples(chosen.dataset) is not None:
+if store.data.samples(chosen.dataset) is not None:
     samples.no_graphs(chosen, "The operator A and its graphs")
     st.stop()
-clip = cache.clip(chosen.dataset, chosen.clip)
-model = cache.model(chosen.run) if chosen.run else None
+clip = store.data.clip(chosen.dataset, chosen.clip)
+model = store.models.model(chosen.run) if chosen.run else None
 if chosen.run is None or not isinstance(model, Lego):
     st.info("The chosen run has no operator: only LEGO learns one. Choose a LEGO run in the sidebar, or train one.")
     st.stop()
@@ -29,8 +29,8 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     changes = controls.operator_controls(model)
     rest = controls.pick_slice(names, shape)
 now = Changes.read(changes, shape)
-trained, initial = cache.trained_operator(chosen.run), cache.initial_operator(chosen.run)
-A = cache.changed_operator(chosen.run, chosen.dataset, changes)
+trained, initial = store.graphs.trained_operator(chosen.run), store.graphs.initial_operator(chosen.run)
+A = store.graphs.changed_operator(chosen.run, chosen.dataset, changes)
 axes = (names[0], names[1]) if len(names) > 1 else (names[0], names[0])
 
 
@@ -81,11 +81,11 @@ unit = chosen.unit(clip)
 unit = (
     unit
     if unit is not None and first <= unit < stop
-    else first + int(np.argmax(cache.unit_scores(chosen.run, chosen.dataset, clip.name, changes)[first:stop]))
+    else first + int(np.argmax(store.graphs.unit_scores(chosen.run, chosen.dataset, clip.name, changes)[first:stop]))
 )
 other = details.pick_other(first, stop, unit)
-shares = cache.term_shares(chosen.run, chosen.dataset, clip.name, index, changes)
-found = cache.explanation(chosen.run, chosen.dataset, clip.name, unit, changes)
+shares = store.graphs.term_shares(chosen.run, chosen.dataset, clip.name, index, changes)
+found = store.graphs.explanation(chosen.run, chosen.dataset, clip.name, unit, changes)
 parts = {f"this graph: mean relation {shares.of_graph.sum():.3g}": shares.of_graph}
 if other is not None:
     parts[f"connection {unit} – {other}: {shares.fused[unit - first, other - first]:.3f}"] = shares.of_edge(unit, other)
@@ -109,7 +109,7 @@ before, training, after = st.tabs(
 )  # fmt: skip
 with before:
     if before.open:
-        was = cache.window(chosen.run, chosen.dataset, clip.name, index).fused
+        was = store.graphs.window(chosen.run, chosen.dataset, clip.name, index).fused
         labels = np.zeros(stop - first, bool) if clip.labels is None else clip.labels.numpy()[first:stop]
         off = ~np.eye(stop - first, dtype=bool)
         low, high = (float(np.quantile(np.stack([was[off], shares.fused[off]]), q)) for q in (0.02, 1.0))
@@ -145,8 +145,8 @@ with after:
     if after.open:
         st.plotly_chart(
             figures.score_change(
-                cache.unit_scores(chosen.run, chosen.dataset, clip.name),
-                cache.unit_scores(chosen.run, chosen.dataset, clip.name, changes),
+                store.graphs.unit_scores(chosen.run, chosen.dataset, clip.name),
+                store.graphs.unit_scores(chosen.run, chosen.dataset, clip.name, changes),
                 None if clip.labels is None else clip.labels.numpy(),
                 chosen.threshold,
                 chosen.colours,

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import cache
+from app import store
 from app.state import selection
 from app.widgets import score_figures as figures
 from app.widgets import show, waiting
@@ -11,15 +11,19 @@ from app.widgets.style import markdown_text
 from core.machine.names import shown
 
 chosen = selection.current()
-data, samples, own = cache.data(chosen.dataset), cache.samples(chosen.dataset), cache.own_runs_of(chosen.dataset)
+data, samples, own = (
+    store.data.data(chosen.dataset),
+    store.data.samples(chosen.dataset),
+    store.runs.own_runs_of(chosen.dataset),
+)
 
 with st.container(horizontal=True, vertical_alignment="center"):
     st.header(markdown_text(data.name), width="content", anchor=False)
     if data.simulated:
         st.badge("simulated", icon=":material/animation:", color="violet")
-    st.badge(cache.device(), icon=":material/memory:", color="gray")
+    st.badge(store.server.device(), icon=":material/memory:", color="gray")
 with st.container(horizontal=True):
-    for label, value in cache.facts(chosen.dataset).items():
+    for label, value in store.data.facts(chosen.dataset).items():
         st.metric(label, value, width="content")
 
 left, right = st.columns([5, 3], gap="medium")
@@ -31,7 +35,7 @@ with left:
             "Baseline", list(groups), key="baseline", bind="query-params", format_func=lambda group: groups[group]
         )
         mine = own[chosen.run].group if chosen.run in own else None
-        table, drawn = cache.methods(chosen.dataset, baseline, mine, chosen.colours.name)
+        table, drawn = store.runs.methods(chosen.dataset, baseline, mine, chosen.colours.name)
         name = str(table.columns[3])
         show.figure(
             drawn,
@@ -76,11 +80,11 @@ if chosen.run is not None and samples is None:
     st.header("The highest scores", anchor=False)
     if not waiting.ready(chosen.dataset, chosen.run):
         st.stop()
-    top = cache.moments(chosen.run, chosen.dataset)
+    top = store.models.moments(chosen.run, chosen.dataset)
     for row in (top[:5], top[5:]):
         for column, moment in zip(st.columns(5), row, strict=False):
-            picture = cache.thumbnail(chosen.dataset, moment.clip, moment.unit)
-            seconds = moment.unit * cache.clip(chosen.dataset, moment.clip).seconds
+            picture = store.pictures.thumbnail(chosen.dataset, moment.clip, moment.unit)
+            seconds = moment.unit * store.data.clip(chosen.dataset, moment.clip).seconds
             said = f"{shown(moment.clip, 40)}, {seconds:.1f} s, score {moment.score:.3f}"
             if picture is not None:
                 column.image(picture, width="stretch", alt=said)

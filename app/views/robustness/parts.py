@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import cache
+from app import store
 from app.state.selection import Selection
 from app.views.robustness import figures
 from app.widgets import sample_figures, score_figures, show
@@ -31,7 +31,7 @@ class Asked:
 
 def kinds_of(chosen: Selection) -> dict[str, str]:
     """Corruption -> why it cannot be shown for this data, else empty."""
-    stage = cache.stage(chosen.dataset)
+    stage = store.methods.stage(chosen.dataset)
     why = {}
     for kind, about in KINDS.items():
         if about.clips and not stage.strips:
@@ -44,8 +44,8 @@ def kinds_of(chosen: Selection) -> dict[str, str]:
 def pick(chosen: Selection) -> Asked:
     """The three choices above everything else; the link holds them."""
     kinds = list(kinds_of(chosen))
-    names = list(cache.data(chosen.dataset).modalities)
-    titles = cache.run_titles(chosen.dataset)
+    names = list(store.data.data(chosen.dataset).modalities)
+    titles = store.runs.run_titles(chosen.dataset)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         kind = st.segmented_control(
             "Corruption",
@@ -84,7 +84,7 @@ def pick(chosen: Selection) -> Asked:
 
 def usual_rival(chosen: Selection) -> str:
     """Plain concatenation of the same seed where there is one, else the next configuration."""
-    runs = cache.runs(chosen.dataset)
+    runs = store.runs.runs(chosen.dataset)
     mine = runs[chosen.run or ""]
     others = {name: run for name, run in runs.items() if name != chosen.run}
     apart = [name for name, run in others.items() if run.group != mine.group] or list(others)
@@ -97,13 +97,13 @@ def stress(name: str, chosen: Selection, asked: Asked) -> Stress | None:
     arguments = (name, chosen.dataset, asked.kind, *asked.modalities)
     try:
         if asked.kind != "pgd":
-            return cache.computed("stress", *arguments)  # type: ignore[no-any-return]
+            return store.methods.computed("stress", *arguments)  # type: ignore[no-any-return]
         # one gradient and one pass a strength are known from FGSM; PGD takes ten steps and more a strength
-        seconds = 11 * cache.computed("stress", name, chosen.dataset, "fgsm", *asked.modalities).seconds
+        seconds = 11 * store.methods.computed("stress", name, chosen.dataset, "fgsm", *asked.modalities).seconds
         with st.spinner(f"Attacking with PGD: ten steps at every strength, about {max(1, round(seconds))} s"):
-            return cache.computed("stress", *arguments)  # type: ignore[no-any-return]
+            return store.methods.computed("stress", *arguments)  # type: ignore[no-any-return]
     except ValueError as error:
-        st.info(f"{markdown_text(cache.run_titles(chosen.dataset)[name])}: {markdown_text(error, 300)}.")
+        st.info(f"{markdown_text(store.runs.run_titles(chosen.dataset)[name])}: {markdown_text(error, 300)}.")
         return None
 
 
@@ -157,13 +157,13 @@ def cards(mine: Stress, other: Stress | None, now: int) -> None:
 
 def curves(chosen: Selection, mine: Stress, other: Stress | None, rival: str | None, now: int) -> None:
     """Metric against strength."""
-    titles = cache.run_titles(chosen.dataset)
+    titles = store.runs.run_titles(chosen.dataset)
     found = [(titles[chosen.run or ""], mine)]
     if other is not None and rival is not None:
         found.append((titles[rival], other))
     if mine.why:
         st.info(f"No {METRIC_WORDS[mine.metric]} here: {markdown_text(mine.why, 300)}. How far scores move is shown.")
-    stage = cache.stage(chosen.dataset)
+    stage = store.methods.stage(chosen.dataset)
     drawn = {"noise": "mean of three draws", "drop": "mean of three draws", "zero": "mean of three draws"}
     how = drawn.get(mine.kind) or ("mean of late and early" if mine.kind == "shift" else "of the whole test part")
     what = "how far scores move" if mine.why else METRIC_WORDS[mine.metric]
@@ -174,7 +174,7 @@ def curves(chosen: Selection, mine: Stress, other: Stress | None, rival: str | N
         + (f" On {stage.note}." if stage.note else "")
         + (
             " All that the run reads moves together: choose one modality to set it apart from the others."
-            if mine.kind == "shift" and set(cache.model(chosen.run or "").used) <= set(mine.modalities)
+            if mine.kind == "shift" and set(store.models.model(chosen.run or "").used) <= set(mine.modalities)
             else ""
         ),
         "; ".join(
@@ -195,10 +195,10 @@ def curves(chosen: Selection, mine: Stress, other: Stress | None, rival: str | N
 
 def row(chosen: Selection, mine: Stress, now: int) -> None:
     """The chosen clip's scores, or what is said of the chosen sample, before and after."""
-    stage = cache.stage(chosen.dataset)
-    part = cache.part(chosen.dataset)
+    stage = store.methods.stage(chosen.dataset)
+    part = store.data.part(chosen.dataset)
     if stage.clips:
-        clip = cache.clip(chosen.dataset, chosen.clip)
+        clip = store.data.clip(chosen.dataset, chosen.clip)
         try:
             where = stage.units(chosen.clip)
         except ValueError as error:
@@ -258,10 +258,10 @@ def row(chosen: Selection, mine: Stress, now: int) -> None:
 
 def pictures(chosen: Selection, mine: Stress, now: int) -> None:
     """The sample's pictures as the model gets them."""
-    data = cache.samples(chosen.dataset)
-    if data is None or not mine.rows or cache.stage(chosen.dataset).note:
+    data = store.data.samples(chosen.dataset)
+    if data is None or not mine.rows or store.methods.stage(chosen.dataset).note:
         return
-    at = min(chosen.sample, len(cache.part(chosen.dataset)) - 1)
+    at = min(chosen.sample, len(store.data.part(chosen.dataset)) - 1)
     st.caption(f"The sample as the model gets it at strength {mine.levels[now]:g}:")
     with st.container(horizontal=True, gap="small"):
         for name, (height, width) in data.pictures.items():
@@ -288,7 +288,7 @@ def pictures(chosen: Selection, mine: Stress, now: int) -> None:
 
 def reliability(chosen: Selection, rival: str | None) -> None:
     """Confidence against truth of both runs, clean."""
-    stage = cache.stage(chosen.dataset)
+    stage = store.methods.stage(chosen.dataset)
     if stage.task.kind == "real":
         st.info("Real targets have no probabilities, so there is nothing to calibrate.")
         return
@@ -302,14 +302,14 @@ def reliability(chosen: Selection, rival: str | None) -> None:
         )  # fmt: skip
         count = st.slider("How many bins", 2, 30, 10, key="bin-count", bind="query-params", width=260)
     kind = "width" if how != "equal mass" else "mass"
-    titles = cache.run_titles(chosen.dataset)
+    titles = store.runs.run_titles(chosen.dataset)
     odd = stage.task.kind == "units"
     for place, (column, name) in enumerate(zip(st.columns(2, gap="medium"), (chosen.run, rival), strict=True)):
         if name is None:
             continue
         with column:
             try:
-                found = cache.computed("reliability", name, chosen.dataset, int(count), kind)
+                found = store.methods.computed("reliability", name, chosen.dataset, int(count), kind)
             except ValueError as error:
                 st.info(f"{markdown_text(error, 300)}.")
                 continue
@@ -350,23 +350,23 @@ def reliability(chosen: Selection, rival: str | None) -> None:
 
 def doubts(chosen: Selection) -> None:
     """The ensemble of seeds, and dropout where the run has it: what the entropy says of the errors."""
-    stage = cache.stage(chosen.dataset)
+    stage = store.methods.stage(chosen.dataset)
     run = chosen.run or ""
-    seeds = cache.seeds_of(run, chosen.dataset)
-    titles = cache.run_titles(chosen.dataset)
+    seeds = store.runs.seeds_of(run, chosen.dataset)
+    titles = store.runs.run_titles(chosen.dataset)
     left, right = st.columns(2, gap="medium")
     with left:
         st.subheader(f"Ensemble of {len(seeds)} seeds" if len(seeds) > 1 else "Ensemble of seeds")
         if len(seeds) < 2:
             st.info("There is one seed of this configuration: an ensemble needs two. Train more with `--seeds 5`.")
         else:
-            answers = [cache.computed("clean answers", name, chosen.dataset) for name in seeds.values()]
+            answers = [store.methods.computed("clean answers", name, chosen.dataset) for name in seeds.values()]
             found = calibration.doubt(stage, answers, [f"seed {seed}" for seed in seeds], chosen.threshold)
             _doubt(chosen, found, "ensemble", "seeds")
     with right:
         st.subheader("Dropout at inference")
         try:
-            passes = cache.computed("dropout", run, chosen.dataset)
+            passes = store.methods.computed("dropout", run, chosen.dataset)
         except ValueError as error:
             st.info(
                 f"{markdown_text(titles[run])}: {markdown_text(error, 300)}. "
@@ -378,7 +378,7 @@ def doubts(chosen: Selection) -> None:
 
 
 def _doubt(chosen: Selection, found: calibration.Doubt, key: str, what: str) -> None:
-    stage = cache.stage(chosen.dataset)
+    stage = store.methods.stage(chosen.dataset)
     metric, name = stage.task.metric, METRIC_WORDS[stage.task.metric]
     known = np.array(found.members)
     with st.container(horizontal=True):
@@ -435,17 +435,17 @@ def _doubt(chosen: Selection, found: calibration.Doubt, key: str, what: str) -> 
 
 def missing(chosen: Selection, rival: str | None) -> None:
     """The metric when modalities are missing altogether."""
-    stage = cache.stage(chosen.dataset)
+    stage = store.methods.stage(chosen.dataset)
     if not stage.known.any():
         st.info("No unit here has a label, so nothing can be measured without a modality.")
         return
-    titles = cache.run_titles(chosen.dataset)
+    titles = store.runs.run_titles(chosen.dataset)
     rows = []
     for name in (chosen.run, rival):
         if name is None:
             continue
-        found = cache.computed("missing", name, chosen.dataset)
-        clean = cache.metrics(name, chosen.dataset)
+        found = store.methods.computed("missing", name, chosen.dataset)
+        clean = store.models.metrics(name, chosen.dataset)
         rows.append(
             {"run": titles[name], "all": getattr(clean, stage.task.metric)}
             | {words: value for words, value in found.items()}
@@ -467,9 +467,9 @@ def missing(chosen: Selection, rival: str | None) -> None:
 
 def ranks(chosen: Selection) -> None:
     """ "Lower rank is more robust", asked of the stored LMF runs that differ in rank and seed alone."""
-    stage = cache.stage(chosen.dataset)
-    names = cache.ranked_runs(chosen.dataset)
-    several = len({cache.run(name).config["rank"] for name in names}) > 1
+    stage = store.methods.stage(chosen.dataset)
+    names = store.runs.ranked_runs(chosen.dataset)
+    several = len({store.runs.run(name).config["rank"] for name in names}) > 1
     if not stage.known.any() or not several:
         st.info(
             "This asks LMF runs on these data that differ in the rank alone, and needs labels. Train them: "
@@ -487,7 +487,7 @@ def ranks(chosen: Selection) -> None:
     bar = st.progress(0.0, "Putting the runs under stress")
     found = []
     for number, name in enumerate(names, start=1):
-        found.append(cache.stressed(name, chosen.dataset))
+        found.append(store.methods.stressed(name, chosen.dataset))
         bar.progress(number / len(names), f"{number} of {len(names)} runs under stress")
     bar.empty()
     made = trends(found)

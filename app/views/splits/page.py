@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import cache
+from app import store
 from app.state import selection
 from app.views.splits import figures as figures
 from app.views.splits import parts
@@ -10,20 +10,20 @@ from app.widgets import show
 from core.explain.split import splits as has_parts
 
 chosen = selection.current()
-model = cache.model(chosen.run) if chosen.run else None
+model = store.models.model(chosen.run) if chosen.run else None
 if chosen.run is None or model is None or not has_parts(model):
     parts.wrong_fusion(chosen)
     st.stop()
-part, row = cache.part(chosen.dataset), cache.row(chosen)
-found = cache.computed("split parts", chosen.run, chosen.dataset)
+part, row = store.data.part(chosen.dataset), store.data.row(chosen)
+found = store.methods.computed("split parts", chosen.run, chosen.dataset)
 
 with st.container(horizontal=True, vertical_alignment="bottom"):
     kinds, colour, how = parts.pick_view(part)
-cloud = cache.computed("split cloud", chosen.run, chosen.dataset, kinds)
+cloud = store.methods.computed("split cloud", chosen.run, chosen.dataset, kinds)
 left, right = st.columns([3, 2], gap="medium")
 with left:
     places, made_by = parts.places_of(chosen, cloud, kinds, how)
-    scores = figures.row_scores(cache.outputs(chosen.run, chosen.dataset), part)
+    scores = figures.row_scores(store.models.outputs(chosen.run, chosen.dataset), part)
     show.figure(
         figures.parts_map(places, cloud, part, colour, scores, row, made_by, chosen.colours),
         f"Every {'part' if kinds == 'both' else f'{kinds} part'} of every modality; the symbol says whose it is, open "

@@ -11,7 +11,7 @@ import pandas as pd
 import streamlit as st
 from PIL import Image
 
-from app import cache
+from app import store
 from app.state import selection
 from app.state.selection import Selection
 from app.views.splits import figures as figures
@@ -31,19 +31,19 @@ POLL = 1.0  # seconds between two looks for a map that is being made
 @functools.cache
 def maps() -> Background:
     """One maker of UMAPs for the process; `$NUMBA_CACHE_DIR`, else the workspace keeps the compiled code."""
-    return Background(Path(os.environ.get("NUMBA_CACHE_DIR") or cache.workspace() / "cache" / "numba"))
+    return Background(Path(os.environ.get("NUMBA_CACHE_DIR") or store.keys.workspace() / "cache" / "numba"))
 
 
 def wrong_fusion(chosen: Selection) -> None:
     """What to do when the chosen run does not split: open the best that does, or train one."""
-    fitting = [name for name, run in cache.runs(chosen.dataset).items() if run.fusion in FUSIONS]
+    fitting = [name for name, run in store.runs.runs(chosen.dataset).items() if run.fusion in FUSIONS]
     st.info(
         "This page shows what a fusion calls shared and what it calls a modality's own. GMF and its front ends do "
         "(*gmf*, *g-mbt*, *g-perceiver*, *g-lmf*), and MISA (*misa*); the chosen run does not."
     )
     if fitting:
-        best = min(fitting, key=lambda name: FUSIONS.index(cache.run(name).fusion))
-        title = markdown_text(cache.run_titles(chosen.dataset)[best])
+        best = min(fitting, key=lambda name: FUSIONS.index(store.runs.run(name).fusion))
+        title = markdown_text(store.runs.run_titles(chosen.dataset)[best])
         st.button(f"Open {title}", on_click=lambda: selection.put(run=best), type="primary")
     else:
         st.caption("Train one: `python -m core train DATASET --fusion gmf --set project=16`.")
@@ -74,7 +74,7 @@ def places_of(chosen: Selection, cloud: Cloud, kinds: str, how: str) -> tuple[np
         st.caption("UMAP needs 20 points and a process of its own; there is none of it here, so this is PCA.")
     if found is not None:
         return found, "UMAP"
-    return cache.computed("split pca", chosen.run or "", chosen.dataset, kinds), "PCA"
+    return store.methods.computed("split pca", chosen.run or "", chosen.dataset, kinds), "PCA"
 
 
 @st.fragment(run_every=POLL)
@@ -91,7 +91,7 @@ def clicked(chosen: Selection, cloud: Cloud) -> None:
     if points:
         row = figures.clicked_row(cloud, int(points[0]["curve_number"]), int(points[0]["point_index"]))
         if row is not None:
-            selection.put(**cache.link(chosen.dataset, row))
+            selection.put(**store.data.link(chosen.dataset, row))
 
 
 # ---------------------------------------------------------------------------- the chosen row and who is near it
@@ -101,7 +101,7 @@ def chosen_row(chosen: Selection, part: Part, row: int) -> None:
     """What the row is: its name, its class, its pictures."""
     known = "" if part.target is None or not part.classes else f", class {part.classes[int(part.target[row])]}"
     st.markdown(f"**{markdown_text(part.names[row], 80)}**{markdown_text(known, 60)}")
-    if cache.samples(chosen.dataset) is not None:
+    if store.data.samples(chosen.dataset) is not None:
         with st.container(horizontal=True, vertical_alignment="bottom"):
             for name in part.features:
                 drawn = picture(chosen, part, row, name)
@@ -109,7 +109,7 @@ def chosen_row(chosen: Selection, part: Part, row: int) -> None:
                     st.image(drawn, width="content", alt=f"{shown(name)} of the chosen row", caption=shown(name, 30))
         return
     clip, unit = part.places[row]
-    found = cache.thumbnail(chosen.dataset, clip, unit)
+    found = store.pictures.thumbnail(chosen.dataset, clip, unit)
     if found is not None:
         st.image(found, width=190, alt="a frame from the middle of the chosen unit")
     st.page_link("views/clips/page.py", label="Look at this moment", icon=":material/movie:")
@@ -131,7 +131,7 @@ def near(chosen: Selection, part: Part, found: Parts, row: int) -> None:
         def opened(each: Neighbours = each, key: str = key) -> None:
             at = selection.picked(key)
             if at is not None:
-                selection.put(**cache.link(chosen.dataset, int(each.rows[at])))
+                selection.put(**store.data.link(chosen.dataset, int(each.rows[at])))
 
         table = pd.DataFrame({"row": each.rows, "name": [shown(part.names[i], 60) for i in each.rows]})
         seen = [picture(chosen, part, int(i), each.answers) for i in each.rows]
@@ -162,10 +162,10 @@ def near(chosen: Selection, part: Part, found: Parts, row: int) -> None:
 
 def picture(chosen: Selection, part: Part, row: int, modality: str) -> str | None:
     """A small picture of a row as a data address: the modality's own where it is one, else a frame of the clip."""
-    samples = cache.samples(chosen.dataset)
+    samples = store.data.samples(chosen.dataset)
     if samples is None:
         clip, unit = part.places[row]
-        found = cache.thumbnail(chosen.dataset, clip, unit)
+        found = store.pictures.thumbnail(chosen.dataset, clip, unit)
         return None if found is None else f"data:image/jpeg;base64,{base64.b64encode(found).decode()}"
     if modality not in samples.pictures:
         return None
@@ -182,7 +182,7 @@ def picture(chosen: Selection, part: Part, row: int, modality: str) -> str | Non
 
 
 def probes(chosen: Selection) -> None:
-    found = cache.computed("split probes", chosen.run or "", chosen.dataset)
+    found = store.methods.computed("split probes", chosen.run or "", chosen.dataset)
     if not found:
         st.info("A probe is fitted on the training part and judged on the test part; this dataset names no such parts.")
         return
@@ -191,7 +191,7 @@ def probes(chosen: Selection) -> None:
         "What a linear classifier reads off each part of rows it has not seen: point and 95 % interval; the orange "
         "line is chance. Ideally invariant parts leave the modality at chance and keep the class. Where modalities are "
         "told apart, narrower specific parts are filled up with zeros. Intervals come from drawing "
-        + ("clips" if cache.samples(chosen.dataset) is None else "samples")
+        + ("clips" if store.data.samples(chosen.dataset) is None else "samples")
         + " again.",
         figures.probe_sentence(found),
         "probes",
@@ -240,7 +240,7 @@ def masses(chosen: Selection, found: Parts, row: int) -> None:
 
 
 def missing(chosen: Selection, model: Fusion) -> None:
-    found = cache.computed("availability", chosen.run or "", chosen.dataset)
+    found = store.methods.computed("availability", chosen.run or "", chosen.dataset)
     if not found:
         st.info("Nobody labelled these rows, so there is nothing to judge against.")
         return
@@ -256,7 +256,7 @@ def missing(chosen: Selection, model: Fusion) -> None:
             chosen.picture,
         )
     with right:
-        table = figures.availability_table(cache.own_runs_of(chosen.dataset), chosen.run, tuple(model.widths))
+        table = figures.availability_table(store.runs.own_runs_of(chosen.dataset), chosen.run, tuple(model.widths))
         numbers = [name for name in table.columns if name not in ("method", "seeds")]
         st.dataframe(
             table,
@@ -271,7 +271,7 @@ def missing(chosen: Selection, model: Fusion) -> None:
 
 
 def across(chosen: Selection) -> None:
-    found = cache.computed("split retrieval", chosen.run or "", chosen.dataset)
+    found = store.methods.computed("split retrieval", chosen.run or "", chosen.dataset)
     if found is None:
         st.info("Retrieval needs classes: an answer is right when its class is the query's.")
         return
@@ -288,8 +288,8 @@ def across(chosen: Selection) -> None:
 
 
 def boundaries(chosen: Selection) -> None:
-    run = cache.run(chosen.run or "")
-    found = boundary_curve(run, list(cache.runs(chosen.dataset).values()))
+    run = store.runs.run(chosen.run or "")
+    found = boundary_curve(run, list(store.runs.runs(chosen.dataset).values()))
     if not found:
         st.info("Only GMF and its front ends have a boundary and a magnification.")
         return

@@ -3,7 +3,7 @@
 import numpy as np
 import streamlit as st
 
-from app import cache
+from app import store
 from app.state import selection
 from app.views.steps import figures as figures
 from app.views.steps import parts
@@ -13,12 +13,12 @@ from core.explain.progressive import turns
 from core.fusion.profusion import ProFusion
 
 chosen = selection.current()
-model = cache.model(chosen.run) if chosen.run else None
+model = store.models.model(chosen.run) if chosen.run else None
 if chosen.run is None or not isinstance(model, ProFusion) or model.config.steps < 2:
     parts.wrong_fusion(chosen)
     st.stop()
-part, row = cache.part(chosen.dataset), cache.row(chosen)
-found = cache.computed("step answers", chosen.run, chosen.dataset)
+part, row = store.data.part(chosen.dataset), store.data.row(chosen)
+found = store.methods.computed("step answers", chosen.run, chosen.dataset)
 
 with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
     now, relative = parts.pick(model.config.steps)
@@ -53,7 +53,7 @@ with right:
 left, right = st.columns([3, 2], gap="medium")
 with left:
     st.header("Where the context goes")
-    paths = cache.computed("step paths", chosen.run, chosen.dataset)
+    paths = store.methods.computed("step paths", chosen.run, chosen.dataset)
     show.figure(
         figures.path_map(paths, part, row, now, chosen.colours),
         f"The context of every row after step {now}, and the chosen row's way there, on the two directions in which "

@@ -3,7 +3,7 @@
 import numpy as np
 import streamlit as st
 
-from app import cache
+from app import store
 from app.state import selection
 from app.state.selection import Selection
 from app.views.steps import figures as figures
@@ -17,12 +17,12 @@ def wrong_fusion(chosen: Selection) -> None:
     """What to do when the chosen run brings nothing back: open the best that does, or train one."""
     fitting = {
         name: run
-        for name, run in cache.runs(chosen.dataset).items()
+        for name, run in store.runs.runs(chosen.dataset).items()
         if run.fusion == "profusion" and int(run.config.get("steps", 2)) > 1
     }
     if chosen.run is None:
         why = "No trained run fits this data."
-    elif cache.run(chosen.run).fusion == "profusion":
+    elif store.runs.run(chosen.run).fusion == "profusion":
         why = "The chosen run was trained with R = 1: it is the base model and brings nothing back."
     else:
         why = "The chosen run reads its modalities once."
@@ -32,7 +32,7 @@ def wrong_fusion(chosen: Selection) -> None:
     )
     if fitting:
         best = max(fitting, key=lambda name: fitting[name].metrics.get(fitting[name].metric) or 0.0)
-        title = markdown_text(cache.run_titles(chosen.dataset)[best])
+        title = markdown_text(store.runs.run_titles(chosen.dataset)[best])
         st.button(f"Open {title}", on_click=lambda: selection.put(run=best), type="primary")
     else:
         st.caption("Train one: `python -m core train DATASET --fusion profusion --set steps=3 --set project=16`.")
@@ -79,7 +79,7 @@ def cards(found: Answers, turn: Turns, now: int) -> None:
 def probes(chosen: Selection, relative: bool, trained: int, now: int) -> None:
     """The figure of appendix G with its control; a sentence where no probe can be fitted."""
     try:
-        found = cache.computed("step probes", chosen.run or "", chosen.dataset)
+        found = store.methods.computed("step probes", chosen.run or "", chosen.dataset)
     except ValueError as error:
         st.info(f"No probe here: {markdown_text(error, 300)}.")
         return
@@ -108,7 +108,7 @@ def clicked() -> None:
     points = st.session_state["step-paths"]["selection"]["points"]
     row = marks.clicked_row(points[0].get("customdata")) if points else None
     if row is not None:
-        selection.put(**cache.link(selection.current().dataset, row))
+        selection.put(**store.data.link(selection.current().dataset, row))
 
 
 def changed_rows(chosen: Selection, found: Answers, part: Part, now: int) -> None:
@@ -124,7 +124,7 @@ def changed_rows(chosen: Selection, found: Answers, part: Part, now: int) -> Non
     def opened() -> None:
         at = selection.picked("changed-rows")
         if at is not None:
-            selection.put(**cache.link(chosen.dataset, int(turn.rows[at])))
+            selection.put(**store.data.link(chosen.dataset, int(turn.rows[at])))
 
     st.dataframe(
         figures.turn_table(found, turn, part, 1, now),
@@ -169,7 +169,7 @@ def flow(chosen: Selection, found: Answers) -> None:
 
 def cost(chosen: Selection) -> None:
     """B.2: what R steps cost on this machine."""
-    found = cache.computed("step cost", chosen.run or "", chosen.dataset)
+    found = store.methods.computed("step cost", chosen.run or "", chosen.dataset)
     times = figures.over_first(found.flops)
     show.figure(
         figures.cost_lines(found, chosen.colours),

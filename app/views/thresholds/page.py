@@ -4,7 +4,7 @@ from functools import partial
 
 import streamlit as st
 
-from app import cache
+from app import store
 from app.state import selection
 from app.widgets import paging, retrain, show
 from app.widgets import score_figures as figures
@@ -14,11 +14,11 @@ chosen = selection.current()
 if chosen.run is None:
     st.info("No trained run fits this dataset, so there are no scores to judge. Train one: `python -m core train`.")
     st.stop()
-samples = cache.samples(chosen.dataset)
+samples = store.data.samples(chosen.dataset)
 if samples is not None and samples.task.kind != "class":
     st.info("A threshold parts two kinds; the targets of this sample set are real values, so there is none to choose.")
     st.stop()
-clips, about = cache.clips(chosen.dataset), 0
+clips, about = store.data.clips(chosen.dataset), 0
 with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
     if samples is None:
         level = st.segmented_control(
@@ -30,7 +30,7 @@ with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
     price = float(
         st.slider("A miss costs as much as … false alarms", 1, 100, 5, key="price", bind="query-params", width=360)
     )
-found = cache.grades(chosen.run, chosen.dataset, str(level), about)
+found = store.models.grades(chosen.run, chosen.dataset, str(level), about)
 if not len(found):
     st.info(f"Nobody labelled the {level} of these clips, so there is nothing to set the threshold against.")
     st.stop()
@@ -39,7 +39,7 @@ if samples is not None:
     st.caption("A sample is *anomalous* here when it is of this class, and *normal* when it is of any other.")
 now, best = found.decide(chosen.threshold), found.cheapest(price)
 with st.container(horizontal=True, vertical_alignment="bottom"):
-    facts = figures.decision_facts(now, best, price, cache.hours(chosen.dataset), level)
+    facts = figures.decision_facts(now, best, price, store.data.hours(chosen.dataset), level)
     for label, value in facts.items():
         st.metric(label, value, width="content")
     limit = min(best.threshold, 1.0)
@@ -104,10 +104,10 @@ with left:
 if samples is not None:
     st.stop()
 recall = st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1)
-units, *_ = cache.units(chosen.run, chosen.dataset)
+units, *_ = store.models.units(chosen.run, chosen.dataset)
 with middle:
     st.dataframe(
-        figures.kind_table(cache.kinds(chosen.dataset), units, chosen.threshold),
+        figures.kind_table(store.data.kinds(chosen.dataset), units, chosen.threshold),
         hide_index=True,
         alt="units found of each kind of anomaly",
         column_config={"recall": recall},

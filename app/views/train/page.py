@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import cache
+from app import store
 from app.state import selection
 from app.views.train import parts, sweeps
 from app.widgets.style import markdown_text
@@ -12,7 +12,7 @@ chosen = selection.current()
 places = st.tabs(["Train", "Sweeps"], key="train_tab", on_change="rerun", bind="query-params")
 with places[0]:
     if places[0].open:
-        data = cache.data(chosen.dataset)
+        data = store.data.data(chosen.dataset)
         left, right = st.columns([5, 4], gap="large")
         with left:
             st.header("A new training", anchor=False)

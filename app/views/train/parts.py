@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from app import cache
+from app import store
 from app.state.selection import Selection
 from app.views.train import figures
 from app.widgets import show
@@ -43,9 +43,9 @@ def title_of(fusion: str) -> str:
 
 def form(chosen: Selection) -> None:
     """Everything a training may be told, prefilled from the chosen run; what it would give is said before it starts."""
-    data = cache.data(chosen.dataset)
+    data = store.data.data(chosen.dataset)
     task = task_of(data)
-    run = cache.run(chosen.run) if chosen.run else None
+    run = store.runs.run(chosen.run) if chosen.run else None
     known = [name for name in fusions(task) if name in FUSIONS]
     if refused := st.session_state.pop("train-refused", None):
         st.error(markdown_text(refused, 900), icon=":material/block:")
@@ -146,7 +146,7 @@ def _input(option: Option, value: Any, key: str) -> Any:
 
 def _device() -> str:
     """Where it will run, said in a badge; asked only where there is a choice."""
-    name = cache.device()
+    name = store.server.device()
     if name == "CPU":
         return "cpu"
     return "cuda" if st.toggle(f"On {shown(name, 60)}", True, key="device", bind="query-params") else "cpu"
@@ -156,8 +156,8 @@ def _start(chosen: Selection, asked: Order, like: Run | None) -> None:
     """What will come out, or why nothing would, and the button."""
     try:
         read = Order.read(asked.plain())
-        plan = orders.planned(read, cache.data(chosen.dataset))
-        orders.afford(read, cache.data(chosen.dataset))
+        plan = orders.planned(read, store.data.data(chosen.dataset))
+        orders.afford(read, store.data.data(chosen.dataset))
     except ValueError as refused:
         st.warning(markdown_text(refused, 600), icon=":material/edit:")
         plan = ()
@@ -173,7 +173,7 @@ def _start(chosen: Selection, asked: Order, like: Run | None) -> None:
         )
         st.badge(markdown_text(device_words(asked.device), 60), icon=":material/memory:", color="gray")
         if plan:
-            there = [run.seed for run in plan if run.id in cache.all_runs()]
+            there = [run.seed for run in plan if run.id in store.keys.all_runs()]
             words = f"{plan[0].weights:,} weights" if plan[0].weights else "solved, not trained by steps"
             if there:
                 one = len(there) == 1
@@ -191,15 +191,15 @@ def _clicked(key: str, asked: Order, beside: str | None) -> None:
 def start(key: str, asked: Order, beside: str | None = None, title: str = "") -> jobs.Job | None:
     """Submit it, for a button's callback; what stands in the way is kept for the next drawing of the page."""
     try:
-        data = cache.data(key)
+        data = store.data.data(key)
         asked = Order.read(asked.plain())
         orders.refuse(asked, data)
         plan = orders.planned(asked, data)
         given = {
             "order": asked.plain(),
-            "dataset": str(cache.datasets()[key].resolve()),
-            "runs": str(cache.workspace().resolve() / "runs"),
-            "known": [str(cache.assets().resolve() / "runs")],
+            "dataset": str(store.keys.datasets()[key].resolve()),
+            "runs": str(store.keys.workspace().resolve() / "runs"),
+            "known": [str(store.keys.assets().resolve() / "runs")],
             "key": key,
             "beside": beside,
         }
@@ -258,10 +258,10 @@ def card(job: jobs.Job) -> None:
 def results(job: jobs.Job) -> None:
     """Buttons that open what came out, everywhere."""
     key, names = str(job.arguments.get("key", "")), job.result.split()
-    if job.state != "done" or key not in cache.datasets() or not names or names[0] not in cache.runs(key):
+    if job.state != "done" or key not in store.keys.datasets() or not names or names[0] not in store.runs.runs(key):
         return
     pages = {"overview": "Overview", "graphs": "Graphs", "clips": "Clips"}
-    if cache.samples(key) is not None:
+    if store.data.samples(key) is not None:
         pages = {"overview": "Overview", "thresholds": "Threshold"}
     for page, label in pages.items():
         open_run(key, names[0], page, label, job.id)
@@ -269,34 +269,34 @@ def results(job: jobs.Job) -> None:
 
 def values_of(names: Sequence[str], metric: str) -> list[float | None]:
     """The metric of runs that still lie on disk."""
-    return [cache.run(name).metrics.get(metric) for name in names if name in cache.all_runs()]
+    return [store.runs.run(name).metrics.get(metric) for name in names if name in store.keys.all_runs()]
 
 
 def beside_of(job: jobs.Job) -> Run | None:
     """The run that the job's options came from."""
     name = job.arguments.get("beside")
-    return cache.run(name) if isinstance(name, str) and name in cache.all_runs() else None
+    return store.runs.run(name) if isinstance(name, str) and name in store.keys.all_runs() else None
 
 
 def siblings(run: Run) -> list[str]:
     """Every seed of a run's method that lies on disk."""
-    every = (name for name in cache.readable_runs() if name.startswith(f"{run.fusion}-"))
-    return [name for name in every if cache.run(name).group == run.group]
+    every = (name for name in store.runs.readable_runs() if name.startswith(f"{run.fusion}-"))
+    return [name for name in every if store.runs.run(name).group == run.group]
 
 
 def outcome(job: jobs.Job) -> str:
     """What came out, in words: mean ± sd over the seeds, and how far that is from where it began."""
     names = job.result.split()
-    if job.state != "done" or not names or names[0] not in cache.all_runs():
+    if job.state != "done" or not names or names[0] not in store.keys.all_runs():
         return "is done; its runs were removed"
-    metric = cache.run(names[0]).metric
+    metric = store.runs.run(names[0]).metric
     new = values_of(names, metric)
     words = f"is done: {METRIC_WORDS[metric]} {figures.spread(new, metric)}"
     there = sum(line.state == "there" for line in orders.lines(job_root() / job.id))
     if there:
         words += ", trained before" if there == len(names) else f", {there} of them trained before"
     old = beside_of(job)
-    if old is not None and old.group != cache.run(names[0]).group:
+    if old is not None and old.group != store.runs.run(names[0]).group:
         before = values_of(siblings(old), metric)
         if difference := figures.delta(new, before, metric):
             words += f" · **{difference}** against {figures.spread(before, metric)} of {markdown_text(old.title)}"

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import cache
+from app import store
 from app.state import selection
 from app.state.selection import Selection
 from app.views.library.parts import job_root
@@ -42,7 +42,7 @@ BEST = "the best"
 
 def draw(chosen: Selection) -> None:
     """The whole tab."""
-    known = cache.sweeps(chosen.dataset)
+    known = store.sweeps.sweeps(chosen.dataset)
     with st.expander("A new sweep", icon=":material/add:", expanded=not known):
         _ask(chosen)
     if refused := st.session_state.pop("sweep-refused", None):
@@ -65,7 +65,7 @@ def _title(sweep: core.Sweep) -> str:
 
 def _job(name: str) -> jobs.Job | None:
     """The job that is at work on the sweep or will be."""
-    place = str(cache.sweeps_root() / name)
+    place = str(store.sweeps.sweeps_root() / name)
     return next((job for job in jobs.listing(job_root()) if job.active and job.arguments.get("sweep") == place), None)
 
 
@@ -86,7 +86,7 @@ def _preset() -> None:
 
 def _ask(chosen: Selection) -> None:
     """The form; every change shows at once how many trainings it makes and how long they will take."""
-    data = cache.data(chosen.dataset)
+    data = store.data.data(chosen.dataset)
     task = task_of(data)
     methods = options.fusions(task)
     if "lego" in methods:
@@ -155,7 +155,7 @@ def _ask(chosen: Selection) -> None:
     try:
         plan = core.checked_plan(
             Plan(
-                str(cache.datasets()[chosen.dataset].resolve()),
+                str(store.keys.datasets()[chosen.dataset].resolve()),
                 {name: core.values_of(values, name) for name, values in axes.items()},
                 fusion,
                 _fixed(fixed),
@@ -198,7 +198,7 @@ def _cost(key: str, plan: Plan) -> str:
     """How many trainings, and about how long."""
     seeds = f"{plan.seeds} {'seed' if plan.seeds == 1 else 'seeds'}"
     said = f"**{plan.size:,} cells × {seeds} = {plan.trainings:,} trainings**"
-    found = cache.sweep_time(key, json.dumps(asdict(plan)))
+    found = store.sweeps.sweep_time(key, json.dumps(asdict(plan)))
     if found is None:
         return f"{said}; how long they take shows once the first are done"
     return f"{said}, {found.words}, judging by a few steps of it just now"
@@ -206,7 +206,7 @@ def _cost(key: str, plan: Plan) -> str:
 
 def _start(key: str, plan: Plan) -> None:
     try:
-        root = core.begin(plan, cache.data(key), cache.sweeps_root())
+        root = core.begin(plan, store.data.data(key), store.sweeps.sweeps_root())
     except ValueError as refused:
         st.session_state["sweep-refused"] = str(refused)
         return
@@ -216,8 +216,8 @@ def _start(key: str, plan: Plan) -> None:
 
 def _resume(key: str, name: str) -> None:
     if _job(name) is None:
-        root = cache.sweeps_root() / name
-        given = {"sweep": str(root), "dataset": str(cache.datasets()[key].resolve())}
+        root = store.sweeps.sweeps_root() / name
+        given = {"sweep": str(root), "dataset": str(store.keys.datasets()[key].resolve())}
         jobs.submit(job_root(), "sweep", core.read(root).title, given)
 
 
@@ -225,14 +225,14 @@ def _remove(name: str) -> None:
     try:
         if _job(name) is not None:
             raise ValueError("a job is at work on this sweep or waits for it; stop it first")
-        core.remove(cache.sweeps_root() / name)
+        core.remove(store.sweeps.sweeps_root() / name)
     except (ValueError, OSError) as refused:
         st.session_state["sweep-refused"] = str(refused) if isinstance(refused, ValueError) else "the disk said no"
 
 
 def _removed(chosen: Selection) -> None:
     """What was thrown away lately of this dataset, each with the way back."""
-    for ticket, name, title in cache.removed_sweeps(chosen.dataset):
+    for ticket, name, title in store.sweeps.removed_sweeps(chosen.dataset):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(f"Sweep *{markdown_text(title, 200)}* was removed.", width="content")
             st.button("Put it back", key=f"back-{ticket}", type="tertiary", icon=":material/undo:",
@@ -241,7 +241,7 @@ def _removed(chosen: Selection) -> None:
 
 def _put_back(ticket: str, name: str) -> None:
     try:
-        workspace.put_back(cache.workspace(), ticket)
+        workspace.put_back(store.keys.workspace(), ticket)
     except (ValueError, OSError) as refused:
         st.session_state["sweep-refused"] = str(refused) if isinstance(refused, ValueError) else "the disk said no"
         return
@@ -253,10 +253,10 @@ def _put_back(ticket: str, name: str) -> None:
 
 def _look(name: str, active: bool, chosen: Selection) -> None:
     """Everything about one sweep; drawn anew every two seconds while it is at work."""
-    gone = not (cache.sweeps_root() / name / "sweep.json").is_file()
+    gone = not (store.sweeps.sweeps_root() / name / "sweep.json").is_file()
     if st.session_state.pop("sweep-opened", False) or (_job(name) is not None) != active or gone:
         st.rerun()  # the sidebar lists the runs that were opened; or the clock can stop; or it was just removed
-    found, weighed = cache.sweep_results(name)
+    found, weighed = store.sweeps.sweep_results(name)
     plan = found.sweep.plan
     _status(name, found, chosen)
     if not found.done:
@@ -334,7 +334,7 @@ def _status(name: str, found: Results, chosen: Selection) -> None:
 
 
 def _last(name: str) -> jobs.Job | None:
-    place = str(cache.sweeps_root() / name)
+    place = str(store.sweeps.sweeps_root() / name)
     return next((job for job in reversed(jobs.listing(job_root())) if job.arguments.get("sweep") == place), None)
 
 
@@ -356,7 +356,7 @@ def _strongest(name: str, found: Results, row: Row) -> str:
     """What is strongest in a cell's learned A, "" where there is none or there are too many cells to look into."""
     if found.sweep.plan.fusion != "lego" or not row.runs or len(found.rows) > MOST_POINTED:
         return ""
-    A = cache.swept_operator(name, row)
+    A = store.sweeps.swept_operator(name, row)
     return "" if A is None else figures.strongest(A, [shown(axis, 24) for axis in found.sweep.source.widths])
 
 
@@ -436,7 +436,7 @@ def _cell(name: str, found: Results, row: Row, chosen: Selection) -> None:
         st.caption(f":material/error: Seed {seed} came to nothing: {markdown_text(why, 300)}.")
     if not row.runs:
         return
-    A = cache.swept_operator(name, row)
+    A = store.sweeps.swept_operator(name, row)
     if A is not None and A.ndim >= 2:
         axes = list(found.sweep.source.widths)
         rest = tuple(min(1, size - 1) for size in A.shape[2:])
@@ -451,14 +451,14 @@ def _cell(name: str, found: Results, row: Row, chosen: Selection) -> None:
 
     def opened() -> None:
         try:
-            names = core.promote(cache.sweeps_root() / name, row, cache.workspace() / "runs")
+            names = core.promote(store.sweeps.sweeps_root() / name, row, store.keys.workspace() / "runs")
         except (ValueError, OSError) as refused:
             st.session_state["sweep-refused"] = str(refused) if isinstance(refused, ValueError) else "the disk said no"
             return
         selection.put(run=names[0])
         st.session_state["sweep-opened"] = True
 
-    own = set(row.runs.values()) <= set(cache.all_runs())
+    own = set(row.runs.values()) <= set(store.keys.all_runs())
     st.button(
         "Choose its run in every page" if own else "Open its run in every page", key="sweep-open", on_click=opened,
         icon=":material/open_in_new:",
@@ -478,7 +478,7 @@ def _operators(
     for row in found.rows:
         settings = dict(zip(plan.names, row.cell, strict=True))
         if row.runs and all(settings[one] == value for one, value in rest.items()) and len(drawn) < MOST_OPERATORS:
-            A = cache.swept_operator(name, row)
+            A = store.sweeps.swept_operator(name, row)
             if A is not None and A.ndim >= 2:
                 drawn[figures.place(settings[axes[0]], values[0]), figures.place(settings[axes[1]], values[1])] = plane(
                     A, tuple(min(1, size - 1) for size in A.shape[2:])

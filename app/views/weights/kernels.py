@@ -6,7 +6,7 @@ from typing import cast
 import numpy as np
 import streamlit as st
 
-from app import cache
+from app import store
 from app.state import selection
 from app.state.selection import Selection
 from app.views.weights import kernel_figures as figures
@@ -25,13 +25,13 @@ PATIENCE = 0.3  # seconds before a bar appears
 def draw(chosen: Selection) -> None:
     """Everything below the weights of a run of MKL."""
     assert chosen.run is not None
-    model = cast(Mkl, cache.model(chosen.run))
-    if cache.run(chosen.run).note:
-        st.caption(f"About this run: {markdown_text(cache.run(chosen.run).note, 300)}.")
+    model = cast(Mkl, store.models.model(chosen.run))
+    if store.runs.run(chosen.run).note:
+        st.caption(f"About this run: {markdown_text(store.runs.run(chosen.run).note, 300)}.")
     st.header("How p spreads the weights")
     path = st.container()  # filled last: solving again takes seconds the first time, and nothing below waits for it
     st.header("What each kernel sees")
-    seen: Panels = cache.computed("kernel panels", chosen.run, chosen.dataset)
+    seen: Panels = store.methods.computed("kernel panels", chosen.run, chosen.dataset)
     sights(chosen, model, seen)
     left, right = st.columns([1, 1], gap="medium")
     with left:
@@ -75,7 +75,7 @@ def against_p(chosen: Selection, model: Mkl) -> None:
     with left:
         rows = f"{at.rows:,} of {at.of:,} training rows" if at.rows < at.of else f"all {at.of:,} training rows"
         few = f" The {figures.MOST_LINES} heaviest are drawn." if len(names) > figures.MOST_LINES else ""
-        here = cache.digest(chosen.dataset) == cache.run(chosen.run or "").source.digest
+        here = store.data.digest(chosen.dataset) == store.runs.run(chosen.run or "").source.digest
         whose = "" if here else " These are not the data that the run was trained on."
         show.figure(
             figures.norm_path(found, names, own, at.p, chosen.colours),
@@ -111,7 +111,7 @@ def against_p(chosen: Selection, model: Mkl) -> None:
 
 def solutions(chosen: Selection, model: Mkl) -> list[AtNorm]:
     """The run solved again at every p; a bar while that takes time, all of it cached."""
-    run = cache.run(chosen.run or "")
+    run = store.runs.run(chosen.run or "")
     training = run.training
     how = (training.get("supervision", "clip"), int(training.get("units", 32)), run.source.protocol)
     asked = norms(model.config.norm)
@@ -119,7 +119,7 @@ def solutions(chosen: Selection, model: Mkl) -> list[AtNorm]:
     for at, p in enumerate(asked):
         if time.monotonic() - began > PATIENCE:
             place.progress(at / len(asked), f"Solving at p = {figures.norm_word(p)}, {at + 1} of {len(asked)}")
-        found.append(cache.computed("kernel path", chosen.run or "", chosen.dataset, p, *how))
+        found.append(store.methods.computed("kernel path", chosen.run or "", chosen.dataset, p, *how))
     place.empty()
     return found
 
@@ -140,7 +140,7 @@ def pick(chosen: Selection, found: list[AtNorm], own: float) -> str:
 
 def numbers(chosen: Selection, at: AtNorm, own: AtNorm) -> None:
     """The metric at the chosen p beside the run's, how many kernels count, and how exact the solution is."""
-    metric = cache.run(chosen.run or "").metric
+    metric = store.runs.run(chosen.run or "").metric
     digits = 3 if metric == "correlation" else 1
     share = at.share[at.share > 0]
     with st.container(horizontal=True):
@@ -173,7 +173,7 @@ def numbers(chosen: Selection, at: AtNorm, own: AtNorm) -> None:
 def sights(chosen: Selection, model: Mkl, seen: Panels) -> None:
     """Kernel PCA of each kernel and of all together, small multiples in the same colours."""
     assert chosen.run is not None
-    part, row = cache.part(chosen.dataset), cache.row(chosen)
+    part, row = store.data.part(chosen.dataset), store.data.row(chosen)
     beta = model.beta.detach().mean(1).double().numpy()
     drawn = figures.drawn_panels(seen, beta)
     rows = f"{len(seen.rows):,} of {len(part):,} rows" if len(seen.rows) < len(part) else f"all {len(part):,} rows"
@@ -188,7 +188,7 @@ def sights(chosen: Selection, model: Mkl, seen: Panels) -> None:
     left_out = len(seen.panels) - 1 - (len(drawn) - 1) if len(beta) > 1 else 0
     few = f" The {len(drawn) - 1} heaviest of {len(beta)} kernels are drawn." if left_out else ""
     show.figure(
-        cache.kernel_maps(chosen.run, chosen.dataset, row, chosen.colours.name),
+        store.methods.kernel_maps(chosen.run, chosen.dataset, row, chosen.colours.name),
         f"Kernel PCA of {rows} of the test part: each kernel's two directions of largest variance. {told} Click a "
         f"point to choose its row.{missing}{few}",
         "; ".join(
@@ -211,12 +211,12 @@ def clicked() -> None:
     points = st.session_state["kernel-panels"]["selection"]["points"]
     row = clicked_row(points[0].get("customdata")) if points else None
     if row is not None:
-        selection.put(**cache.link(selection.current().dataset, row))
+        selection.put(**store.data.link(selection.current().dataset, row))
 
 
 def reached(chosen: Selection, model: Mkl) -> None:
     """The duality gap over the rounds, from the run's own history."""
-    history = cache.history(chosen.run or "")
+    history = store.runs.history(chosen.run or "")
     if not history or "gap" not in history[0]:
         st.info("This run has no record of its rounds.")
         return

@@ -2,17 +2,17 @@
 
 import streamlit as st
 
-from app import cache
+from app import store
 from app.state import selection
 from app.views.weights import kernels, parts
 
 chosen = selection.current()
-if chosen.run is None or cache.run(chosen.run).fusion not in parts.FUSIONS:
+if chosen.run is None or store.runs.run(chosen.run).fusion not in parts.FUSIONS:
     parts.wrong_fusion(chosen)
     st.stop()
-part, row = cache.part(chosen.dataset), cache.row(chosen)
-found = cache.computed("weights", chosen.run, chosen.dataset)
-opened = cache.computed("weight parts", chosen.run, chosen.dataset)
+part, row = store.data.part(chosen.dataset), store.data.row(chosen)
+found = store.methods.computed("weights", chosen.run, chosen.dataset)
+opened = store.methods.computed("weight parts", chosen.run, chosen.dataset)
 
 how = parts.pick(found)
 costs = parts.losses(chosen, how)

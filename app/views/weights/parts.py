@@ -4,7 +4,7 @@ import numpy as np
 import streamlit as st
 from scipy.special import expit
 
-from app import cache
+from app import store
 from app.state import selection
 from app.state.selection import Selection
 from app.views.splits.parts import chosen_row as what_row
@@ -21,7 +21,7 @@ BRANCHES, MODALITIES = "each by itself", "modalities"
 
 def wrong_fusion(chosen: Selection) -> None:
     """What to do when the chosen run weighs nothing: open the best that does, or train one."""
-    fitting = {name: run for name, run in cache.runs(chosen.dataset).items() if run.fusion in FUSIONS}
+    fitting = {name: run for name, run in store.runs.runs(chosen.dataset).items() if run.fusion in FUSIONS}
     why = "No trained run fits this data." if chosen.run is None else "The chosen run has no such weights."
     st.info(
         "This page shows how much a model says each modality counts, and what it loses without it. MKL (*mkl*) has a "
@@ -30,7 +30,7 @@ def wrong_fusion(chosen: Selection) -> None:
     )
     if fitting:
         best = max(fitting, key=lambda name: fitting[name].metrics.get(fitting[name].metric) or 0.0)
-        title = markdown_text(cache.run_titles(chosen.dataset)[best])
+        title = markdown_text(store.runs.run_titles(chosen.dataset)[best])
         st.button(f"Open {title}", on_click=lambda: selection.put(run=best), type="primary")
     else:
         st.caption(
@@ -62,7 +62,7 @@ def losses(chosen: Selection, how: str) -> Removals | None:
     """What removals cost; None, with a sentence, where that cannot be judged."""
     try:
         what = "weight losses" if how == BRANCHES else "modality losses"
-        found: Removals = cache.computed(what, chosen.run or "", chosen.dataset)
+        found: Removals = store.methods.computed(what, chosen.run or "", chosen.dataset)
     except ValueError as error:
         st.info(f"What a removal costs cannot be told: {markdown_text(error, 300)}.")
         return None
@@ -71,7 +71,7 @@ def losses(chosen: Selection, how: str) -> Removals | None:
 
 def cards(chosen: Selection, found: Weights, costs: Removals | None) -> None:
     """The run's metric, p, the heaviest, and the share of all interactions."""
-    metric = cache.run(chosen.run or "").metric
+    metric = store.runs.run(chosen.run or "").metric
     heavy = int(found.values.argmax())
     with st.container(horizontal=True):
         value = None if costs is None else costs.whole
@@ -92,13 +92,13 @@ def cards(chosen: Selection, found: Weights, costs: Removals | None) -> None:
 
 def group(chosen: Selection) -> tuple[list[str], int]:
     """Names of the chosen run's seeds, and which of them is the chosen one."""
-    names = seeds_of(cache.run(chosen.run or ""), cache.runs(chosen.dataset))
+    names = seeds_of(store.runs.run(chosen.run or ""), store.runs.runs(chosen.dataset))
     return names, names.index(chosen.run or "")
 
 
 def over_seeds(chosen: Selection, names: list[str], how: str) -> np.ndarray:
     """Weights of every seed, `(seeds, names)`: of branches and kernels, or of modalities their shares."""
-    every: list[Weights] = [cache.computed("weights", name, chosen.dataset) for name in names]
+    every: list[Weights] = [store.methods.computed("weights", name, chosen.dataset) for name in names]
     if how == BRANCHES:
         return np.stack([each.values for each in every])
     return np.array([list(each.shares.values()) for each in every])
@@ -117,7 +117,7 @@ def bars(chosen: Selection, found: Weights, how: str, costs: Removals | None) ->
     names = found.names if how == BRANCHES else found.modalities
     values = over_seeds(chosen, seeds, how)
     drawn = figures.beside(names, values, now, word(found, how), costs, chosen.colours)
-    clips = cache.samples(chosen.dataset) is None
+    clips = store.data.samples(chosen.dataset) is None
     left = (
         "Left: a modality's share of all weight, interactions counted for each of their modalities, so shares may sum "
         "to more than 1."
@@ -241,11 +241,11 @@ def chosen_row(chosen: Selection, part: Part, row: int, found: Opened) -> None:
 
 def against_p(chosen: Selection, found: Weights, how: str) -> None:
     """Runs that differ in p and seed alone."""
-    every = norms_of(cache.run(chosen.run or ""), cache.runs(chosen.dataset))
+    every = norms_of(store.runs.run(chosen.run or ""), store.runs.runs(chosen.dataset))
     names = found.names if how == BRANCHES else found.modalities
     values = {p: over_seeds(chosen, runs, how) for p, runs in every.items()}
     if len(values) < 2:
-        fusion = cache.run(chosen.run or "").fusion
+        fusion = store.runs.run(chosen.run or "").fusion
         st.info(
             "There is no other run yet that differs from this one in p and the seed alone: "
             f"`python -m core train DATASET --fusion {fusion} --set p=1` with the other options as they are."
