@@ -12,7 +12,7 @@ import streamlit as st
 import torch
 from streamlit import runtime
 
-from app.store import work
+from app.store import work as waits
 from app.store.data import _checking, _opening, index, large
 from app.store.graphs import _building, tuned
 from app.store.keys import _stamp, _stamps, all_runs, datasets, workspace
@@ -38,7 +38,7 @@ def unfinished(what: str, name: str | None, key: str) -> Work | None:
         if not native_index.maybe_large(folder):
             return None
         begun: Work = _opening(str(folder), stamp)
-        return None if begun.within(work.PATIENCE) else begun
+        return None if begun.within(waits.PATIENCE) else begun
     if what == "report":
         if len((index(key) or {}).get("clips", ())) < native_index.LARGE:
             return None
@@ -52,7 +52,7 @@ def unfinished(what: str, name: str | None, key: str) -> Work | None:
         return None
     else:
         work = _building(*_stamps(name, key), name, key)
-    return None if work.within(work.PATIENCE) else work
+    return None if work.within(waits.PATIENCE) else work
 
 
 @st.cache_data(show_spinner=False)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
+from streamlit.util import calc_hash
 
 from tests import world
 
@@ -32,7 +33,8 @@ def visit(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
         app.context["theme"] = theme
         for name, value in link.items():
             app.query_params[name] = value
-        return app.switch_page(f"views/{page}/page.py").run()
+        app._page_hash = calc_hash(page)  # `switch_page` knows addresses of pages only after a first run
+        return app.run()
 
     yield open_page
     gc.unfreeze()  # the warm-up froze this test's heap; the next test's garbage must be seen

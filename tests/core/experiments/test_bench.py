@@ -78,6 +78,6 @@ def test_ratios_and_verdicts():
 
 def test_peak_memory_sees_what_is_held():
     """In a process of its own: one that has freed much before holds new things without growing."""
-    code = "import torch; from core import bench; print(bench.peak(lambda: torch.ones(64 << 18)))"
+    code = "import torch; from core.machine.peak import peak; print(peak(lambda: torch.ones(64 << 18)))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120).stdout.strip()
     assert found == "None" or 60 < float(found) < 100

@@ -137,7 +137,7 @@ def test_the_parity_of_three_needs_all_three() -> None:
 
 
 def test_the_command_prints_one_object(trials: list[intense.Trial], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weights, "experiment", lambda seeds, tell: iter(trials[:seeds]))
+    monkeypatch.setattr(intense, "experiment", lambda seeds, tell: iter(trials[:seeds]))
     told = CliRunner().invoke(app, ["experiment", "intense", "--seeds", "3", "--json"])
     assert told.exit_code == 0
     found = json.loads(told.stdout)

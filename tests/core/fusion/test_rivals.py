@@ -84,7 +84,7 @@ def test_the_order_of_latents_does_not_matter() -> None:
     core, x = Latents(WIDTHS, dim=8, tokens=3, latents=5, layers=2, heads=2), rows()
     before = core(x)
     with torch.no_grad():
-        core.explain.latents.copy_(core.explain.latents.flip(0).clone())
+        core.latents.copy_(core.latents.flip(0).clone())
     torch.testing.assert_close(core(x), before)
 
 
