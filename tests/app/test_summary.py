@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ from core import jobs, run
 from core.clip import Clip
 from core.data import native
 from core.dataset import Dataset
+from core.fusion.perceiver import Perceiver
 from core.score import whole
 from tests import world
 from tests.app.conftest import Opener, complaints, words
@@ -77,8 +77,8 @@ def test_a_clip_that_fits_into_the_window_is_not_asked_about(visit: Opener, long
     short = visit("graphs", assets=long, clip="test-02", **WHOLE)
     assert not complaints(short)
     assert "as_one" not in [one.key for one in short.get("button_group")]
-    features = SimpleNamespace(window=None)  # a fusion of features has no graph of any window
-    assert not summary.choose_window(native.read(long / "demo").clips["test-01"], features)  # type: ignore[arg-type]
+    features = Perceiver({"motion": 4})  # a fusion of features has no graph of any window
+    assert not summary.choose_window(native.read(long / "demo").clips["test-01"], features)
 
 
 def test_the_numbers_are_those_of_the_whole_graph_at_every_alpha(visit: Opener, long: Path) -> None:
