@@ -12,9 +12,9 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from app import store
+from app.figures.style import markdown_text
 from app.state import selection
 from app.widgets import theme, waiting
-from app.widgets.style import markdown_text
 
 HERE = Path(__file__).parent
 GROUPS = {

@@ -16,8 +16,8 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import RerunData, RerunException, get_script_run_ctx
 
 from app import store
+from app.figures.style import Colours, colours
 from app.widgets import waiting
-from app.widgets.style import Colours, colours
 from core.clip import Clip
 from core.machine.names import shown
 

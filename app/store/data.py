@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import streamlit as st
 
+from app.figures.samples import sample_facts
+from app.figures.scores import Kinds, dataset_facts, kinds_of
+from app.figures.scores import hours as hours_of
 from app.store.keys import Data, _stamp, datasets, log, workspace
 from app.store.work import Work, _answer_of
-from app.widgets.sample_figures import sample_facts
-from app.widgets.score_figures import Kinds, dataset_facts, kinds_of
-from app.widgets.score_figures import hours as hours_of
 from core.clip import Clip
 from core.data import index as native_index
 from core.data.check import Report, check

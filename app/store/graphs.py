@@ -10,13 +10,13 @@ import numpy as np
 import streamlit as st
 import torch
 
+from app.figures.network import Layout, positions
 from app.state.changes import Changes
 from app.store.data import clip, clips, digest, large
 from app.store.keys import _stamp, _stamps, all_runs, datasets, log, workspace
 from app.store.models import model, scores
 from app.store.runs import run
 from app.store.work import Work, _answer_of
-from app.widgets.network import Layout, positions
 from core import run as run_folders
 from core.clip import Clip
 from core.explain import lego

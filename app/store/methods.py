@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 import plotly.graph_objects as go
 import streamlit as st
 
+from app.figures.style import colours
 from app.store.data import data, looked_at, part
 from app.store.keys import Data, _stamp, _stamps, datasets
 from app.store.models import model
 from app.store.runs import run
 from app.views.weights import kernel_figures
-from app.widgets.style import colours
 from core import compare
 from core.clip import Clip
 from core.explain import latents, lowrank, mkl, plane, probes, progressive, removal, split, weights

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
+from app.figures.samples import one_against_rest
+from app.figures.scores import Moment, top_moments
 from app.store.data import clip, clips, data, large, looked_at, part, samples
 from app.store.keys import _stamp, _stamps, all_runs, datasets, workspace
 from app.store.work import Work, _answer_of
-from app.widgets.sample_figures import one_against_rest
-from app.widgets.score_figures import Moment, top_moments
 from core import run as run_folders
 from core.fusion.base import Fusion
 from core.measure.metrics import ClassMetrics, Metrics, RealMetrics, measure, measure_part, pooled, pooled_frames

@@ -7,10 +7,10 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
+from app.figures.scores import group_table, method_bars
+from app.figures.style import colours
 from app.store.data import data, digest
 from app.store.keys import _all_runs_stamp, _stamp, all_runs, datasets, log, workspace
-from app.widgets.score_figures import group_table, method_bars
-from app.widgets.style import colours
 from core import run as run_folders
 from core.experiments import ranks
 from core.fusion import FUSIONS

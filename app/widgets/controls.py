@@ -9,13 +9,13 @@ import pandas as pd
 import streamlit as st
 
 from app import store
+from app.figures import network
+from app.figures.network import Layout, Panel
+from app.figures.operator import power
+from app.figures.style import file_name, markdown_text
 from app.state import selection
 from app.state.changes import Changes, Entry
 from app.state.selection import Selection
-from app.widgets import network
-from app.widgets.network import Layout, Panel
-from app.widgets.operator_figures import power
-from app.widgets.style import file_name, markdown_text
 from core.clip import Clip
 from core.fusion.base import Fusion
 from core.fusion.lego import Lego

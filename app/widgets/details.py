@@ -6,12 +6,12 @@ import numpy as np
 import streamlit as st
 
 from app import store
+from app.figures import tables
+from app.figures.graphs import shares
+from app.figures.operator import term_name
+from app.figures.style import markdown_text, plotly_config
 from app.state import selection
 from app.state.selection import Selection
-from app.widgets import tables
-from app.widgets.graph_figures import shares
-from app.widgets.operator_figures import term_name
-from app.widgets.style import markdown_text, plotly_config
 from core.clip import Clip
 from core.explain.lego import Explanation
 from core.fusion.base import Fusion

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from app.widgets import network
+from app.figures import network
+from app.figures.style import DARK, LIGHT, Colours, file_name
 from app.widgets.static import VIS, publish
-from app.widgets.style import DARK, LIGHT, Colours, file_name
 
 HERE = Path(__file__).parent
 

@@ -9,8 +9,8 @@ from typing import Any
 import streamlit as st
 
 from app import store
+from app.figures.style import markdown_text
 from app.state import selection
-from app.widgets.style import markdown_text
 from core import jobs
 
 IMPORTS = ("clip", "footage", "features", "files", "checkpoint")

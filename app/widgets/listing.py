@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import streamlit as st
 
 from app import store
+from app.figures import scores as figures
 from app.state import selection
 from app.state.selection import Selection
 from app.widgets import paging
-from app.widgets import score_figures as figures
 from core.clip import Clip
 
 

@@ -13,12 +13,12 @@ import pandas as pd
 import streamlit as st
 
 from app import store
+from app.figures.style import markdown_text
 from app.state import selection
 from app.state.changes import Changes
 from app.state.selection import Selection
 from app.views.train import parts
 from app.widgets.jobs import clock, listed, state, stop_or_hide, watched
-from app.widgets.style import markdown_text
 from core import jobs
 from core.fusion import FUSIONS
 from core.fusion.lego import Lego

@@ -4,11 +4,11 @@ import numpy as np
 import streamlit as st
 
 from app import store
+from app.figures import samples as figures
+from app.figures.style import markdown_text, plotly_config
 from app.state import selection
 from app.state.selection import Selection
-from app.widgets import sample_figures as figures
 from app.widgets import show
-from app.widgets.style import markdown_text, plotly_config
 from core.machine.names import shown
 from core.measure.metrics import ClassMetrics, RealMetrics
 from core.sample import Samples

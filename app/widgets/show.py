@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from app.widgets.style import Colours, file_name, plotly_config
+from app.figures.style import Colours, file_name, plotly_config
 
 Table = pd.DataFrame | Mapping[str, Sequence[Any] | np.ndarray]
 MOST_ROWS = 100  # of a figure's numbers that are sent to the page; the CSV has all of them

@@ -15,8 +15,8 @@ import numpy as np
 import streamlit as st
 from jaxtyping import Bool, Float
 
+from app.figures.style import Colours
 from app.widgets.static import publish
-from app.widgets.style import Colours
 from core.clip import Clip
 from core.machine.names import shown
 

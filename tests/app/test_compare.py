@@ -7,8 +7,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app import store
+from app.figures.style import LIGHT
 from app.views.compare import figures
-from app.widgets.style import LIGHT
 from core import compare
 from core import run as runs
 from core.data import read

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.figures import graphs as figures
+from app.figures import network, operator, tables
+from app.figures.network import GRID, Panel
+from app.figures.style import DARK, LIGHT
 from app.state.changes import Changes
-from app.widgets import graph_figures as figures
-from app.widgets import network, operator_figures, tables
-from app.widgets.network import GRID, Panel
-from app.widgets.style import DARK, LIGHT
 
 HOSTILE = "</script><img src=x onerror=alert(1)>![x](http://evil.test) href"
 
@@ -325,8 +325,8 @@ def test_no_figure_reads_a_name_as_markup() -> None:
         figures.relation_matrices({name: graph}, 0, np.zeros(4, bool), LIGHT),
         figures.degree_change({name: np.ones(4)}, None, 0, np.zeros(4, bool), LIGHT),
         figures.shares([name], np.ones(1), LIGHT, "share"),
-        operator_figures.operator_matrix(np.ones((2, 2)), (name, name), LIGHT),
-        operator_figures.term_matrices({name: np.ones((2, 2))}, (name, name), LIGHT),
+        operator.operator_matrix(np.ones((2, 2)), (name, name), LIGHT),
+        operator.term_matrices({name: np.ones((2, 2))}, (name, name), LIGHT),
     ]
     for figure in drawn:
         assert "<a" not in figure.to_json().replace("\\u003c", "<")
@@ -334,7 +334,7 @@ def test_no_figure_reads_a_name_as_markup() -> None:
 
 def test_the_operator_is_white_at_zero_and_marks_what_changed() -> None:
     A = np.array([[0.5, -2.0], [0.0, 1.0]])
-    figure = operator_figures.operator_matrix(A, ("a", "b"), LIGHT, changed=[(1, 0)])
+    figure = operator.operator_matrix(A, ("a", "b"), LIGHT, changed=[(1, 0)])
     heat, squares = figure.data
     assert (heat.zmin, heat.zmid, heat.zmax) == (-2, 0, 2)
     assert list(zip(squares.y, squares.x, strict=True)) == [(0, 0), (0, 1), (1, 0), (1, 1)]
@@ -342,19 +342,19 @@ def test_the_operator_is_white_at_zero_and_marks_what_changed() -> None:
     assert frame.line.color == LIGHT.selected
     assert frame.x0 < 0 < frame.x1
     assert frame.y0 < 1 < frame.y1
-    assert operator_figures.operator_matrix(np.ones((13, 13)), ("a", "b"), LIGHT).data[0].texttemplate is None
+    assert operator.operator_matrix(np.ones((13, 13)), ("a", "b"), LIGHT).data[0].texttemplate is None
 
 
 def test_singular_values_rebuild_the_size_of_a() -> None:
     A = np.random.default_rng(0).normal(size=(4, 3, 2))
-    bars = operator_figures.singular_values(operator_figures.unfolded(A), None, LIGHT).data[0]
+    bars = operator.singular_values(operator.unfolded(A), None, LIGHT).data[0]
     assert np.square(bars.y).sum() == pytest.approx(np.square(A).sum())
     one = np.multiply.outer(np.arange(1.0, 4), np.arange(1.0, 3))
-    values = operator_figures.singular_values(one, one, LIGHT).data[0].y
+    values = operator.singular_values(one, one, LIGHT).data[0].y
     assert values[1] < 1e-9 < values[0]
 
 
 def test_the_largest_weights_are_said_in_words() -> None:
     A = np.zeros((3, 3))
     A[2, 1] = -4
-    assert "largest weights: motion² ⊙ text -4.000" in operator_figures.operator_sentence(A, ["motion", "text"])
+    assert "largest weights: motion² ⊙ text -4.000" in operator.operator_sentence(A, ["motion", "text"])

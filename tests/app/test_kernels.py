@@ -9,8 +9,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app import store
+from app.figures.style import LIGHT
 from app.views.weights import kernel_figures as figures
-from app.widgets.style import LIGHT
 from core import run
 from core.data import read
 from core.data.samples import native

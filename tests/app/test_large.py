@@ -14,9 +14,9 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from app import store
+from app.figures import scores as figures
 from app.state import selection
 from app.widgets import paging
-from app.widgets import score_figures as figures
 from core import run
 from core.clip import Clip
 from core.data import fields, index, native
@@ -295,7 +295,7 @@ def test_a_long_curve_is_thinned_without_losing_its_shape() -> None:
 
 
 def test_bins_hold_every_score_once() -> None:
-    from app.widgets.style import LIGHT
+    from app.figures.style import LIGHT
 
     random = np.random.default_rng(1)
     scores, labels = random.random(500).astype(np.float32), random.random(500) < 0.3

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from app.widgets import sample_figures as figures
-from app.widgets.style import LIGHT
+from app.figures import samples as figures
+from app.figures.style import LIGHT
 from core import run as runs
 from core.data import read
 from core.data.samples import native

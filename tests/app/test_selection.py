@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from app import store
+from app.figures.style import LIGHT
 from app.state import selection
-from app.widgets.style import LIGHT
 from core.clip import Clip
 
 

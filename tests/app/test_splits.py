@@ -8,8 +8,8 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
+from app.figures.style import DARK, LIGHT
 from app.views.splits import figures as figures
-from app.widgets.style import DARK, LIGHT
 from core import run as runs
 from core.data import read
 from core.data.samples import native as sample_folder

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from app.figures.operator import term_name
+from app.figures.style import LIGHT
 from app.views.train import sweep_figures as figures
 from app.views.train.sweeps import MOST_POINTED
-from app.widgets.operator_figures import term_name
-from app.widgets.style import LIGHT
 from core import jobs, run, sweep
 from core.data import read
 from core.data.samples import native

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from app.figures.style import LIGHT
 from app.views.train import figures
 from app.views.train.parts import REGULARISER
-from app.widgets.style import LIGHT
 from core import jobs
 from core.fusion import FUSIONS
 from core.run import listing

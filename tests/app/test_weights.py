@@ -9,8 +9,8 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from app import store
+from app.figures.style import LIGHT
 from app.views.weights import figures
-from app.widgets.style import LIGHT
 from core import run as runs
 from core.data import read
 from core.data.samples import native

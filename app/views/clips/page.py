@@ -4,9 +4,9 @@ import numpy as np
 import streamlit as st
 
 from app import store
+from app.figures import scores as figures
 from app.state import selection
 from app.widgets import listing, paging, waiting
-from app.widgets import score_figures as figures
 from app.widgets.samples import answers
 from app.widgets.video import player
 from core.machine.names import shown

@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from jaxtyping import Bool, Float
 
-from app.widgets.style import SIGNED, Colours, plotly_text
+from app.figures.style import SIGNED, Colours, plotly_text
 from core.clip import Clip
 from core.compare import LOWER, PLAIN, Disagreement, Line, digits, metrics_of
 from core.machine.names import shown

@@ -3,10 +3,10 @@
 import streamlit as st
 
 from app import store
+from app.figures.style import markdown_text
 from app.state import selection
 from app.views.compare import parts
 from app.widgets import waiting
-from app.widgets.style import markdown_text
 
 chosen = selection.current()
 if chosen.run is None:

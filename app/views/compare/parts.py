@@ -9,12 +9,12 @@ import pandas as pd
 import streamlit as st
 
 from app import store
+from app.figures.marks import clicked_row
+from app.figures.style import file_name, markdown_text
 from app.state import selection
 from app.state.selection import Selection
 from app.views.compare import figures
 from app.widgets import paging, show
-from app.widgets.marks import clicked_row
-from app.widgets.style import file_name, markdown_text
 from core import compare
 from core.compare import Group, Line
 from core.machine.names import shown, told_apart

@@ -9,8 +9,8 @@ import plotly.graph_objects as go
 from jaxtyping import Bool, Float
 from plotly.subplots import make_subplots
 
-from app.widgets.graph_figures import DOWN, UP
-from app.widgets.style import PRINTED, SIGNED, Colours, plotly_text
+from app.figures.graphs import DOWN, UP
+from app.figures.style import PRINTED, SIGNED, Colours, plotly_text
 from core.machine.names import shown
 
 OFF = "off"

@@ -6,10 +6,10 @@ import numpy as np
 import streamlit as st
 
 from app import store
+from app.figures.style import markdown_text
 from app.state import selection
 from app.views.factors import figures, parts
 from app.widgets import show
-from app.widgets.style import markdown_text
 from core.explain.lowrank import has_factors, kept, of_set, switched
 from core.fusion.jwae import Jwae
 

@@ -10,13 +10,13 @@ import streamlit as st
 from scipy.special import expit
 
 from app import store
+from app.figures.samples import probabilities
+from app.figures.style import markdown_text
 from app.state import selection
 from app.state.selection import Selection
 from app.views.factors import figures
 from app.widgets import show
-from app.widgets.sample_figures import probabilities
 from app.widgets.samples import pictures
-from app.widgets.style import markdown_text
 from core.explain.lowrank import Factored, RowParts, Switched, has_factors, rank_curve
 from core.fusion.base import Fusion
 from core.fusion.jwae import Jwae

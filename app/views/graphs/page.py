@@ -3,13 +3,14 @@
 import streamlit as st
 
 from app import store
+from app.figures import tables
+from app.figures.graphs import degree_change, relation_matrices
+from app.figures.network import Panel, difference
+from app.figures.style import plotly_config
 from app.state import selection
 from app.views.graphs import whole
-from app.widgets import controls, details, retrain, samples, tables
+from app.widgets import controls, details, retrain, samples
 from app.widgets.graph import relation_graphs
-from app.widgets.graph_figures import degree_change, relation_matrices
-from app.widgets.network import Panel, difference
-from app.widgets.style import plotly_config
 from core.machine.names import shown
 
 chosen = selection.current()

@@ -8,14 +8,14 @@ import pandas as pd
 import streamlit as st
 
 from app import store
+from app.figures.marks import clicked_row
+from app.figures.style import markdown_text
 from app.state import selection
 from app.state.selection import Selection
 from app.views.graphs import whole_figures as figures
 from app.views.library.parts import job_root, told
 from app.widgets import show
 from app.widgets.controls import TALL, WIDE
-from app.widgets.marks import clicked_row
-from app.widgets.style import markdown_text
 from core import jobs
 from core.clip import Clip
 from core.fusion.base import Fusion

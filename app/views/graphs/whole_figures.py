@@ -7,8 +7,8 @@ import pandas as pd
 import plotly.graph_objects as go
 from jaxtyping import Bool, Float, Int
 
-from app.widgets.network import EXTENT, candidates
-from app.widgets.style import Colours
+from app.figures.network import EXTENT, candidates
+from app.figures.style import Colours
 from core.measure.metrics import auc
 from core.score.communities import Kind, Summary
 

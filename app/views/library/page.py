@@ -3,10 +3,10 @@
 import streamlit as st
 
 from app import store
+from app.figures.style import markdown_text
 from app.views.library import figures as tables
 from app.views.library import parts
 from app.widgets import waiting
-from app.widgets.style import markdown_text
 from core.machine.names import shown
 
 PAGE = 20  # rows of a table at once

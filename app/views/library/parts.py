@@ -10,10 +10,10 @@ from typing import Any
 import streamlit as st
 
 from app import store
+from app.figures.style import markdown_text
 from app.state import selection
 from app.views.library import figures as tables
 from app.widgets.jobs import IMPORTS, chosen_data, holds_samples, job_root, listed, state, stop_or_hide, watched
-from app.widgets.style import markdown_text
 from core import jobs, workspace
 from core.data import check
 from core.data.rtfm import SUFFIXES

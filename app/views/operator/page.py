@@ -4,12 +4,12 @@ import numpy as np
 import streamlit as st
 
 from app import store
+from app.figures import operator as figures
+from app.figures.graphs import relation_matrices
+from app.figures.style import markdown_text, plotly_config
 from app.state import selection
 from app.state.changes import Changes
 from app.widgets import controls, details, retrain, samples
-from app.widgets import operator_figures as figures
-from app.widgets.graph_figures import relation_matrices
-from app.widgets.style import markdown_text, plotly_config
 from core.fusion.lego import Lego
 
 chosen = selection.current()

@@ -3,11 +3,11 @@
 import streamlit as st
 
 from app import store
+from app.figures import scores as figures
+from app.figures.style import markdown_text
 from app.state import selection
-from app.widgets import score_figures as figures
 from app.widgets import show, waiting
 from app.widgets.samples import method_links
-from app.widgets.style import markdown_text
 from core.machine.names import shown
 
 chosen = selection.current()

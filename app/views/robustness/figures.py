@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from jaxtyping import Bool, Float
 
-from app.widgets.style import Colours, plotly_text
+from app.figures.style import Colours, plotly_text
 from core.experiments.ranks import Trend
 from core.machine.names import shown
 from core.sample import METRIC_WORDS

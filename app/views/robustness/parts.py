@@ -7,10 +7,11 @@ import pandas as pd
 import streamlit as st
 
 from app import store
+from app.figures import samples, scores
+from app.figures.style import markdown_text, plotly_config
 from app.state.selection import Selection
 from app.views.robustness import figures
-from app.widgets import sample_figures, score_figures, show
-from app.widgets.style import markdown_text, plotly_config
+from app.widgets import show
 from core.experiments.ranks import trends, verdict
 from core.machine.names import shown
 from core.sample import METRIC_WORDS
@@ -206,7 +207,7 @@ def row(chosen: Selection, mine: Stress, now: int) -> None:
             return
         before, after = mine.scores[0, where], mine.scores[now, where]
         labels = None if clip.labels is None else clip.labels.numpy()
-        span = score_figures.score_span({"before": mine.scores[0], "after": mine.scores[now]}, chosen.threshold)
+        span = scores.score_span({"before": mine.scores[0], "after": mine.scores[now]}, chosen.threshold)
         crossed = int(((before >= chosen.threshold) != (after >= chosen.threshold)).sum())
         show.figure(
             figures.score_lines(before, after, labels, clip.seconds, chosen.threshold, span, chosen.colours),
@@ -240,7 +241,7 @@ def row(chosen: Selection, mine: Stress, now: int) -> None:
             alt="targets of the chosen sample, clean and corrupted",
         )
         return
-    before, after = sample_figures.probabilities(mine.outputs[[0, now], at].astype(np.float64))
+    before, after = samples.probabilities(mine.outputs[[0, now], at].astype(np.float64))
     true = None if part.target is None else int(part.target[at])
     names = [shown(name, 30) for name in part.task.names]
     show.figure(
@@ -268,9 +269,7 @@ def pictures(chosen: Selection, mine: Stress, now: int) -> None:
             if name not in mine.rows:
                 continue
             with st.container(width=164):
-                drawn = sample_figures.picture(
-                    mine.rows[name][now, at].astype(np.float32), height, width, chosen.colours
-                )
+                drawn = samples.picture(mine.rows[name][now, at].astype(np.float32), height, width, chosen.colours)
                 drawn.update_layout(template=chosen.colours.template)
                 st.plotly_chart(
                     drawn,

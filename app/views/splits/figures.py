@@ -9,9 +9,9 @@ import plotly.graph_objects as go
 from jaxtyping import Float, Int
 from scipy.special import expit
 
-from app.widgets.marks import SYMBOLS, class_colours
-from app.widgets.sample_figures import probabilities
-from app.widgets.style import SCORES, Colours, plotly_text
+from app.figures.marks import SYMBOLS, class_colours
+from app.figures.samples import probabilities
+from app.figures.style import SCORES, Colours, plotly_text
 from core.explain.probes import Probe
 from core.explain.split import INVARIANT, Available, Cloud, Compared, Parts
 from core.machine.names import shown

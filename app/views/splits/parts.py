@@ -12,11 +12,11 @@ import streamlit as st
 from PIL import Image
 
 from app import store
+from app.figures.style import markdown_text
 from app.state import selection
 from app.state.selection import Selection
 from app.views.splits import figures as figures
 from app.widgets import show
-from app.widgets.style import markdown_text
 from core.explain.plane import Background
 from core.explain.split import INVARIANT, Cloud, Neighbours, Parts, boundary_curve, neighbours
 from core.fusion.base import Fusion

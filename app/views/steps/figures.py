@@ -7,8 +7,8 @@ import pandas as pd
 import plotly.graph_objects as go
 from jaxtyping import Float, Int
 
-from app.widgets.marks import SYMBOLS, class_colours
-from app.widgets.style import Colours, plotly_text
+from app.figures.marks import SYMBOLS, class_colours
+from app.figures.style import Colours, plotly_text
 from core.explain.progressive import Answers, Cost, Paths, Probes, Turns
 from core.machine.names import shown
 from core.sample import METRIC_WORDS, Part

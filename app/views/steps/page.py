@@ -4,11 +4,11 @@ import numpy as np
 import streamlit as st
 
 from app import store
+from app.figures.style import markdown_text
 from app.state import selection
 from app.views.steps import figures as figures
 from app.views.steps import parts
 from app.widgets import show
-from app.widgets.style import markdown_text
 from core.explain.progressive import turns
 from core.fusion.profusion import ProFusion
 

@@ -4,11 +4,12 @@ import numpy as np
 import streamlit as st
 
 from app import store
+from app.figures import marks
+from app.figures.style import markdown_text
 from app.state import selection
 from app.state.selection import Selection
 from app.views.steps import figures as figures
-from app.widgets import marks, show
-from app.widgets.style import markdown_text
+from app.widgets import show
 from core.explain.progressive import MOST, Answers, Turns, turns
 from core.sample import METRIC_WORDS, Part
 

@@ -5,9 +5,9 @@ from functools import partial
 import streamlit as st
 
 from app import store
+from app.figures import scores as figures
 from app.state import selection
 from app.widgets import paging, retrain, show
-from app.widgets import score_figures as figures
 from app.widgets.samples import pick_class
 
 chosen = selection.current()

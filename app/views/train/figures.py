@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from app.widgets.style import Colours
+from app.figures.style import Colours
 from core.measure.metrics import show, summary
 from core.sample import METRIC_WORDS
 from core.train.order import Line

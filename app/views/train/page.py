@@ -3,9 +3,9 @@
 import streamlit as st
 
 from app import store
+from app.figures.style import markdown_text
 from app.state import selection
 from app.views.train import parts, sweeps
-from app.widgets.style import markdown_text
 from core.sample import task_of
 
 chosen = selection.current()

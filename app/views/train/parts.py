@@ -9,11 +9,11 @@ from typing import Any
 import streamlit as st
 
 from app import store
+from app.figures.style import markdown_text
 from app.state.selection import Selection
 from app.views.train import figures
 from app.widgets import show
 from app.widgets.jobs import clock, job_root, listed, open_run, state, stop_or_hide, watched
-from app.widgets.style import markdown_text
 from core import jobs
 from core.fusion import FUSIONS
 from core.machine.device import device_words

@@ -9,8 +9,8 @@ import plotly.graph_objects as go
 from jaxtyping import Float
 from plotly.subplots import make_subplots
 
-from app.widgets.operator_figures import term_name
-from app.widgets.style import PRINTED, SCORES, SIGNED, Colours, plotly_text
+from app.figures.operator import term_name
+from app.figures.style import PRINTED, SCORES, SIGNED, Colours, plotly_text
 from core.machine.names import shown
 from core.sweep import WORDS, Cell, Importance, Line, Results, Row, plain, told
 

@@ -10,14 +10,14 @@ import pandas as pd
 import streamlit as st
 
 from app import store
+from app.figures.operator import operator_matrix, operator_sentence, plane
+from app.figures.style import markdown_text, plotly_config
 from app.state import selection
 from app.state.selection import Selection
 from app.views.library.parts import job_root
 from app.views.train import sweep_figures as figures
 from app.widgets import show
-from app.widgets.operator_figures import operator_matrix, operator_sentence, plane
 from app.widgets.paging import height
-from app.widgets.style import markdown_text, plotly_config
 from core import jobs, workspace
 from core import sweep as core
 from core.machine.names import shown

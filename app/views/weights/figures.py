@@ -8,9 +8,9 @@ import pandas as pd
 import plotly.graph_objects as go
 from jaxtyping import Float, Int
 
-from app.widgets.graph_figures import DOWN, UP
-from app.widgets.marks import SYMBOLS
-from app.widgets.style import PRINTED, Colours, plotly_text
+from app.figures.graphs import DOWN, UP
+from app.figures.marks import SYMBOLS
+from app.figures.style import PRINTED, Colours, plotly_text
 from core.explain.removal import Removals
 from core.machine.names import shown
 from core.sample import METRIC_WORDS

@@ -10,8 +10,8 @@ import plotly.graph_objects as go
 from jaxtyping import Float
 from plotly.subplots import make_subplots
 
-from app.widgets.marks import PALETTE, SYMBOLS, class_colours
-from app.widgets.style import PRINTED, SCORES, Colours, plotly_text
+from app.figures.marks import PALETTE, SYMBOLS, class_colours
+from app.figures.style import PRINTED, SCORES, Colours, plotly_text
 from core.explain.mkl import MOST_PANELS, AtNorm, Panels
 from core.machine.names import shown
 from core.sample import Part

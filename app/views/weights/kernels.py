@@ -7,12 +7,12 @@ import numpy as np
 import streamlit as st
 
 from app import store
+from app.figures.marks import clicked_row
+from app.figures.style import markdown_text
 from app.state import selection
 from app.state.selection import Selection
 from app.views.weights import kernel_figures as figures
 from app.widgets import show
-from app.widgets.marks import clicked_row
-from app.widgets.style import markdown_text
 from core.explain.mkl import AtNorm, Panels, norms
 from core.explain.weights import weights
 from core.fusion.mkl import Mkl

@@ -5,12 +5,12 @@ import streamlit as st
 from scipy.special import expit
 
 from app import store
+from app.figures.style import markdown_text
 from app.state import selection
 from app.state.selection import Selection
 from app.views.splits.parts import chosen_row as what_row
 from app.views.weights import figures
 from app.widgets import show
-from app.widgets.style import markdown_text
 from core.explain.removal import Removals, disagreements, rank_agreement
 from core.explain.weights import FUSIONS, Opened, Weights, norms_of, seeds_of
 from core.machine.names import shown

@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from jaxtyping import Float, Int
 
-from app.widgets.style import Colours, plotly_text
+from app.figures.style import Colours, plotly_text
 from core.clip import Clip
 from core.dataset import Dataset
 from core.machine.names import shown

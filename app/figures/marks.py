@@ -1,6 +1,6 @@
 """Marks that stand for classes in several figures, and which of them was clicked."""
 
-from app.widgets.style import Colours
+from app.figures.style import Colours
 from core.sample import Part
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from jaxtyping import Bool, Float, Int
 
-from app.widgets.style import PRINTED, Colours, plotly_text
+from app.figures.style import PRINTED, Colours, plotly_text
 from core.machine.names import shown
 from core.sample import Part, Samples
 

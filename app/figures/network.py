@@ -20,8 +20,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from pyvis.network import Network
 
-from app.widgets.style import LIGHT
-from app.widgets.tables import ranked
+from app.figures.style import LIGHT
+from app.figures.tables import ranked
 from core.machine.names import shown
 
 Layout = Literal["spring", "distance", "time"]

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from jaxtyping import Bool, Float, Shaped
 from plotly.subplots import make_subplots
 
-from app.widgets.style import PRINTED, SIGNED, Colours, plotly_text
+from app.figures.style import PRINTED, SIGNED, Colours, plotly_text
 
 SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from jaxtyping import Bool, Float
 from plotly.subplots import make_subplots
 
-from app.widgets.style import DIFFERENCE, Colours, plotly_text
+from app.figures.style import DIFFERENCE, Colours, plotly_text
 
 DASHES = ("solid", "dash", "dot", "dashdot")
 UP, DOWN = "#B2182B", "#2166AC"  # the two ends of RdBu_r
