@@ -12,6 +12,7 @@ from app.figures.operator import term_name
 from app.figures.style import markdown_text, plotly_config
 from app.state import selection
 from app.state.selection import Selection
+from app.widgets import show
 from core.clip import Clip
 from core.explain.lego import Explanation
 from core.fusion.base import Fusion
@@ -45,18 +46,14 @@ def unit(chosen: Selection, clip: Clip, graphs: Graphs, at: int, first: int, sco
     run = chosen.run or ""
     frames(chosen, clip, at)
     found = store.graphs.explanation(run, chosen.dataset, clip.name, at, changes)
-    near, parts, what_if = st.tabs(
-        ["Neighbours", "Parts of its score", "What if"], key="about", on_change="rerun", bind="query-params"
+    show.tabs(
+        {
+            "Neighbours": lambda: _neighbours(clip, graphs, at, first, scores, found),
+            "Parts of its score": lambda: _parts(chosen, clip, at, found),
+            "What if": lambda: _what_if(chosen, clip, at, changes),
+        },
+        key="about",
     )
-    with near:
-        if near.open:
-            _neighbours(clip, graphs, at, first, scores, found)
-    with parts:
-        if parts.open:
-            _parts(chosen, clip, at, found)
-    with what_if:
-        if what_if.open:
-            _what_if(chosen, clip, at, changes)
 
 
 def _neighbours(clip: Clip, graphs: Graphs, at: int, first: int, scores: np.ndarray, found: Explanation) -> None:

@@ -1,7 +1,7 @@
-"""How a figure stands on a page: one sentence, the picture, its numbers as a table, and ways to take it along."""
+"""How things stand on a page: a figure with its sentence, its numbers and ways to take it along; tabs."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,25 +24,28 @@ def figure(
     picture: str = "png",
     table: Table | None = None,
     name: str | None = None,
+    bar: bool = True,
     **options: Any,
 ) -> Any:
     """Draw a figure in the page's colours; returns what `st.plotly_chart` returns (its selection, when asked for).
 
     colours   None for a cached figure, which wears its template already
-    says      one sentence: what the figure shows; Markdown, so hostile names go through `style.markdown_text`
+    says      one sentence: what the figure shows; Markdown, so hostile names go through `style.markdown_text`. Empty
+              where one sentence stands for several figures
     alt       the same with the numbers, for those who do not see it
     picture   what the camera button saves: "png" or "svg"
     table     the numbers; shown below on demand and offered as CSV
     name      of the saved files, cleaned here; `key` unless given
-    options   for `st.plotly_chart`: on_select, selection_mode, height …
+    bar       whether the figure has a mode bar; without one it cannot be saved from its corner
+    options   for `st.plotly_chart`: on_select, selection_mode, width, height …
     """
     if colours is not None:
         drawn.update_layout(template=colours.template)
     stem = file_name(name or key)
-    event = st.plotly_chart(
-        drawn, key=key, theme=None, alt=alt, config=plotly_config(stem, picture), width="stretch", **options
-    )
-    st.caption(says)
+    config = plotly_config(stem, picture) | ({} if bar else {"displayModeBar": False})
+    event = st.plotly_chart(drawn, key=key, theme=None, alt=alt, config=config, **{"width": "stretch"} | options)
+    if says:
+        st.caption(says)
     if table is not None:
         numbers = pd.DataFrame(table)
         with st.expander("Numbers and files", icon=":material/table:"):
@@ -59,6 +62,15 @@ def figure(
                 )
                 st.caption("The camera in the figure's corner saves it as a picture.")
     return event
+
+
+def tabs(drawn: Mapping[str, Callable[[], object]], key: str) -> None:
+    """Tabs by their titles, of which only the open one is drawn; the link holds which, as `key`."""
+    shelves = st.tabs(list(drawn), key=key, on_change="rerun", bind="query-params")
+    for shelf, draw in zip(shelves, drawn.values(), strict=True):
+        with shelf:
+            if shelf.open:
+                draw()
 
 
 def csv(numbers: pd.DataFrame) -> str:
