@@ -4,7 +4,7 @@ PY := .venv/bin/python
 export OMP_NUM_THREADS ?= 1
 export PYTHONPATH := .
 
-.PHONY: app install test lint assets bench browser clean
+.PHONY: app install test quick lint assets bench browser clean
 
 app: .venv/app
 	$(PY) -m streamlit run app/main.py
@@ -30,10 +30,15 @@ browser:
 lint: .venv/dev
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	.venv/bin/lint-imports
 	$(PY) -m mypy core app
 
 test: .venv/dev browser lint
 	$(PY) -m pytest -q -n 2 --dist loadfile --instafail --durations=12
+
+# While one works: everything that needs no browser, no Ray and no second.
+quick: .venv/dev lint
+	$(PY) -m pytest -q -n 2 --dist worksteal -m "not slow and not browser" --ignore=tests/browser --ignore=tests/app
 
 assets: .venv/app
 	$(PY) -m core demo build
