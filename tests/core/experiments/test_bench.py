@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import networkx as nx
 import pytest
@@ -10,26 +11,26 @@ import torch
 from scipy import sparse
 
 from core.experiments import bench
+from core.experiments.bench import fuse, large, long, shared, sliders, sweep, train, umap
 from core.fusion import graph as g
 
 
 @pytest.fixture
 def small(monkeypatch):
-    monkeypatch.setattr(bench, "CLIPS", 24)
-    monkeypatch.setattr(bench, "FEW", {"PyG": 1, "scipy.sparse": 2, "NetworkX": 1})
-    monkeypatch.setattr(bench, "ROUNDS", 1)
-    monkeypatch.setattr(bench, "LEAST", 0.0)
-    monkeypatch.setattr(bench, "LONG", 700)
-    monkeypatch.setattr(bench, "LONG_WIDTH", 8)
-    monkeypatch.setattr(bench, "WIDTHS", {"video": 16, "text": 8})
-    monkeypatch.setattr(bench, "POINTS", 30)
-    monkeypatch.setattr(bench, "MANY", 40)
-    monkeypatch.setattr(bench, "TOP", 2)
-    monkeypatch.setattr(bench, "SWEEP_SEEDS", 1)
-    monkeypatch.setattr(bench, "MEMBERS", 3)
-    monkeypatch.setattr(bench, "SWEEP_EPOCHS", 2)
-    monkeypatch.setattr(bench, "AS_USUAL", "import numpy")  # UMAP compiles for a minute
-    monkeypatch.setattr(bench, "OURS", "import sys")
+    sizes = {
+        fuse: {"CLIPS": 24, "RIVALS": tuple(replace(each, few=1) for each in fuse.RIVALS)},
+        shared: {"ROUNDS": 1, "LEAST": 0.0},
+        sliders: {"CLIPS": 24, "WIDTHS": {"video": 16, "text": 8}},
+        train: {"WIDTHS": {"video": 16, "text": 8}},
+        long: {"ROUNDS": 1, "LONG": 700, "LONG_WIDTH": 8},
+        large: {"MANY": 40},
+        sweep: {"ROUNDS": 1, "TOP": 2, "SWEEP_SEEDS": 1, "MEMBERS": 3, "SWEEP_EPOCHS": 2},
+        # UMAP compiles for a minute
+        umap: {"POINTS": 30, "AS_USUAL": "import numpy", "OURS": "import sys"},
+    }
+    for module, values in sizes.items():
+        for name, value in values.items():
+            monkeypatch.setattr(module, name, value)
 
 
 @pytest.mark.parametrize("name", list(bench.BENCHMARKS))
@@ -54,26 +55,32 @@ def test_an_unknown_benchmark_is_refused_by_name():
 
 
 def test_all_rivals_compute_the_same_graph():
-    graphs = bench.random_graphs(2)
+    graphs = fuse.random_graphs(2)
     A = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
     stacks = [g.powers(graph, size - 1) for graph, size in zip(graphs, A.shape, strict=True)]
-    eye = torch.eye(bench.NODES).expand_as(graphs[0])
+    eye = torch.eye(fuse.NODES).expand_as(graphs[0])
     cached = [[eye, *stack] for stack in stacks]
     wanted = g.fuse(stacks, A)
-    torch.testing.assert_close(bench.literal(*cached, A), wanted)
-    by_scipy = bench.by_scipy(*[[sparse.csr_array(p[1].numpy()) for p in powers] for powers in cached], A.numpy())
+    torch.testing.assert_close(fuse.literal(*cached, A), wanted)
+    by_scipy = fuse.by_scipy(*[[sparse.csr_array(p[1].numpy()) for p in powers] for powers in cached], A.numpy())
     torch.testing.assert_close(torch.from_numpy(by_scipy).float(), wanted[1], atol=1e-5, rtol=1e-5)
     networks = [[nx.from_numpy_array(p[1].double().numpy()) for p in powers] for powers in cached]
-    by_networkx = nx.to_numpy_array(bench.by_networkx(*networks, A.numpy()))
+    by_networkx = nx.to_numpy_array(fuse.by_networkx(*networks, A.numpy()))
     torch.testing.assert_close(torch.from_numpy(by_networkx).float(), wanted[1], atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.slow
+def test_a_long_window_in_a_process_of_its_own_finds_the_same():
+    there, here = (each("degrees", 1000, "streaming") for each in (long.alone, long.timed))
+    torch.testing.assert_close(there.answer, here.answer)
+
+
 def test_ratios_and_verdicts():
-    row = bench.compared("x", 2.0, "y", 9.0, 4.0)
+    row = shared.compared("x", 2.0, "y", 9.0, 4.0)
     assert (row.ratio, row.met) == (4.5, True)
-    assert not bench.compared("x", 2.0, "y", 7.0, 4.0).met
-    assert "MISSED" in bench.table([bench.compared("x", 2.0, "y", 7.0, 4.0)])
-    assert bench.skipped("x", "y", 3.0, "not installed").met is None
+    assert not shared.compared("x", 2.0, "y", 7.0, 4.0).met
+    assert "MISSED" in shared.table([shared.compared("x", 2.0, "y", 7.0, 4.0)])
+    assert shared.skipped("x", "y", 3.0, "not installed").met is None
 
 
 def test_peak_memory_sees_what_is_held():
