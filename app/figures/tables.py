@@ -7,7 +7,7 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int
 from scipy.stats import rankdata
 
-from core.explain.lego import WhatIf
+from core.explain.whatif import WhatIf
 from core.machine.names import shown
 
 

@@ -19,7 +19,7 @@ from app.store.runs import run
 from app.store.work import Work, _answer_of
 from core import run as run_folders
 from core.clip import Clip
-from core.explain import lego
+from core.explain import lego, whatif
 from core.fusion.base import Fusion
 from core.fusion.graph import cosine
 from core.fusion.lego import Lego
@@ -214,17 +214,17 @@ def term_shares(name: str, key: str, clip_name: str, index: int, changes: str = 
 @st.cache_resource(max_entries=512, show_spinner=False)
 def _what_if(
     run_stamp: str, data_stamp: str, name: str, key: str, clip_name: str, unit: int, other: int | None, changes: str
-) -> tuple[lego.WhatIf, ...]:
+) -> tuple[whatif.WhatIf, ...]:
     asked, about = changed_model(name, key, changes), clip(key, clip_name)
     if other is not None:
-        return (lego.cut_edge(asked, about, unit, other),)
-    found = [lego.mute(asked, about, modality) for modality in asked.widths if len(asked.widths) > 1]
-    return (*found, *([lego.drop_unit(asked, about, unit)] if about.units > 1 else []))
+        return (whatif.cut_edge(asked, about, unit, other),)
+    found = [whatif.mute(asked, about, modality) for modality in asked.widths if len(asked.widths) > 1]
+    return (*found, *([whatif.drop_unit(asked, about, unit)] if about.units > 1 else []))
 
 
 def what_if(
     name: str, key: str, clip_name: str, unit: int, other: int | None = None, changes: str = ""
-) -> tuple[lego.WhatIf, ...]:
+) -> tuple[whatif.WhatIf, ...]:
     """The model run again without each modality and without the unit; with `other`, without that connection."""
     return _what_if(*_stamps(name, key), name, key, clip_name, unit, other, changes)
 

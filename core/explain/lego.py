@@ -1,116 +1,39 @@
-r"""Why a unit got its score: parts that add up to the score, and reruns of the model that answer "what if".
+r"""Why a unit got its score: parts that add up to the score, by edge, by term of the operator and by modality.
 
     edge           fused[i, j] = sum over p, q  share[p, q, i, j]                      (G is linear in A)
     score          score_i = base + sum over j  part[i, j],    base = head(empty graph)
                    part[i, j] = fused[i, j] * integral over t in [0, 1] of d score_i / d fused[i, j] at t * fused
     term           part[i, pq] = sum over j  share[p, q, i, j] * the same integral
     modalities     Shapley values of v(S) = score when only the modalities in S are there
-    terms          Shapley values of v(S) = score when all other entries of A are 0
 
-Integrated gradients: Sundararajan et al., "Axiomatic Attribution for Deep Networks", ICML 2017. Shapley values:
-Shapley, 1953; sampled: Castro et al., 2009. Everything is a part of the score itself, not of its logit, so a score of
-0.93 has parts that add up to 0.93. A part above 0 made the unit look more anomalous.
+Integrated gradients: Sundararajan et al., "Axiomatic Attribution for Deep Networks", ICML 2017. Everything is a part of
+the score itself, not of its logit, so a score of 0.93 has parts that add up to 0.93. A part above 0 made the unit look
+more anomalous.
 
 The head is Linear, ReLU, Linear, sigmoid: along t * fused its logit is straight between the ReLU's bends, so the
 integral is a finite sum and exact; no steps, no gap. `captum_parts` is the same from captum, with its steps and gap.
 
 There are two ways to treat the scale that `rescale` divides G by. The parts of a score describe the graph that the head
-read, so the scale is held. Shapley values over terms and every "what if" run the model again, so it is found anew.
+read, so the scale is held. Shapley values and every "what if" (`core.explain.whatif`) run the model again, so it is
+found anew.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import comb
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from core.clip import Clip
+from core.explain.shapley import shapley
+from core.explain.windows import Opened, known_only, one_window, window_of
 from core.fusion import graph as g
-from core.fusion.base import Features, Fusion
-from core.fusion.baseline import Baseline, GraphTrace
-from core.fusion.lego import Lego, LegoTrace, RowHead
-from core.score.infer import array, cut, spans, to_device, windowed
-
-EXACT_PLAYERS = 16  # 2^16 coalitions of a 32-node graph take a fraction of a second
-COALITIONS = 2048  # evaluated together: 8 MB of graphs, which stays in the processor's cache
-
-
-# ---------------------------------------------------------------------------- one window, opened
-
-
-@dataclass(frozen=True)
-class Opened:
-    """One window of a clip and what the model made of it; tensors, for this file alone.
-
-    start, stop   units of the clip; fresh is the first whose score this window gives
-    nodes         node -> unit of the window: 0 .. n-1, repeated where the clip is shorter than the window
-    features      modality -> `(crops, N, d)`
-    graphs        modality -> `(crops, N, N)`; empty for methods without graphs
-    present       the modalities the clip has
-    scores        `(crops, N)`
-    """
-
-    start: int
-    stop: int
-    fresh: int
-    nodes: Int[Tensor, " nodes"]
-    features: Features
-    graphs: Mapping[str, g.Graph]
-    present: tuple[str, ...]
-    scores: Float[Tensor, "crops nodes"]
-
-    @property
-    def units(self) -> int:
-        return self.stop - self.start
-
-
-def opened(model: Fusion, features: Features, span: tuple[int, int, int]) -> Opened:
-    """Run the model on one window and keep its insides."""
-    model.eval()
-    start, stop, fresh = span
-    features = to_device(features, model)
-    with torch.inference_mode():
-        found = model(features)
-    graphs = found.trace.graphs if isinstance(found.trace, (LegoTrace, GraphTrace)) else {}
-    nodes = torch.arange(found.scores.shape[-1], device=found.scores.device) % (stop - start)
-    return Opened(start, stop, fresh, nodes, features, graphs, tuple(features), found.scores)
-
-
-def every_window(model: Fusion, clip: Clip) -> list[Opened]:
-    pairs = zip(windowed(clip, model.window, tuple(model.widths)), spans(clip.units, model.window), strict=True)
-    return [opened(model, features, span) for features, span in pairs]
-
-
-def window_of(model: Fusion, clip: Clip, unit: int) -> int:
-    """Which window gives this unit its score."""
-    if not 0 <= unit < clip.units:
-        raise ValueError(f"clip {clip.name!r} has units 0 to {clip.units - 1}, not {unit}")
-    return next(i for i, (_, stop, fresh) in enumerate(spans(clip.units, model.window)) if fresh <= unit < stop)
-
-
-def one_window(model: Fusion, clip: Clip, window: int) -> Opened:
-    found = spans(clip.units, model.window)
-    if not 0 <= window < len(found):
-        raise ValueError(f"clip {clip.name!r} has windows 0 to {len(found) - 1}, not {window}")
-    return opened(model, windowed(clip, model.window, tuple(model.widths))[window], found[window])
-
-
-def rerun(
-    model: Fusion, graphs: Mapping[str, g.Graph], present: Sequence[str], A: Tensor | None = None
-) -> Float[Tensor, "crops nodes"]:
-    """Scores from given graphs: fuse, rescale, head. `present` are the modalities that are not missing."""
-    if isinstance(model, Lego):
-        if A is None:
-            return model.from_graphs(graphs, present).scores
-        return model.head(g.rescaled(model.fold(graphs, A, present), model.config.rescale))
-    assert isinstance(model, Baseline)
-    if model.how == "concat":
-        return model.head(*graphs.values())
-    return model.head(model.combine(list(graphs.values()), dim=-1))
-
+from core.fusion.base import Fusion
+from core.fusion.baseline import Baseline
+from core.fusion.lego import Lego, RowHead
+from core.score.infer import array
 
 # ---------------------------------------------------------------------------- terms of an edge
 
@@ -312,12 +235,6 @@ def parts_of(model: Fusion, inside: Opened) -> ScoreParts:
     )
 
 
-@torch.inference_mode()
-def score_parts(model: Fusion, clip: Clip, window: int = 0) -> ScoreParts:
-    """Parts by edge and by term of every score in one window, all units at once."""
-    return parts_of(model, one_window(model, clip, window))
-
-
 # ---------------------------------------------------------------------------- the same from captum
 
 
@@ -388,221 +305,6 @@ def captum_parts(model: Fusion, clip: Clip, unit: int, steps: int = 8) -> Captum
     )
 
 
-# ---------------------------------------------------------------------------- Shapley values
-
-
-def shapley(values: Float[np.ndarray, " coalitions"]) -> Float[np.ndarray, " players"]:
-    """Exact Shapley values from v of every coalition; bit i of a coalition's index says whether player i is in it.
-
-        phi_i = sum over S without i  |S|! (n - |S| - 1)! / n!  (v(S and i) - v(S))
-
-    >>> shapley(np.array([0.0, 1.0, 2.0, 5.0])).tolist()
-    [2.0, 3.0]
-    """
-    players = len(values).bit_length() - 1
-    if len(values) != 1 << players:
-        raise ValueError(f"{len(values)} values are not one for every coalition of some players")
-    if not players:
-        return np.zeros(0)
-    size = np.bitwise_count(np.arange(len(values) // 2, dtype=np.uint32))
-    weight = np.array([1 / (players * comb(players - 1, s)) for s in range(players)])[size]
-    cube = values.astype(np.float64).reshape((2,) * players)  # the first axis is the highest bit
-    gains = [np.diff(cube, axis=players - 1 - i).reshape(-1) for i in range(players)]
-    return np.array([weight @ gain for gain in gains])
-
-
-@dataclass(frozen=True)
-class TermShapley:
-    """Shapley values of A's entries (or of whole powers) for one unit's score: score = base + sum of parts + gap.
-
-    parts    by entry of A, in A's shape; by power of one modality when `axis` was given
-    error    standard error of each part; 0 where the values are exact
-    base     score with every entry of A at 0
-    gap      score minus base minus the sum of parts: rounding, for sampled values too
-    exact    every coalition was evaluated; otherwise parts are means over random orders
-    runs     coalitions evaluated
-    """
-
-    unit: int
-    parts: np.ndarray
-    error: np.ndarray
-    base: float
-    score: float
-    gap: float
-    exact: bool
-    runs: int
-
-
-Value = Callable[[Float[Tensor, "coalitions players"]], Float[np.ndarray, " coalitions"]]
-
-
-def term_game(model: Lego, inside: Opened, node: int) -> tuple[Value, tuple[int, ...], Tensor]:
-    """(scores of one node when only some entries of A are kept, A's shape, which entries are players at all)."""
-    terms, shape = weighted_terms(model, inside.graphs, inside.present)
-    active = terms.flatten(1).abs().amax(1) > 0
-    if model.config.pairing == "random" and len(inside.graphs) > 2:  # A acts once per pair: no sum of fixed graphs
-        A = model.operator()
-
-        def folded_again(kept: Tensor) -> np.ndarray:
-            found = [rerun(model, inside.graphs, inside.present, A * keep.reshape(shape)) for keep in kept]
-            return torch.stack([scores[:, node].mean() for scores in found]).double().cpu().numpy()
-
-        return folded_again, shape, A.flatten() != 0
-    flat = terms.float().flatten(1)
-    crops, n = terms.shape[1], terms.shape[-1]
-
-    def summed(kept: Tensor) -> np.ndarray:
-        found = []
-        for part in kept.split(COALITIONS):
-            raw = (part @ flat).reshape(len(part), crops, n, n)
-            if model.config.rescale == "standard":
-                rows = g.rescaled(raw, "standard")[..., node, :]
-            else:  # one row is read, so one is divided; every coalition is a batch of its own
-                scale = torch.vmap(lambda graph: g.scale_of(graph, model.config.rescale))(raw)
-                rows = raw[..., node, :] / scale[..., 0]
-            found.append(row_scores(model.head, [rows], node).mean(-1))
-        return torch.cat(found).double().cpu().numpy()
-
-    return summed, shape, active
-
-
-def sampled(
-    value: Callable[[Tensor], np.ndarray], players: int, budget: int, random: torch.Generator
-) -> tuple[np.ndarray, np.ndarray, int]:
-    """(Shapley values, their standard errors, coalitions evaluated) over random orders, each also taken backwards.
-
-    Along one order the gains add up to v(all) - v(none), so the mean over orders does too.
-    """
-    pairs = max(2, budget // (2 * (players + 1)))
-    gains = np.zeros((pairs, players))
-    for pair in range(pairs):
-        order = torch.randperm(players, generator=random)
-        for one in (order, order.flip(0)):
-            rank = torch.empty(players, dtype=torch.long)
-            rank[one] = torch.arange(players)
-            kept = (rank < torch.arange(players + 1)[:, None]).float()
-            gains[pair, one.numpy()] += np.diff(value(kept)) / 2
-    return gains.mean(0), gains.std(0, ddof=1) / np.sqrt(pairs), 2 * pairs * (players + 1)
-
-
-@torch.inference_mode()
-def term_shapley(
-    model: Fusion, clip: Clip, unit: int, axis: int | None = None, budget: int = 1 << 15, seed: int = 0
-) -> TermShapley:
-    """Shapley values over the entries of A for one unit's score: exact for up to 16 entries that do anything.
-
-    axis    take one modality's powers as players instead of single entries: exact for up to 16 powers
-    budget  with more players: coalitions to evaluate, in random orders; `error` says how far the means may be off
-    """
-    if not isinstance(model, Lego):
-        raise ValueError(f"{type(model).__name__} has no operator, so there are no terms to compare")
-    inside = one_window(model, clip, window_of(model, clip, unit))
-    value, shape, active = term_game(model, inside, unit - inside.start)
-    device = active.device
-    if axis is not None:
-        if not 0 <= axis < len(shape):
-            raise ValueError(f"the operator has axes 0 to {len(shape) - 1}, not {axis}")
-        place = torch.arange(shape[axis], device=device).reshape([-1 if i == axis else 1 for i in range(len(shape))])
-        groups = torch.nn.functional.one_hot(place.expand(shape).flatten(), shape[axis]).mT.float()
-        groups = groups * active
-        whole: tuple[int, ...] = (shape[axis],)
-    else:
-        groups = torch.diag(active.float())
-        whole = shape
-    alive = groups.sum(1) > 0  # the rest change nothing: their value is exactly 0
-    groups = groups[alive]
-    players = len(groups)
-
-    def of(kept: Tensor) -> np.ndarray:
-        return value(kept.to(device) @ groups)
-
-    exact = players <= EXACT_PLAYERS and (1 << players) <= max(budget, 1 << EXACT_PLAYERS)
-    if isinstance(model, Lego) and model.config.pairing == "random" and len(inside.graphs) > 2:
-        exact = (1 << players) <= budget  # every coalition is a run of the model here
-    if exact:
-        bits = torch.arange(1 << players)[:, None] >> torch.arange(players) & 1
-        values = of(bits.float())
-        found, error, runs = shapley(values), np.zeros(players), len(values)
-    else:
-        found, error, runs = sampled(of, players, budget, torch.Generator().manual_seed(seed))
-    ends = of(torch.stack([torch.zeros(players), torch.ones(players)]))
-    parts, errors = torch.zeros(len(alive), dtype=torch.float64), torch.zeros(len(alive), dtype=torch.float64)
-    parts[alive.cpu()], errors[alive.cpu()] = torch.from_numpy(found), torch.from_numpy(error)
-    score = float(inside.scores[:, unit - inside.start].mean())
-    return TermShapley(
-        unit=unit,
-        parts=array(parts.reshape(whole)),
-        error=array(errors.reshape(whole)),
-        base=float(ends[0]),
-        score=score,
-        gap=score - float(ends[0]) - float(parts.sum()),
-        exact=exact,
-        runs=runs,
-    )
-
-
-@dataclass(frozen=True)
-class ModalityParts:
-    """Exact Shapley values over modalities for every unit of a clip: scores = base + sum of parts + gap.
-
-    parts   modality -> `(T,)`; above 0: knowing it made the unit look more anomalous
-    base    `(T,)` scores when no modality is known
-    """
-
-    parts: Mapping[str, np.ndarray]
-    base: np.ndarray
-    scores: np.ndarray
-    gap: np.ndarray
-
-
-def known_only(model: Fusion, clip: Clip, inside: Opened, known: Sequence[str]) -> Float[Tensor, "crops nodes"]:
-    """Scores of one window when only some modalities are known.
-
-    On graphs an unknown modality is all ones, as the models define it. On features its rows are the clip's mean unit:
-    it then says nothing about any single unit, and its cosine graph would be all ones, too.
-    """
-    if inside.graphs:
-        graphs = {n: graph if n in known else torch.ones_like(graph) for n, graph in inside.graphs.items()}
-        return rerun(model, graphs, [name for name in inside.present if name in known])
-    features = {}
-    for name, rows in inside.features.items():
-        mean = clip.features[name].mean(-2, keepdim=True).to(rows)
-        features[name] = rows if name in known else mean.expand_as(rows)
-    return model(features).scores
-
-
-def modalities_of(model: Fusion, clip: Clip, inside: Opened) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """(modality -> Shapley value of every unit in the window, scores when none is known)."""
-    names, n = inside.present, inside.units
-    coalitions = [[name for i, name in enumerate(names) if index >> i & 1] for index in range((1 << len(names)) - 1)]
-    found = [known_only(model, clip, inside, known) for known in coalitions] + [inside.scores]
-    values = torch.stack([scores.mean(0)[:n] for scores in found]).double().cpu().numpy()
-    parts = np.stack([shapley(column) for column in values.T])
-    return dict(zip(names, parts.T, strict=True)), values[0]
-
-
-@torch.inference_mode()
-def modality_parts(model: Fusion, clip: Clip) -> ModalityParts:
-    """What each modality contributes to each unit's score, for any fusion; 2^M runs of the model."""
-    windows = every_window(model, clip)
-    each = [modalities_of(model, clip, inside) for inside in windows]
-    parts = {name: whole(clip, windows, [part[name] for part, _ in each]) for name in windows[0].present}
-    base = whole(clip, windows, [none for _, none in each])
-    scores = whole(clip, windows, [inside.scores.mean(0)[: inside.units].double().cpu().numpy() for inside in windows])
-    gap = scores - base - sum(parts.values())
-    gap.setflags(write=False)
-    return ModalityParts(parts, base, scores, gap)
-
-
-def whole(clip: Clip, windows: Sequence[Opened], values: Sequence[np.ndarray]) -> np.ndarray:
-    """One value per unit of the clip from the values of its windows."""
-    found = np.zeros(clip.units)
-    for inside, value in zip(windows, values, strict=True):
-        found[inside.fresh : inside.stop] = value[inside.fresh - inside.start :]
-    found.setflags(write=False)
-    return found
-
-
 # ---------------------------------------------------------------------------- one answer for one unit
 
 
@@ -655,6 +357,17 @@ class Explanation:
 
 
 @torch.inference_mode()
+def modalities_of(model: Fusion, clip: Clip, inside: Opened) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """(modality -> Shapley value of every unit in the window, scores when none is known)."""
+    names, n = inside.present, inside.units
+    coalitions = [[name for i, name in enumerate(names) if index >> i & 1] for index in range((1 << len(names)) - 1)]
+    found = [known_only(model, clip, inside, known) for known in coalitions] + [inside.scores]
+    values = torch.stack([scores.mean(0)[:n] for scores in found]).double().cpu().numpy()
+    parts = np.stack([shapley(column) for column in values.T])
+    return dict(zip(names, parts.T, strict=True)), values[0]
+
+
+@torch.inference_mode()
 def explain(model: Fusion, clip: Clip, unit: int) -> Explanation:
     """Parts of one unit's score by edge, by term and by modality."""
     inside = one_window(model, clip, window_of(model, clip, unit))
@@ -686,116 +399,3 @@ def explain(model: Fusion, clip: Clip, unit: int) -> Explanation:
         unknown=float(unknown[at]),
         gap_modalities=score - float(unknown[at]) - sum(of_modality.values()),
     )
-
-
-# ---------------------------------------------------------------------------- what if
-
-
-@dataclass(frozen=True)
-class WhatIf:
-    """The model run again on changed input; one value a unit of the clip.
-
-    what    the change, in words
-    old     scores before, in [0, 1]
-    new     scores after; NaN for a unit that was dropped
-    delta   new - old: above 0, the change makes the unit look more anomalous
-    """
-
-    what: str
-    old: np.ndarray
-    new: np.ndarray
-    delta: np.ndarray
-
-
-Change = Callable[[Opened], Float[Tensor, "crops n"] | None]
-
-
-@torch.inference_mode()
-def what_if(model: Fusion, clip: Clip, what: str, change: Change) -> WhatIf:
-    """Run every window again with a change; None from `change` means that the window does not feel it."""
-    windows = every_window(model, clip)
-    before = [inside.scores[:, : inside.units] for inside in windows]
-    after = [change(inside) for inside in windows]
-    old = whole(clip, windows, [scores.mean(0).cpu().numpy() for scores in before])
-    found = [was if now is None else now for was, now in zip(before, after, strict=True)]
-    new = whole(
-        clip, windows, [scores.mean(0)[: i.units].cpu().numpy() for scores, i in zip(found, windows, strict=True)]
-    )
-    delta = new - old
-    delta.setflags(write=False)
-    return WhatIf(what, old, new, delta)
-
-
-def switch_off(model: Fusion, clip: Clip, entry: Sequence[int]) -> WhatIf:
-    """One entry of A set to 0."""
-    if not isinstance(model, Lego):
-        raise ValueError(f"{type(model).__name__} has no operator, so there is no term to switch off")
-    A = model.operator().detach().clone()
-    if len(entry) != A.ndim or not all(0 <= at < size for at, size in zip(entry, A.shape, strict=True)):
-        raise ValueError(f"the operator is {' x '.join(map(str, A.shape))}: it has no entry {tuple(entry)}")
-    A[tuple(entry)] = 0.0
-    return what_if(
-        model, clip, f"term {tuple(entry)} off", lambda inside: rerun(model, inside.graphs, inside.present, A)
-    )
-
-
-def mute(model: Fusion, clip: Clip, modality: str) -> WhatIf:
-    """One modality not known: its graph all ones; for methods on features, the clip's mean unit in its place."""
-    if modality not in model.widths or modality not in clip.features:
-        raise ValueError(
-            f"there is no modality {modality!r}; there are {[n for n in model.widths if n in clip.features]}"
-        )
-
-    def change(inside: Opened) -> Tensor:
-        return known_only(model, clip, inside, [name for name in inside.present if name != modality])
-
-    return what_if(model, clip, f"{modality} muted", change)
-
-
-def cut_edge(model: Fusion, clip: Clip, unit: int, other: int, modality: str | None = None) -> WhatIf:
-    """No relation between two units, either way: in every modality's graph, or in one, before they are fused."""
-    for one in (unit, other):
-        window_of(model, clip, one)
-    if unit == other:
-        raise ValueError(f"an edge joins two units, got unit {unit} twice")
-    if modality is not None and modality not in model.widths:
-        raise ValueError(f"there is no modality {modality!r}; there are {list(model.widths)}")
-    if not any(
-        start <= min(unit, other) and max(unit, other) < stop for start, stop, _ in spans(clip.units, model.window)
-    ):
-        raise ValueError(f"clip {clip.name!r}: units {unit} and {other} never share a window of {model.window} units")
-
-    def change(inside: Opened) -> Tensor | None:
-        if not inside.graphs:
-            raise ValueError(f"{type(model).__name__} scores features, not graphs: it has no edge to cut")
-        one, two = inside.nodes == unit - inside.start, inside.nodes == other - inside.start
-        gone = one[:, None] & two | two[:, None] & one
-        if not gone.any():
-            return None
-        graphs = {
-            name: graph.masked_fill(gone, 0.0) if modality in (None, name) else graph
-            for name, graph in inside.graphs.items()
-        }
-        return rerun(model, graphs, inside.present)
-
-    where = "" if modality is None else f" in {modality}"
-    return what_if(model, clip, f"edge {unit}-{other} cut{where}", change)
-
-
-def drop_unit(model: Fusion, clip: Clip, unit: int) -> WhatIf:
-    """One unit gone from its windows; the rest close up and are repeated until they fill the window again."""
-    window_of(model, clip, unit)
-    if clip.units == 1:
-        raise ValueError(f"clip {clip.name!r} has one unit: nothing is left without it")
-
-    def change(inside: Opened) -> Tensor | None:
-        if not inside.start <= unit < inside.stop:
-            return None
-        left = torch.tensor([at for at in range(inside.units) if at != unit - inside.start])
-        rest = {n: rows[:, left.to(rows.device)] for n, rows in inside.features.items()}
-        scores = model({n: cut(rows, 0, len(left), model.window) for n, rows in rest.items()}).scores
-        found = scores.new_full((scores.shape[0], inside.units), float("nan"))
-        found[:, left.to(scores.device)] = scores[:, : len(left)]
-        return found
-
-    return what_if(model, clip, f"unit {unit} dropped", change)

@@ -28,7 +28,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from core.explain.lego import shapley
+from core.explain.shapley import shapley
 from core.fusion.base import Features, Fusion, Standard, VectorFusion
 from core.fusion.lmf import Reading, interactions
 from core.measure.metrics import measure_part

@@ -58,8 +58,6 @@ def test_explanations_on_the_gpu_are_the_cpus(model):
         np.testing.assert_allclose(found.edges, wanted.edges, atol=1e-3)
     if wanted.terms is not None:
         np.testing.assert_allclose(found.terms, wanted.terms, atol=1e-3)
-        fair = lego.term_shapley(model, here, 35)
-        np.testing.assert_allclose(fair.parts, lego.term_shapley(model.cpu(), here, 35).parts, atol=1e-3)
 
 
 @gpu
