@@ -1,18 +1,63 @@
-"""A dataset: named clips, and named ways to split them."""
+"""A dataset: named clips, and named ways to split them. Data are clips or samples, and answer alike:
+
+data.task                   what is asked of a fusion
+data.part("test")           rows: `Clips`, or a `Part` of samples
+data.shown()                the rows that every page and command looks at
+rows.keep(("text",))        the same with some modalities
+rows.flat()                 a `Part`: every unit of clips is a row like a sample
+"""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
 from core.clip import Clip, Stored
+from core.sample import UNITS, Divided, Part, Samples, Task
 
 Split = Mapping[str, tuple[str, ...]]  # "train" | "test" -> clip names
 
 
+class Clips(tuple[Clip, ...]):
+    """Clips that belong together, in order: what a part of a dataset holds."""
+
+    __slots__ = ()
+    task = UNITS
+
+    def keep(self, modalities: Sequence[str]) -> "Clips":
+        """The same clips with only these modalities, in this order."""
+        return Clips(clip.keep(tuple(modalities)) for clip in self)
+
+    def flat(self) -> Part:
+        """Every unit a row with its label as class, the clips one after another; target None as soon as one has none.
+
+        Errors: `ValueError` when there are no clips.
+        """
+        if not self:
+            raise ValueError("the part holds no clips")
+        labels = [clip.labels for clip in self]
+        return Part(
+            {name: torch.cat([rows_of_clip(clip, name) for clip in self]) for name in self[0].features},
+            torch.cat([found.long() for found in labels if found is not None]) if None not in labels else None,
+            UNITS,
+            tuple(f"{clip.name} · unit {unit}" for clip in self for unit in range(clip.units)),
+            tuple((clip.name, unit) for clip in self for unit in range(clip.units)),
+        )
+
+
+def rows_of_clip(clip: Clip, modality: str) -> Float[Tensor, "units _"]:
+    """A clip's rows of one modality, the mean over its crops where it has some."""
+    rows = clip.features[modality]
+    return rows if rows.ndim == 2 else rows.mean(0)
+
+
 @dataclass(frozen=True)
-class Dataset:
+class Dataset(Divided):
     """Clips with the same modalities.
 
     splits      protocol name -> {"train": clip names, "test": clip names}; the first is the default
@@ -31,6 +76,7 @@ class Dataset:
     simulated: bool = False
     root: Path | None = None
     notes: tuple[str, ...] = ()
+    kind = "dataset"
 
     def __post_init__(self) -> None:
         if not self.clips:
@@ -56,26 +102,20 @@ class Dataset:
         return next(iter(self.clips.values())).widths
 
     @property
-    def modalities(self) -> tuple[str, ...]:
-        return tuple(self.widths)
+    def task(self) -> Task:
+        return UNITS
 
-    def part(self, part: str, protocol: str | None = None) -> tuple[Clip, ...]:
-        """The clips of `train` or `test`; every clip when the dataset names no split."""
-        if not self.splits:
-            return tuple(self.clips.values())
-        if protocol is None:
-            protocol = next(iter(self.splits))
-        if protocol not in self.splits:
-            raise ValueError(f"dataset {self.name!r} has no split {protocol!r}; it has {', '.join(self.splits)}")
-        parts = self.splits[protocol]
-        if part not in parts:
-            known = ", ".join(parts)
-            raise ValueError(f"dataset {self.name!r}: split {protocol!r} has no part {part!r}; it has {known}")
-        return tuple(self.clips[name] for name in parts[part])
+    @property
+    def everyone(self) -> Sequence[str]:
+        return tuple(self.clips)
 
-    def digest(self) -> str:
-        """SHA-256 over names, features, labels and splits: the data's fingerprint in every run made from it."""
-        return self._digest  # computed once: a clip never changes
+    def shown(self, protocol: str | None = None) -> Clips:
+        """The clips that are looked at."""
+        return self.part(self.looked_at(protocol), protocol)
+
+    def part(self, part: str, protocol: str | None = None) -> Clips:
+        """The clips of `train` or `test`; every clip for `all`, or when the dataset names no split."""
+        return Clips(self.clips[name] for name in self.members(part, protocol))
 
     @cached_property
     def _digest(self) -> str:
@@ -88,8 +128,11 @@ class Dataset:
 
     @property
     def on_disk(self) -> bool:
-        """True when the features are read only as they are asked for."""
         return isinstance(next(iter(self.clips.values())).features, Stored)
+
+
+Data = Dataset | Samples
+Rows = Clips | Part
 
 
 def fingerprint(clips: Iterable[Clip], splits: Mapping[str, Split]) -> str:

@@ -1,22 +1,21 @@
-"""Samples: one vector per modality and a target each; and Task, what a fusion is asked for.
+"""Samples: one vector per modality and a target each; Task, what a fusion is asked for; Part, rows to be judged.
 
 A sample set of n samples looks to a fusion like a clip of n units, so vector methods read both with the same code.
-`part_of` makes such rows of either: of a sample set its samples, of a data set of clips its units.
 """
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from core.clip import HUGE, MODALITY, Clip
-from core.dataset import Dataset
+from core.clip import HUGE, MODALITY
 
 MOST_NAMES = 10_000  # classes or targets
 
@@ -96,9 +95,94 @@ class Part:
             tuple(self.places[i] for i in chosen),
         )
 
+    def keep(self, modalities: Sequence[str]) -> "Part":
+        """The same rows with only these modalities, in this order."""
+        missing = [name for name in modalities if name not in self.features]
+        if missing:
+            raise ValueError(f"these rows have no modality {missing[0]!r}; they have {sorted(self.features)}")
+        return replace(self, features={name: self.features[name] for name in modalities})
+
+    def flat(self) -> "Part":
+        """Rows as they are (of clips: every unit a row)."""
+        return self
+
+
+class Divided(ABC):
+    """What `Dataset` and `Samples` have in common: members, by name or number, that named splits divide into parts."""
+
+    kind: ClassVar[str]
+    name: str
+    splits: Mapping[str, Mapping[str, Any]]
+
+    @property
+    @abstractmethod
+    def everyone(self) -> Sequence[Any]:
+        """All members."""
+
+    @property
+    @abstractmethod
+    def widths(self) -> dict[str, int]:
+        """Modality -> width of its rows."""
+
+    @property
+    @abstractmethod
+    def _digest(self) -> str: ...
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        return tuple(self.widths)
+
+    @property
+    def on_disk(self) -> bool:
+        """True when the features are read only as they are asked for."""
+        return False
+
+    def digest(self) -> str:
+        """SHA-256 over all that is learned from and judged by: the data's fingerprint in every run made from it."""
+        return self._digest  # computed once: data never change
+
+    def looked_at(self, protocol: str | None = None) -> str:
+        """Which part is looked at, on every page and by every command: test, or all where the split names none.
+
+        protocol    the first split unless given
+        """
+        return "test" if len(self._of(protocol).get("test", ())) else "all"
+
+    def members(self, part: str, protocol: str | None = None) -> Sequence[Any]:
+        """Who is in `train` or `test`; everyone in `all`, or when there are no splits."""
+        if not self.splits or part == "all":
+            return self.everyone
+        parts = self._of(protocol)
+        if part not in parts:
+            split = protocol or next(iter(self.splits))
+            known = ", ".join(parts)
+            raise ValueError(f"{self.kind} {self.name!r}: split {split!r} has no part {part!r}; it has {known}")
+        return plain_members(parts[part])
+
+    def trained_among_shown(self, protocol: str) -> tuple[int, int]:
+        """(how many of those that are looked at were trained on under this split, how many are looked at).
+
+        A run of another split may have learned from some of them, and its numbers on these say little.
+        """
+        shown = self.members(self.looked_at())
+        known = set(plain_members(self.splits.get(protocol, {}).get("train", ())))
+        return sum(one in known for one in shown), len(shown)
+
+    def _of(self, protocol: str | None) -> Mapping[str, Any]:
+        """The parts of a split; none where there are no splits."""
+        protocol = protocol or next(iter(self.splits), "")
+        if self.splits and protocol not in self.splits:
+            raise ValueError(f"{self.kind} {self.name!r} has no split {protocol!r}; it has {', '.join(self.splits)}")
+        return self.splits.get(protocol, {})
+
+
+def plain_members(found: Any) -> Sequence[Any]:
+    """Names as they are, numbers without their tensor."""
+    return found.tolist() if isinstance(found, Tensor) else found
+
 
 @dataclass(frozen=True)
-class Samples:
+class Samples(Divided):
     """A data set of vectors.
 
     features    modality -> float32 `(samples, width)`
@@ -121,6 +205,7 @@ class Samples:
     simulated: bool = False
     root: Path | None = None
     notes: tuple[str, ...] = ()
+    kind = "sample set"
 
     def __post_init__(self) -> None:
         if not self.features:
@@ -196,21 +281,17 @@ class Samples:
         return {name: rows.shape[1] for name, rows in self.features.items()}
 
     @property
-    def modalities(self) -> tuple[str, ...]:
-        return tuple(self.features)
+    def everyone(self) -> Sequence[int]:
+        return range(len(self))
+
+    def shown(self, protocol: str | None = None) -> Part:
+        """The samples that are looked at."""
+        return self.part(self.looked_at(protocol), protocol)
 
     def part(self, part: str, protocol: str | None = None) -> Part:
         """The samples of `train` or `test`; every sample for `all`, or when the set names no split."""
-        index = torch.arange(len(self))
-        if self.splits and part != "all":
-            protocol = protocol or next(iter(self.splits))
-            if protocol not in self.splits:
-                raise ValueError(f"sample set {self.name!r} has no split {protocol!r}; it has {', '.join(self.splits)}")
-            if part not in self.splits[protocol]:
-                known = ", ".join(self.splits[protocol])
-                raise ValueError(f"sample set {self.name!r}: split {protocol!r} has no part {part!r}; it has {known}")
-            index = self.splits[protocol][part]
-        numbers = index.tolist()
+        numbers = list(self.members(part, protocol))
+        index = torch.tensor(numbers, dtype=torch.long)
         return Part(
             {name: rows[index] for name, rows in self.features.items()},
             self.target[index],
@@ -218,10 +299,6 @@ class Samples:
             tuple(self.names[i] if self.names else f"sample {i}" for i in numbers),
             tuple(("", i) for i in numbers),
         )
-
-    def digest(self) -> str:
-        """SHA-256 over features, targets, task and splits: the data's fingerprint in every run made from it."""
-        return self._digest
 
     @cached_property
     def _digest(self) -> str:
@@ -235,54 +312,6 @@ class Samples:
         return total.hexdigest()
 
 
-def rows_of_clip(clip: Clip, modality: str) -> Float[Tensor, "units _"]:
-    """A clip's rows of one modality, the mean over its crops where it has some."""
-    rows = clip.features[modality]
-    return rows if rows.ndim == 2 else rows.mean(0)
-
-
-def part_of(data: Dataset | Samples, part: str = "test", protocol: str | None = None) -> Part:
-    """Samples as they are; of clips every unit a sample with its label as class, in the order of the clips.
-
-    Units without labels: the target is None as soon as one clip has none.
-    """
-    if isinstance(data, Samples):
-        return data.part(part, protocol)
-    clips = tuple(data.clips.values()) if part == "all" else data.part(part, protocol)
-    if not clips:
-        raise ValueError(f"dataset {data.name!r}: the part {part!r} holds no clips")
-    labels = [clip.labels for clip in clips]
-    return Part(
-        {name: torch.cat([rows_of_clip(clip, name) for clip in clips]) for name in data.modalities},
-        torch.cat([found.long() for found in labels if found is not None]) if None not in labels else None,
-        UNITS,
-        tuple(f"{clip.name} · unit {unit}" for clip in clips for unit in range(clip.units)),
-        tuple((clip.name, unit) for clip in clips for unit in range(clip.units)),
-    )
-
-
-def task_of(data: Dataset | Samples) -> Task:
-    return data.task if isinstance(data, Samples) else UNITS
-
-
 def plain(task: Task) -> dict[str, Any]:
     """The task as JSON holds it."""
     return {"kind": task.kind, "names": list(task.names)}
-
-
-def trained_among_shown(data: Dataset | Samples, protocol: str) -> tuple[int, int]:
-    """(how many of the clips or samples that are looked at were trained on under this split, how many are looked at).
-
-    Looked at is the test part of the first split, or all where that has none. A run of another split may have learned
-    from some of them, and its numbers on these say little.
-    """
-    shown: Sequence[int] | Sequence[str]
-    known: set[int] | set[str]
-    if isinstance(data, Samples):
-        looked = next(iter(data.splits.values()), {}).get("test", torch.empty(0))
-        shown = looked.tolist() if len(looked) else range(len(data))
-        known = set(data.splits.get(protocol, {}).get("train", torch.empty(0)).tolist())
-    else:
-        shown = next(iter(data.splits.values()), {}).get("test") or tuple(data.clips)
-        known = set(data.splits.get(protocol, {}).get("train", ()))
-    return sum(one in known for one in shown), len(shown)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from app.store.data import clips, data, digest, looked_at, part, samples
+from app.store.data import clips, data, digest, part, samples
 from app.store.keys import _all_runs_stamp, _stamp, _stamps, all_runs, datasets
 from app.store.methods import computed
 from app.store.models import metrics, outputs, scores
@@ -87,7 +87,7 @@ def disagreement(key: str, a: compare.Group, b: compare.Group) -> compare.Disagr
 
 @st.cache_data(max_entries=256, show_spinner="Scoring in processes of their own")
 def _peaks(runs_stamp: str, data_stamp: str, key: str, names: tuple[str, ...]) -> list[float | None]:
-    which = looked_at(data(key))
+    which = data(key).looked_at()
     return compare.peaks(datasets()[key], which, [all_runs()[name] for name in names])
 
 

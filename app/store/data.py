@@ -18,7 +18,7 @@ from core.data.check import Report, check
 from core.data.reading import about
 from core.dataset import Dataset
 from core.extract import captions as sentences
-from core.sample import Part, Samples, part_of
+from core.sample import Part, Samples
 from core.workspace import size_of
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def _clips(folder: str, stamp: str, key: str) -> tuple[Clip, ...]:
     found = data(key)
     if isinstance(found, Samples):
         return ()
-    return found.part("test") if looked_at(found) == "test" else tuple(found.clips.values())
+    return found.shown()
 
 
 def clip_names(key: str) -> tuple[dict[str, int], tuple[str, ...]]:
@@ -87,13 +87,6 @@ def _clip_names(folder: str, stamp: str, key: str) -> tuple[dict[str, int], tupl
     return {name: place for place, name in enumerate(names)}, tuple(name.lower() for name in names)
 
 
-def looked_at(found: Data) -> str:
-    """Which part the pages show: the test part of the first split, or all when no split names one."""
-    first = next(iter(found.splits.values()), {})
-    test = first.get("test")
-    return "test" if test is not None and len(test) else "all"
-
-
 def part(key: str, which: str = "test") -> Part:
     """Rows of a dataset: its samples, or every unit of its clips. `test` is what the pages look at."""
     return _part(str(datasets()[key]), _stamp(datasets()[key] / "dataset.json"), key, which)
@@ -102,7 +95,7 @@ def part(key: str, which: str = "test") -> Part:
 @st.cache_resource(max_entries=32, show_spinner=False)
 def _part(folder: str, stamp: str, key: str, which: str) -> Part:
     found = data(key)
-    return part_of(found, looked_at(found) if which == "test" else which)
+    return (found.shown() if which == "test" else found.part(which)).flat()
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
@@ -129,8 +122,7 @@ def link(key: str, row: int) -> dict[str, Any]:
 
 def large(key: str) -> bool:
     """True for clips whose features stay on disk: what reads them all is done in the background."""
-    found = data(key)
-    return isinstance(found, Dataset) and found.on_disk
+    return data(key).on_disk
 
 
 def clip(key: str, name: str) -> Clip:

@@ -7,15 +7,13 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app.figures.style import colours
-from app.store.data import data, looked_at, part
+from app.store.data import data, part
 from app.store.keys import Data, _stamp, _stamps, datasets
 from app.store.models import model
 from app.store.runs import run
 from app.views.weights import kernel_figures
 from core import compare
-from core.clip import Clip
 from core.explain import latents, lowrank, mkl, plane, probes, progressive, removal, split, weights
-from core.sample import Part, Samples, part_of
 from core.score.flops import flops
 from core.trust import calibration, record, stress
 from core.trust.rows import Stage, reader, staged
@@ -25,58 +23,46 @@ if TYPE_CHECKING:
 
 # what -> a function of (model, data, names and numbers…) that returns read-only arrays; each page has its own lines
 COMPUTED: dict[str, Callable[..., Any]] = {
-    "factors": lambda model, data: lowrank.opened(model, _looked_at_part(data)),
-    "row parts": lambda model, data, row: lowrank.of_row(model, _looked_at_part(data), row),
-    "specialisation": lambda model, data: lowrank.specialisation(lowrank.opened(model, _looked_at_part(data))),
-    "attributions": lambda model, data, *place: lowrank.attributions(model, _looked_at_part(data), *place),
-    "prior distance": lambda model, data: latents.prior_distance(model, _looked_at_part(data)),
-    "retrieval": lambda model, data: latents.retrieved(model, _looked_at_part(data)),
-    "walk": lambda model, data, *ends: latents.walk(model, _looked_at_part(data), *ends),
+    "factors": lambda model, data: lowrank.opened(model, data.shown().flat()),
+    "row parts": lambda model, data, row: lowrank.of_row(model, data.shown().flat(), row),
+    "specialisation": lambda model, data: lowrank.specialisation(lowrank.opened(model, data.shown().flat())),
+    "attributions": lambda model, data, *place: lowrank.attributions(model, data.shown().flat(), *place),
+    "prior distance": lambda model, data: latents.prior_distance(model, data.shown().flat()),
+    "retrieval": lambda model, data: latents.retrieved(model, data.shown().flat()),
+    "walk": lambda model, data, *ends: latents.walk(model, data.shown().flat(), *ends),
     "split parts": split.parts,
     "split cloud": split.cloud_of,
     "split pca": lambda model, data, shown: plane.pca(split.cloud_of(model, data, shown).rows),
     "split probes": probes.probes,
     "availability": split.availability,
     "split retrieval": split.retrieval,
-    "step answers": lambda model, data: progressive.answers(model, _looked_at_part(data)),
-    "step probes": lambda model, data: progressive.probes(model, part_of(data, "train"), _looked_at_part(data)),
-    "step paths": lambda model, data: progressive.paths(model, _looked_at_part(data)),
-    "step cost": lambda model, data: progressive.cost(model, _looked_at_part(data)),
+    "step answers": lambda model, data: progressive.answers(model, data.shown().flat()),
+    "step probes": lambda model, data: progressive.probes(model, data.part("train").flat(), data.shown().flat()),
+    "step paths": lambda model, data: progressive.paths(model, data.shown().flat()),
+    "step cost": lambda model, data: progressive.cost(model, data.shown().flat()),
     "weights": lambda model, data: weights.weights(model),
-    "weight parts": lambda model, data: weights.opened(model, _looked_at_part(data)),
+    "weight parts": lambda model, data: weights.opened(model, data.shown().flat()),
     "weight losses": lambda model, data: removal.without_parts(
-        weights.opened(model, _looked_at_part(data)), _looked_at_part(data)
+        weights.opened(model, data.shown().flat()), data.shown().flat()
     ),
-    "modality losses": lambda model, data: removal.without_modalities(model, _looked_at_part(data)),
-    "missing": lambda model, data: compare.missing(model, _looked_at_test(data)),
+    "modality losses": lambda model, data: removal.without_modalities(model, data.shown().flat()),
+    "missing": lambda model, data: compare.missing(model, data.shown()),
     "flops": lambda model, data: flops(model),
-    "scoring time": lambda model, data: compare.scoring_time(model, _looked_at_test(data)),
+    "scoring time": lambda model, data: compare.scoring_time(model, data.shown()),
     "stress": lambda model, data, kind, *modalities: stress.stressed(
         model, _stage_of(data), kind, modalities, keep=tuple(getattr(data, "pictures", ()))
     ),
     "reliability": lambda model, data, bins, how: calibration.calibrated(model, _stage_of(data), bins, how),
     "clean answers": lambda model, data: calibration.clean(reader(model, _stage_of(data))),
     "dropout": lambda model, data: calibration.dropped_out(model, _stage_of(data)),
-    "kernel path": lambda model, data, p, *how: mkl.at_norm(model, data, _looked_at_part(data), p, *how),
-    "kernel panels": lambda model, data: mkl.panels(model, _looked_at_part(data)),
+    "kernel path": lambda model, data, p, *how: mkl.at_norm(model, data, data.shown().flat(), p, *how),
+    "kernel panels": lambda model, data: mkl.panels(model, data.shown().flat()),
 }
-
-
-def _looked_at_test(found: Data) -> tuple[Clip, ...] | Part:
-    """`clips` of the data itself, of samples `part`."""
-    if isinstance(found, Samples):
-        return _looked_at_part(found)
-    return found.part("test") if looked_at(found) == "test" else tuple(found.clips.values())
-
-
-def _looked_at_part(found: Data) -> Part:
-    """`part` of the data itself."""
-    return part_of(found, looked_at(found))
 
 
 def _stage_of(found: Data) -> Stage:
     """What the robustness page corrupts: the rows that the pages look at."""
-    return staged(found, looked_at(found))
+    return staged(found, found.looked_at())
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)

@@ -10,7 +10,7 @@ import streamlit as st
 
 from app.figures.samples import one_against_rest
 from app.figures.scores import Moment, top_moments
-from app.store.data import clip, clips, data, large, looked_at, part, samples
+from app.store.data import clip, clips, data, large, part, samples
 from app.store.keys import _stamp, _stamps, all_runs, datasets, workspace
 from app.store.work import Work, _answer_of
 from core import run as run_folders
@@ -49,7 +49,7 @@ def _scores(run_folder: str, run_stamp: str, data_folder: str, data_stamp: str, 
 @st.cache_resource(max_entries=64, show_spinner=False)
 def _scoring(run_folder: str, run_stamp: str, data_folder: str, data_stamp: str, key: str) -> Work:
     model, found, which = _model(run_folder, run_stamp), data(key), clips(key)
-    place = kept.place_of(workspace() / "scores", Path(run_folder), found.digest(), looked_at(found))
+    place = kept.place_of(workspace() / "scores", Path(run_folder), found.digest(), found.looked_at())
 
     def work(tell: Callable[[float], None]) -> dict[str, np.ndarray]:
         scored = kept.load(place, which)

@@ -16,7 +16,6 @@ from core.experiments import ranks
 from core.fusion import FUSIONS
 from core.machine.names import shown, told_apart
 from core.run import Run
-from core.sample import task_of, trained_among_shown
 
 if TYPE_CHECKING:
     pass
@@ -35,7 +34,7 @@ def learned_from(name: str, key: str) -> tuple[int, int]:
 
 @st.cache_data(max_entries=256, show_spinner=False)
 def _learned_from(folder: str, stamp: str, key: str, protocol: str) -> tuple[int, int]:
-    return trained_among_shown(data(key), protocol)
+    return data(key).trained_among_shown(protocol)
 
 
 def own_runs() -> list[str]:
@@ -91,7 +90,7 @@ def _catalogue(key: str) -> tuple[dict[str, Run], dict[str, str]]:
 
 @st.cache_resource(max_entries=32, show_spinner=False)
 def _sorted_runs(runs_stamp: str, data_stamp: str, key: str) -> tuple[dict[str, Run], dict[str, str]]:
-    widths, own, task = data(key).widths, digest(key), task_of(data(key))
+    widths, own, task = data(key).widths, digest(key), data(key).task
     fits: dict[str, Run] = {}
     for name, folder in all_runs().items():
         found = _run(str(folder), _stamp(folder / "run.json"))

@@ -66,7 +66,7 @@ def score(
         words = ", ".join(f"{name.replace('_', ' ')} {show(v, name)}" for name, v in numbers.items())
         put(result, f"{len(rows)} samples: {words}", json_)
         return
-    clips = tuple(data.clips.values()) if part == "all" else data.part(part, protocol)
+    clips = data.part(part, protocol)
     found = sparing(lambda entries, on: run_on(model.to(on), clips, entries), ENTRIES, device_of(device), tell, FEW)
     judged = measure(found, clips)
     result = {"run": runs.load(run).id, "clips": len(clips), **jsonable(judged)}
@@ -87,12 +87,11 @@ def retrieve(
     """Ask in one modality, answer in another: MAP by cosine of latents or invariant parts, mean ± sd over runs."""
     from core import run as runs
     from core.explain.latents import retrieved
-    from core.sample import part_of
 
     folders = [run] if (run / "run.json").is_file() else [run / name for name in runs.listing(run)]
     if not folders:
         raise ValueError(f"{str(run)!r} is neither a run nor a folder of runs")
-    rows = part_of(opened(dataset), part, protocol)
+    rows = opened(dataset).part(part, protocol).flat()
     found = {folder.name: retrieved(runs.model(folder), rows) for folder in folders}
     lines, result = [], []
     for every in zip(*found.values(), strict=True):

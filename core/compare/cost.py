@@ -15,9 +15,8 @@ import torch
 
 from core import run as run_folders
 from core.clip import Clip
-from core.dataset import Dataset
 from core.fusion.base import Fusion
-from core.sample import Part, Samples
+from core.sample import Part
 from core.score.infer import outputs, score
 
 ROOT = Path(__file__).parents[2]
@@ -75,7 +74,7 @@ def tell_peaks(data: str, part: str, folders: Sequence[str]) -> None:
 
     torch.set_num_threads(1)
     found = read(Path(data))
-    test = found.part(part) if isinstance(found, Samples) else _clips_of(found, part)
+    test = found.part(part)
     for folder in folders:
         reading, writing = os.pipe()
         child = os.fork()
@@ -92,7 +91,3 @@ def tell_peaks(data: str, part: str, folders: Sequence[str]) -> None:
         with os.fdopen(reading) as heard:
             print(heard.read() or "null", flush=True)
         os.waitpid(child, 0)
-
-
-def _clips_of(data: Dataset, part: str) -> tuple[Clip, ...]:
-    return tuple(data.clips.values()) if part == "all" else data.part(part)

@@ -11,7 +11,7 @@ from core.explain.progressive import Probes, Reading, probes
 from core.fusion.base import count_weights
 from core.fusion.profusion import ProFusionConfig, matched
 from core.recipe import TrainConfig
-from core.sample import Samples, part_of, task_of
+from core.sample import Samples
 from core.train.loop import train
 
 
@@ -59,14 +59,14 @@ def versus(
     tell: Callable[[str], None] = lambda line: None,
 ) -> Versus:
     """Train ProFusion and its base of matched size from every seed; probe ProFusion's steps."""
-    rival = matched(data.widths, config, task_of(data))
-    metric = task_of(data).metric
+    rival = matched(data.widths, config, data.task)
+    metric = data.task.metric
     plain, again, seen, weights = [], [], [], (0, 0)
     for seed in seeds:
         one, two = (train(data, "profusion", asdict(asked), training, seed) for asked in (rival, config))
         plain.append(float(one.run.metrics[metric]))
         again.append(float(two.run.metrics[metric]))
-        seen.append(probes(two.model, part_of(data, "train"), part_of(data, "test"), most))
+        seen.append(probes(two.model, data.part("train").flat(), data.part("test").flat(), most))
         weights = (count_weights(one.model), count_weights(two.model))
         tell(f"{config.base}, {config.join}, seed {seed}: base {plain[-1]:.2f}, ProFusion {again[-1]:.2f}")
     return Versus(config.base, config.join, tuple(plain), tuple(again), *weights, tuple(seen))

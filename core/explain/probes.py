@@ -10,10 +10,10 @@ from jaxtyping import Float, Int
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from core.explain.split import DRAWS, KINDS, MOST_FITTED, NAN, Data, Parts, looked_at, parts_of
+from core.explain.split import DRAWS, KINDS, MOST_FITTED, NAN, Data, Parts, parts_of
 from core.fusion.base import Fusion
 from core.measure.metrics import correlation
-from core.sample import Part, part_of
+from core.sample import Part
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ def probes(model: Fusion, data: Data, seed: int = 0) -> tuple[Probe, ...]:
 
     Fitted on the training part, judged on the test part. Without two such parts there are none.
     """
-    if looked_at(data) == "all":
+    if data.looked_at() == "all":
         return ()
-    fit, judge = part_of(data, "train"), part_of(data, "test")
+    fit, judge = data.part("train").flat(), data.part("test").flat()
     if len(fit) > MOST_FITTED:
         drawn = np.random.default_rng(seed).permutation(len(fit))[:MOST_FITTED]
         fit = fit.take(torch.from_numpy(np.sort(drawn)))

@@ -29,7 +29,7 @@ from core.fusion.misa import Misa
 from core.measure.metrics import jsonable, measure_part
 from core.measure.retrieval import Retrieval, across, directions
 from core.run import Run
-from core.sample import Part, Samples, part_of
+from core.sample import Part, Samples
 from core.score.infer import array, outputs, to_device
 
 Data = Dataset | Samples
@@ -46,12 +46,6 @@ DRAWS = 1_000  # of groups, for an interval
 def splits(model: Fusion) -> bool:
     """Whether the model tells shared from own parts."""
     return isinstance(model, Gmf | Misa)
-
-
-def looked_at(data: Data) -> str:
-    """The part that is judged: test, or all rows when no split names one."""
-    test = next(iter(data.splits.values()), {}).get("test")
-    return "test" if test is not None and len(test) else "all"
 
 
 # ---------------------------------------------------------------------------- the parts
@@ -140,7 +134,7 @@ def lost_of(x: Float[np.ndarray, "n d"], back: Float[np.ndarray, "n d"]) -> floa
 
 def parts(model: Fusion, data: Data) -> Parts:
     """The parts of the rows that are looked at."""
-    return parts_of(model, part_of(data, looked_at(data)))
+    return parts_of(model, data.shown().flat())
 
 
 # ---------------------------------------------------------------------------- probes
@@ -159,7 +153,7 @@ class Available:
 
 def availability(model: Fusion, data: Data) -> tuple[Available, ...]:
     """The metric with every choice of modalities (above four: each alone, each left out, all); all of them last."""
-    part, names = part_of(data, looked_at(data)), tuple(model.widths)
+    part, names = data.shown().flat(), tuple(model.widths)
     if part.target is None:
         return ()
     sizes = range(1, len(names) + 1) if len(names) <= 4 else (1, len(names) - 1, len(names))
@@ -193,7 +187,7 @@ class Retrieved:
 
 def retrieval(model: Fusion, data: Data, seed: int = 0) -> Retrieved | None:
     """At most 1,000 rows ask and answer; None without classes or without a second modality."""
-    part = part_of(data, looked_at(data))
+    part = data.shown().flat()
     if part.target is None or part.task.kind == "real" or len(model.widths) < 2:
         return None
     if len(part) > MOST_ASKED:

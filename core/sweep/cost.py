@@ -23,7 +23,7 @@ from core.fusion import FUSIONS
 from core.fusion.base import Fusion
 from core.measure.metrics import measure_part
 from core.run import build
-from core.sample import Samples, task_of
+from core.sample import Samples
 from core.score.infer import outputs
 from core.sweep.folder import Data, judged_data
 from core.sweep.plan import BATCH, Cell, Plan, cells
@@ -127,7 +127,7 @@ class Probe:
 
     def __init__(self, plan: Plan, data: Data, protocol: str | None, clock: Clock) -> None:
         self.data, self.protocol, self.clock, self.modalities = data, protocol, clock, plan.modalities
-        self.widths, self.task = widths_of(data, plan.modalities), task_of(data)
+        self.widths, self.task = widths_of(data, plan.modalities), data.task
         if isinstance(data, Dataset):
             clips = data.part("train", protocol)
             self.sides = [[clip for clip in clips if bool(clip.anomalous) is wanted] for wanted in (False, True)]

@@ -33,7 +33,7 @@ from core.machine.names import shown
 from core.measure.metrics import auc
 from core.recipe import TrainConfig
 from core.run import Run, Source
-from core.sample import METRIC_WORDS, Samples, Task, task_of
+from core.sample import METRIC_WORDS, Samples, Task
 from core.score.infer import score
 from core.sweep.plan import Cell, Plan, cells, checked_plan, told
 from core.train import memory
@@ -164,11 +164,11 @@ def _plain(source: Source) -> tuple[str, str, list[tuple[str, int]]]:
 
 def staged(plan: Plan, data: Data) -> tuple[Sweep, Data]:
     """(the sweep, the data its runs are trained and measured on), checked."""
-    plan = checked_plan(plan, task_of(data))
+    plan = checked_plan(plan, data.task)
     used, protocol = judged_data(plan, data)
     widths = widths_of(used, plan.modalities)
     source = Source(used.name, used.digest(), protocol, widths, used.simulated)
-    metric, task = metric_of(used, protocol), task_of(used)
+    metric, task = metric_of(used, protocol), used.task
     with torch.device("meta"):  # shapes alone: a config that cannot be built is told before anything is trained
         for cell in cells(plan):
             try:

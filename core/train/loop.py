@@ -25,7 +25,7 @@ from core.machine.device import MIXED, mixed
 from core.measure.metrics import jsonable, measure, measure_part
 from core.recipe import TrainConfig
 from core.run import History, Run, Source, build
-from core.sample import Part, Samples, plain, task_of
+from core.sample import Part, Samples, plain
 from core.score.infer import outputs, resample, score
 
 
@@ -165,7 +165,7 @@ def train(
     random = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = build(fusion, widths, config or {}, task_of(dataset))
+        model = build(fusion, widths, config or {}, dataset.task)
         model.to(device)
         with mixed(model, training.amp):
             if isinstance(dataset, Samples):

@@ -39,7 +39,7 @@ from core.machine.names import shown
 from core.machine.words import words
 from core.recipe import TrainConfig
 from core.run import build
-from core.sample import Samples, Task, task_of
+from core.sample import Samples, Task
 from core.score.infer import spans
 from core.train.loop import Prepared, fixed_graphs, losses, sample_loss, step_loss, widths_of
 from core.train.options import made, options
@@ -151,12 +151,12 @@ def shape_of(data: Dataset | Samples, protocol: str | None = None, modalities: S
     named = None if protocol in (None, "all") else protocol
     if isinstance(data, Samples):
         train, test = len(data.part("train", named)), len(data.part("test", named))
-        return Shape(widths, (train, 0), 1, ((1, test),), task_of(data))
+        return Shape(widths, (train, 0), 1, ((1, test),), data.task)
     clips, test_clips = data.part("train", named), data.part("test", named)
     crops = max((rows.shape[0] for clip in clips for rows in clip.features.values() if rows.ndim == 3), default=1)
     anomalous = sum(bool(clip.anomalous) for clip in clips)
     lengths = Counter(clip.units for clip in test_clips)
-    return Shape(widths, (len(clips) - anomalous, anomalous), crops, tuple(sorted(lengths.items())), task_of(data))
+    return Shape(widths, (len(clips) - anomalous, anomalous), crops, tuple(sorted(lengths.items())), data.task)
 
 
 def needed(fusion: str, own: Mapping[str, Any], training: TrainConfig, shape: Shape) -> Need:

@@ -28,7 +28,7 @@ from core.machine.device import device_named, sparing
 from core.machine.names import shown
 from core.recipe import TrainConfig
 from core.run import Run, Source, build
-from core.sample import METRIC_WORDS, Samples, plain, task_of
+from core.sample import METRIC_WORDS, Samples, plain
 from core.train import memory
 from core.train.loop import Progress, Trained, batches, prepare, sample_loss, step_loss, train, widths_of
 from core.train.options import checked, made, options
@@ -109,7 +109,7 @@ def planned(order: Order, data: Data) -> tuple[Run, ...]:
 
     Errors: `ValueError` for modalities, splits or options that do not exist or do not go together.
     """
-    widths, task = widths_of(data, order.modalities), task_of(data)
+    widths, task = widths_of(data, order.modalities), data.task
     protocol = order.protocol or next(iter(data.splits), "all")
     if protocol != "all" and protocol not in data.splits:
         raise ValueError(f"{data.name!r} has no split {shown(protocol, 40)!r}; it has {', '.join(data.splits)}")
@@ -153,7 +153,7 @@ def refuse(order: Order, data: Data) -> None:
         afford(order, data)
         protocol = None if first.source.protocol == "all" else first.source.protocol
         torch.manual_seed(0)
-        model = build(order.fusion, first.source.widths, order.options, task_of(data))
+        model = build(order.fusion, first.source.widths, order.options, data.task)
         try:
             if isinstance(data, Samples):
                 _try_samples(model, data, protocol)

@@ -21,7 +21,7 @@ from core.clip import Clip
 from core.dataset import Dataset
 from core.fusion.base import Features, Fusion
 from core.measure.metrics import auc, real_metrics
-from core.sample import UNITS, Part, Samples, Task, part_of
+from core.sample import UNITS, Part, Samples, Task
 from core.score.infer import array, precise, spans, windowed
 from core.trust import corrupt
 from core.trust.attack import Verdict
@@ -102,14 +102,13 @@ def staged(data: Dataset | Samples, which: str = "test", protocol: str | None = 
             part.features, corrupt.spreads_of(of), means_of(of), (), torch.arange(len(part)), part.target,
             torch.ones(len(part), dtype=torch.bool), part.task, note=note,
         )  # fmt: skip
-    clips = tuple(data.clips.values()) if which == "all" else data.part(which, protocol)
-    return of_clips(clips, training, entries)
+    return of_clips(data.part(which, protocol), training, entries)
 
 
 def known_training(data: Dataset | Samples, protocol: str | None) -> Part | None:
     """The training part, None where the data name none."""
     parts = data.splits.get(protocol or next(iter(data.splits), ""), {})
-    return part_of(data, "train", protocol) if len(parts.get("train", ())) else None
+    return data.part("train", protocol).flat() if len(parts.get("train", ())) else None
 
 
 def means_of(part: Part) -> dict[str, Float[Tensor, " _"]]:

@@ -14,7 +14,7 @@ from core.data import native, read
 from core.data.samples.native import write
 from core.explain.lowrank import opened, switched
 from core.recipe import TrainConfig
-from core.sample import Samples, Task, part_of
+from core.sample import Samples, Task
 from core.train.loop import train
 from tests import world
 from tests.app.conftest import Opener, complaints, words
@@ -136,7 +136,7 @@ def test_g_lmf_opens_and_its_base_holds_what_went_past_the_product(factors) -> N
 def test_numbers_follow_the_switches_as_the_function_says(factors, factored: Path) -> None:
     folder = run_of(factored, "Tiny yard", "lmf")
     data = read(factored / "demo")
-    part = part_of(data, "test")
+    part = data.part("test").flat()
     found = opened(run.model(folder), part)
     left = switched(found, ranks_off=[1], interactions_off=[3], cells_off=[(0, 0)])
     app = factors("demo", off="r1 i3 0.0", clip="test-02", time="3.3")

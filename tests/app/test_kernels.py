@@ -17,7 +17,6 @@ from core.data.samples import native
 from core.explain import mkl
 from core.fusion.mkl import Mkl
 from core.recipe import TrainConfig
-from core.sample import part_of
 from core.score.infer import outputs
 from core.train.loop import train
 from tests import world
@@ -68,7 +67,7 @@ def test_the_numbers_are_those_of_the_run_solved_again_at_the_p_of_the_slider(
     app = opened(visit, solved, "all")
     root, made = solved
     model, data = run.model(root / "runs" / made["all"]), read(root / "digits")
-    part = part_of(data)
+    part = data.part("test").flat()
     slider = app.select_slider(key="kernel_p")
     assert slider.value == "1.5"
     assert slider.options == ["1", "1.1", "4/3", "1.5", "2", "4", "16", "64", "∞"]
@@ -104,7 +103,7 @@ def test_the_maps_show_kernel_pca_of_the_test_rows_and_the_chosen_one(
     app = opened(visit, solved, "each", sample="17")
     drawn = chart(app, "kernel-panels")
     root, made = solved
-    found = mkl.panels(run.model(root / "runs" / made["each"]), part_of(read(root / "digits")))
+    found = mkl.panels(run.model(root / "runs" / made["each"]), read(root / "digits").part("test").flat())
     orange = [trace for trace in drawn["data"] if trace["name"] == "chosen row"]
     assert len(orange) == 3  # left, right, all together
     for panel, trace in zip(found.panels, orange, strict=True):
@@ -181,4 +180,4 @@ def test_the_model_of_the_page_is_mkl(solved: tuple[Path, dict[str, str]]) -> No
     root, made = solved
     assert isinstance(run.model(root / "runs" / made["clips"]), Mkl)
     with pytest.raises(ValueError, match="only MKL does"):
-        mkl.panels(run.build("concat", {"a": 2}, {}), part_of(read(root / "digits")))
+        mkl.panels(run.build("concat", {"a": 2}, {}), read(root / "digits").part("test").flat())

@@ -16,7 +16,7 @@ from core.data import read
 from core.data.samples import native
 from core.explain import removal, weights
 from core.recipe import TrainConfig
-from core.sample import Samples, Task, part_of
+from core.sample import Samples, Task
 from core.score.infer import outputs
 from core.train.loop import train
 from tests import world
@@ -132,7 +132,7 @@ def test_the_chosen_rows_parts_add_up_to_what_the_model_says(  # noqa: ANN001
     link = {"sample": "17"} if row is not None else {"clip": "test-03", "time": "3.2"}
     app = page(dataset, **link)
     bars = next(chart(app, at)["data"][0] for at in range(4) if chart(app, at)["data"][0]["y"][0] == "base")
-    part = part_of(read(weighed / dataset), "test")
+    part = read(weighed / dataset).part("test").flat()
     at = row if row is not None else part.places.index(("test-03", 5))
     said = outputs(runs.model(weighed / "runs" / app.session_state["run"]), part.features)[at]
     values = decoded(bars["x"])

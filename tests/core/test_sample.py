@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from core.sample import UNITS, Samples, Task, part_of, trained_among_shown
+from core.sample import UNITS, Samples, Task
 from tests.core import made
 
 TASK = Task("class", ("cat", "dog"))
@@ -104,7 +104,7 @@ def test_the_fingerprint_moves_with_everything_a_run_depends_on() -> None:
 
 def test_units_of_clips_are_rows_with_their_labels_as_classes() -> None:
     data = made.dataset(train=4, test=4)
-    part, clips = part_of(data, "test"), data.part("test")
+    part, clips = data.part("test").flat(), data.part("test")
     assert part.task == UNITS
     assert part.classes == ("normal", "anomalous")
     assert len(part) == sum(clip.units for clip in clips)
@@ -122,7 +122,7 @@ def test_crops_are_averaged_and_one_unlabelled_clip_leaves_no_target() -> None:
     name = data.splits["weak"]["test"][0]
     crops = made.clip(name, units=data.clips[name].units, crops=3)
     other = replace(data, clips={**data.clips, name: replace(crops, labels=None, anomalous=True)})
-    part = part_of(other, "test")
+    part = other.part("test").flat()
     assert part.target is None
     torch.testing.assert_close(part.features["motion"][1], crops.features["motion"][:, 1].mean(0))
 
@@ -131,14 +131,44 @@ def test_how_many_of_those_shown_a_run_of_another_split_learned_from() -> None:
     half, other = torch.tensor([0, 1, 2]), torch.tensor([1, 4, 5])
     splits = {"half": {"train": half, "test": torch.tensor([5, 4, 3])}, "other": {"train": other, "test": half}}
     data = samples(splits=splits)
-    assert trained_among_shown(data, "half") == (0, 3)
-    assert trained_among_shown(data, "other") == (2, 3)
-    assert trained_among_shown(data, "one that is gone") == (0, 3)
-    assert trained_among_shown(samples(splits={"all": {"train": half}}), "all") == (3, 6), "no test part: all are shown"
+    assert data.trained_among_shown("half") == (0, 3)
+    assert data.trained_among_shown("other") == (2, 3)
+    assert data.trained_among_shown("one that is gone") == (0, 3)
+    assert samples(splits={"all": {"train": half}}).trained_among_shown("all") == (3, 6), "no test part: all are shown"
     clips = made.dataset()
     names = tuple(clips.clips)
     train, test = clips.splits["weak"]["train"], clips.splits["weak"]["test"]
     clips = replace(clips, splits={**clips.splits, "turned": {"train": (test[0], *train[:2]), "test": test[1:]}})
-    assert trained_among_shown(clips, "weak") == (0, len(test))
-    assert trained_among_shown(clips, "turned") == (1, len(test))
-    assert trained_among_shown(replace(clips, splits={"no": {"train": names[:2]}}), "no") == (2, len(names))
+    assert clips.trained_among_shown("weak") == (0, len(test))
+    assert clips.trained_among_shown("turned") == (1, len(test))
+    assert replace(clips, splits={"no": {"train": names[:2]}}).trained_among_shown("no") == (2, len(names))
+
+
+def test_clips_and_samples_agree_on_what_is_looked_at() -> None:
+    """The test part of a split; all where the split names none or an empty one, or there are no splits."""
+    clips = made.dataset(train=3, test=2)
+    names, number = tuple(clips.clips), torch.arange
+    by_name = {"first": {"train": names[:3], "test": names[3:]}, "empty": {"train": names, "test": ()}}
+    by_name["none"] = {"train": names[:2]}
+    by_number = {"first": {"train": number(3), "test": number(3, 6)}, "empty": {"train": number(6), "test": number(0)}}
+    by_number["none"] = {"train": number(2)}
+    for data in (replace(clips, splits=by_name), samples(splits=by_number)):
+        assert [data.looked_at(each) for each in (None, "first", "empty", "none")] == ["test", "test", "all", "all"]
+        assert [len(data.shown(each)) for each in ("first", "empty", "none")] == [
+            len(data.part("test")), len(data.part("all")), len(data.part("all"))
+        ]  # fmt: skip
+        assert len(replace(data, splits={}).shown()) == len(data.part("all")) == len(data.everyone)
+        with pytest.raises(ValueError, match="no split 'gone'; it has first, empty, none"):
+            data.shown("gone")
+        with pytest.raises(ValueError, match="split 'none' has no part 'test'; it has train"):
+            data.part("test", "none")
+
+
+def test_rows_keep_modalities_in_the_order_asked_for() -> None:
+    data = made.dataset(train=2, test=2)
+    for rows in (data.part("test"), samples().part("test")):
+        two = tuple(rows.flat().features)[:2]
+        assert tuple(rows.keep(two[::-1]).flat().features) == two[::-1]
+        assert len(rows.keep(two[:1])) == len(rows)
+        with pytest.raises(ValueError, match="no modality 'smell'"):
+            rows.keep(("smell",))

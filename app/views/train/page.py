@@ -6,7 +6,6 @@ from app import store
 from app.figures.style import markdown_text
 from app.state import selection
 from app.views.train import parts, sweeps
-from core.sample import task_of
 
 chosen = selection.current()
 places = st.tabs(["Train", "Sweeps"], key="train_tab", on_change="rerun", bind="query-params")
@@ -18,7 +17,7 @@ with places[0]:
             st.header("A new training", anchor=False)
             st.caption(
                 f"On **{markdown_text(data.name)}**, the dataset chosen in the sidebar: "
-                f"{parts.task_words(task_of(data))}, modalities {markdown_text(', '.join(data.modalities), 200)}."
+                f"{parts.task_words(data.task)}, modalities {markdown_text(', '.join(data.modalities), 200)}."
             )
             parts.form(chosen)
         with right:

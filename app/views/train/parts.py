@@ -19,7 +19,7 @@ from core.fusion import FUSIONS
 from core.machine.device import device_words
 from core.machine.names import shown
 from core.run import WORDS, Run
-from core.sample import METRIC_WORDS, Task, task_of
+from core.sample import METRIC_WORDS, Task
 from core.train import order as orders
 from core.train.options import Option, fusions, options, training_options
 from core.train.order import Line, Order, order_of
@@ -44,7 +44,7 @@ def title_of(fusion: str) -> str:
 def form(chosen: Selection) -> None:
     """Everything a training may be told, prefilled from the chosen run; what it would give is said before it starts."""
     data = store.data.data(chosen.dataset)
-    task = task_of(data)
+    task = data.task
     run = store.runs.run(chosen.run) if chosen.run else None
     known = [name for name in fusions(task) if name in FUSIONS]
     if refused := st.session_state.pop("train-refused", None):

@@ -23,7 +23,6 @@ from core import sweep as core
 from core.machine.names import shown
 from core.recipe import TrainConfig
 from core.run import WORDS as METHODS
-from core.sample import task_of
 from core.sweep import WORDS, Cell, Plan, Results, Row, plain
 from core.train import options
 
@@ -87,7 +86,7 @@ def _preset() -> None:
 def _ask(chosen: Selection) -> None:
     """The form; every change shows at once how many trainings it makes and how long they will take."""
     data = store.data.data(chosen.dataset)
-    task = task_of(data)
+    task = data.task
     methods = options.fusions(task)
     if "lego" in methods:
         if "sweep-preset" not in st.session_state:

@@ -29,7 +29,7 @@ from core.measure.metrics import measure_part
 from core.recipe import TrainConfig
 from core.run import Run, Source, listing, load
 from core.run import model as stored
-from core.sample import UNITS, Part, Samples, Task, part_of
+from core.sample import UNITS, Part, Samples, Task
 from core.score.infer import outputs
 from core.train.loop import train
 from tests.core.made import WIDTHS as CLIP_WIDTHS
@@ -157,7 +157,7 @@ def test_rows_of_very_large_sets_are_evenly_spaced():
 def test_units_of_clips_have_the_auc_of_the_run():
     data = dataset()
     trained = train(data, "lmf", {"project": 4}, TrainConfig(epochs=4, batch=8))
-    found = opened(trained.model, part_of(data, "test"))
+    found = opened(trained.model, data.part("test").flat())
     assert switched(found).now == pytest.approx(trained.run.metrics["auc"])
     assert found.interactions == interactions(list(CLIP_WIDTHS))
 
@@ -364,7 +364,7 @@ def test_the_parts_of_every_shipped_run_add_up_on_every_row():
     found = {}
     for folder in ("demo", "digits"):
         data = read(ASSETS / folder)
-        rows = part_of(data, "test")
+        rows = data.part("test").flat()
         for name in SHIPPED:
             if load(ASSETS / "runs" / name).source.digest == data.digest():
                 each = opened(stored(ASSETS / "runs" / name), rows)

@@ -18,7 +18,7 @@ from core.fusion.profusion import ProFusion, ProFusionConfig
 from core.measure import intervals
 from core.recipe import TrainConfig
 from core.run import build
-from core.sample import Part, Samples, Task, part_of
+from core.sample import Part, Samples, Task
 from core.score.infer import outputs
 from core.train.loop import train
 from tests.core.made import dataset
@@ -98,7 +98,7 @@ def test_a_context_goes_to_another_row_and_to_each_once() -> None:
 def test_the_control_is_the_true_context_of_the_other_row(trained) -> None:  # noqa: ANN001
     """Row by row: G_j on the row's own input and on c_{t-1} of the row it was paired with."""
     model, data = trained
-    part = part_of(data)
+    part = data.part("test").flat()
     seen = progressive.unroll(model, part, 3, seed=4)
     taken = progressive.others(len(part), 4)
     for row in (0, 17):
@@ -113,9 +113,9 @@ def test_the_control_is_the_true_context_of_the_other_row(trained) -> None:  # n
 
 def test_many_rows_are_unrolled_in_pieces(trained, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ANN001
     model, data = trained
-    whole = progressive.unroll(model, part_of(data), 3)
+    whole = progressive.unroll(model, data.part("test").flat(), 3)
     monkeypatch.setattr(progressive, "ROWS", 64)
-    pieces = progressive.unroll(model, part_of(data), 3)
+    pieces = progressive.unroll(model, data.part("test").flat(), 3)
     for name in model.widths:
         np.testing.assert_allclose(pieces.control[name], whole.control[name], rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(pieces.outputs, whole.outputs, rtol=1e-4, atol=1e-4)
@@ -192,8 +192,8 @@ def test_the_intervals_stay_where_they_make_sense() -> None:
 
 def test_the_answer_at_the_trained_step_is_the_models(trained) -> None:  # noqa: ANN001
     model, data = trained
-    part = part_of(data)
-    found = progressive.answers(model, part_of(data), most=4)
+    part = data.part("test").flat()
+    found = progressive.answers(model, data.part("test").flat(), most=4)
     np.testing.assert_allclose(found.outputs[1], outputs(model, part.features), rtol=1e-4, atol=1e-4)
     assert found.trained == 2
     share = 100 * (found.outputs[1].argmax(1) == part.target.numpy()).mean()
@@ -205,7 +205,7 @@ def test_the_answer_at_the_trained_step_is_the_models(trained) -> None:  # noqa:
 
 
 def test_turns_add_up_to_the_change_of_accuracy(trained) -> None:  # noqa: ANN001
-    found = progressive.answers(trained[0], part_of(trained[1]), most=4)
+    found = progressive.answers(trained[0], trained[1].part("test").flat(), most=4)
     for first, last in ((1, 2), (2, 4), (3, 3)):
         turn = progressive.turns(found, first, last)
         assert turn.helped is not None
@@ -221,8 +221,8 @@ def test_turns_add_up_to_the_change_of_accuracy(trained) -> None:  # noqa: ANN00
 def test_units_are_decided_by_the_threshold() -> None:
     data = dataset(train=12, test=8)
     model = build("profusion", data.widths, {"steps": 2, "hidden": 6})
-    model.learn({name: rows for name, rows in part_of(data, "train").features.items()})
-    found = progressive.answers(model, part_of(data), most=3)
+    model.learn({name: rows for name, rows in data.part("train").flat().features.items()})
+    found = progressive.answers(model, data.part("test").flat(), most=3)
     np.testing.assert_allclose(found.scores[1], 1 / (1 + np.exp(-found.outputs[1, :, 0])), rtol=1e-6)
     assert found.metric == "auc"
     assert not found.said(1.1).any()
@@ -231,13 +231,13 @@ def test_units_are_decided_by_the_threshold() -> None:
     assert len(progressive.turns(found, 1, 3, 0.0).rows) == 0
     right = found.right(0.0)
     assert right is not None
-    assert right.mean() == pytest.approx(part_of(data).target.float().mean())
+    assert right.mean() == pytest.approx(data.part("test").flat().target.float().mean())
 
 
 def test_rows_without_truth_change_without_being_right_or_wrong() -> None:
     data = planted()
     model = build("profusion", data.widths, {"steps": 2, "hidden": 6}, data.task)
-    found = progressive.answers(model, part_of(data), most=3)
+    found = progressive.answers(model, data.part("test").flat(), most=3)
     nan = found.value * np.nan
     unknown = progressive.Answers(found.outputs, found.scores, nan, nan, nan, "accuracy", 2, data.task, None)
     turn = progressive.turns(unknown, 1, 2)
@@ -248,10 +248,10 @@ def test_rows_without_truth_change_without_being_right_or_wrong() -> None:
 def test_real_answers_are_better_where_the_error_is_smaller() -> None:
     data = planted("real")
     model = build("profusion", data.widths, {"steps": 2, "hidden": 6}, data.task)
-    model.learn(part_of(data, "train").features, part_of(data, "train").target)
-    found = progressive.answers(model, part_of(data), most=3)
+    model.learn(data.part("train").flat().features, data.part("train").flat().target)
+    found = progressive.answers(model, data.part("test").flat(), most=3)
     turn = progressive.turns(found, 1, 2)
-    part = part_of(data)
+    part = data.part("test").flat()
     error = np.abs(found.outputs[..., 0] - part.target.numpy()[:, 0])
     assert turn.helped is not None
     np.testing.assert_array_equal(turn.helped, error[1, turn.rows] < error[0, turn.rows])
@@ -262,8 +262,8 @@ def test_real_answers_are_better_where_the_error_is_smaller() -> None:
 def test_paths_start_where_the_contexts_are(trained) -> None:  # noqa: ANN001
     """With the axes of numpy's SVD: the same distances from the mean, up to the signs of the axes."""
     model, data = trained
-    found = progressive.paths(model, part_of(data), most=4)
-    contexts = progressive.unroll(model, part_of(data), 4).contexts.astype(float)
+    found = progressive.paths(model, data.part("test").flat(), most=4)
+    contexts = progressive.unroll(model, data.part("test").flat(), 4).contexts.astype(float)
     flat = contexts[:2].reshape(-1, contexts.shape[-1])
     _, _, axes = np.linalg.svd(flat - flat.mean(0), full_matrices=False)
     expected = (contexts - flat.mean(0)) @ axes[:2].T
@@ -278,14 +278,14 @@ def test_paths_start_where_the_contexts_are(trained) -> None:  # noqa: ANN001
 def test_a_context_of_one_number_has_a_path_too() -> None:
     data = planted()
     model = build("profusion", data.widths, {"steps": 2, "base": "lmf", "hidden": 1}, data.task)
-    assert np.isfinite(progressive.paths(model, part_of(data), most=3).places).all()
+    assert np.isfinite(progressive.paths(model, data.part("test").flat(), most=3).places).all()
 
 
 def test_cost_grows_in_equal_steps_and_trains_nothing(trained) -> None:  # noqa: ANN001
     model, data = trained
     model.zero_grad()
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
-    found = progressive.cost(model, part_of(data), most=4, rounds=2)
+    found = progressive.cost(model, data.part("test").flat(), most=4, rounds=2)
     grown = np.diff(found.flops)
     assert (grown == grown[0]).all()
     assert grown[0] > found.flops[0]
@@ -303,7 +303,7 @@ def test_other_fusions_and_the_base_are_refused() -> None:
     with pytest.raises(ValueError, match="only ProFusion"):
         probed(build("concat", data.widths, {}, data.task), data)
     with pytest.raises(ValueError, match="steps=1"):
-        progressive.answers(build("profusion", data.widths, {"steps": 1}, data.task), part_of(data))
+        progressive.answers(build("profusion", data.widths, {"steps": 1}, data.task), data.part("test").flat())
 
 
 def test_what_a_probe_cannot_use_is_said() -> None:

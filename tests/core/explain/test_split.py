@@ -14,7 +14,7 @@ from core.fusion.misa import Misa
 from core.measure.metrics import jsonable, measure_part
 from core.recipe import TrainConfig
 from core.run import Run, Source
-from core.sample import UNITS, Part, Samples, Task, part_of
+from core.sample import UNITS, Part, Samples, Task
 from core.score.infer import outputs
 from core.train.loop import train
 from tests.core import made
@@ -185,7 +185,7 @@ def test_rows_that_stand_or_fall_together_widen_the_interval() -> None:
 
 def test_units_of_a_clip_are_one_group() -> None:
     data = made.dataset(4, 4)
-    part = part_of(data, "test")
+    part = data.part("test").flat()
     groups = probes.group_numbers(part)
     clips = [clip for clip, _ in part.places]
     assert len(set(groups.tolist())) == len(set(clips)) == 4

@@ -14,7 +14,7 @@ from core.explain import weights
 from core.fusion.mkl import Mkl
 from core.recipe import TrainConfig
 from core.run import Run, Source, build
-from core.sample import Part, Samples, Task, part_of
+from core.sample import Part, Samples, Task
 from core.score.infer import outputs
 from core.train.loop import train
 from tests.core.made import dataset
@@ -34,7 +34,7 @@ def planted(kind: str = "class") -> Samples:
 
 
 def units() -> Part:
-    return part_of(dataset(train=12, test=12))
+    return dataset(train=12, test=12).part("test").flat()
 
 
 # ---------------------------------------------------------------------------- weights

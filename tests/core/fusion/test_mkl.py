@@ -19,7 +19,7 @@ from core.fusion import mkl as module
 from core.fusion import svm
 from core.fusion.mkl import Mkl, MklConfig, witnesses
 from core.recipe import TrainConfig
-from core.sample import UNITS, Samples, Task, part_of
+from core.sample import UNITS, Samples, Task
 from core.score.infer import outputs, score
 from core.train.loop import prepare, train, unit_rows
 from tests.core.made import dataset
@@ -270,12 +270,12 @@ def test_the_runs_own_p_solved_again_gives_its_own_weights() -> None:
     parts = {"half": {"train": torch.arange(60), "test": torch.arange(60, 90)}}
     made = Samples("set", features, target, TASKS["class"], parts)
     done = train(made, "mkl", {"p": 1.5, "kernel": "all"})
-    again = seen.at_norm(done.model, made, part_of(made), 1.5)
+    again = seen.at_norm(done.model, made, made.part("test").flat(), 1.5)
     np.testing.assert_array_equal(again.beta, done.model.beta.detach().double().numpy())
     assert again.value == pytest.approx(done.run.metrics["accuracy"])
     assert (again.rows, again.of, again.rounds) == (60, 60, len(done.history))
     assert again.share.sum() == pytest.approx(1)
-    even = seen.at_norm(done.model, made, part_of(made), math.inf, most=30)
+    even = seen.at_norm(done.model, made, made.part("test").flat(), math.inf, most=30)
     np.testing.assert_array_equal(even.beta, 1)
     assert even.rows == 30
 
@@ -284,7 +284,7 @@ def test_panels_are_the_kernels_on_the_rows_that_are_drawn() -> None:
     features, target = data("class", 90)
     made = Samples("set", features, target, TASKS["class"], {})
     model = solved("class", kernel="all")
-    found = seen.panels(model, part_of(made, "all"))
+    found = seen.panels(model, made.part("all").flat())
     assert [each.name for each in found.panels] == [
         *(f"{side}, {kind}" for side in WIDTHS for kind in svm.KINDS), "all together"]  # fmt: skip
     K = model.kernels_of(features)
@@ -294,7 +294,7 @@ def test_panels_are_the_kernels_on_the_rows_that_are_drawn() -> None:
     assert found.chance == pytest.approx(2 / 89)
     assert len(found.rows) == 90
     assert len(seen.drawn_rows(5000, 2)) <= seen.MOST_ROWS
-    real = seen.panels(solved("real"), part_of(Samples("r", *data("real", 30), TASKS["real"], {}), "all"))
+    real = seen.panels(solved("real"), Samples("r", *data("real", 30), TASKS["real"], {}).part("all").flat())
     assert math.isnan(real.panels[0].separation)
     assert 0 < real.panels[0].alignment < 1
 

@@ -18,7 +18,6 @@ from core.measure.metrics import (
     real_metrics,
 )
 from core.measure.thresholds import cheapest, decide, precision_recall, roc
-from core.sample import part_of
 from tests.core.made import clip, dataset
 
 RATED = st.lists(st.tuples(st.integers(0, 8), st.booleans()), min_size=2, max_size=40).map(
@@ -152,7 +151,7 @@ def test_real_metrics_do_not_depend_on_the_targets_units():
 
 def test_units_as_rows_are_judged_like_units_of_clips():
     data = dataset(train=2, test=4)
-    part = part_of(data, "test")
+    part = data.part("test").flat()
     scores = np.random.default_rng(2).normal(size=len(part))
     by_clip, at = {}, 0
     for each in data.part("test"):
@@ -163,7 +162,7 @@ def test_units_as_rows_are_judged_like_units_of_clips():
 
 
 def test_a_model_that_diverged_has_no_quality_and_a_reason():
-    part = part_of(dataset(train=2, test=4), "test")
+    part = dataset(train=2, test=4).part("test").flat()
     scores = np.zeros((len(part), 1))
     scores[3] = np.inf
     judged = measure_part(scores, part)
