@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from jaxtyping import Bool, Float
 from plotly.subplots import make_subplots
 
-from app.figures.style import DIFFERENCE, Colours, plotly_text
+from app.figures.style import Colours, above_noise, plotly_text
 
 DASHES = ("solid", "dash", "dot", "dashdot")
 UP, DOWN = "#B2182B", "#2166AC"  # the two ends of RdBu_r
@@ -51,7 +51,8 @@ def relation_matrices(
             hovertemplate="units %{y} and %{x}<br>strength %{z:.2f}<extra>" + plotly_text(title) + "</extra>",
         )
     if difference is not None:
-        off = np.where(np.eye(len(difference), dtype=bool), np.nan, difference)
+        changed = above_noise(difference, *graphs.values())
+        off = np.where(np.eye(len(difference), dtype=bool), np.nan, changed)
         top = float(np.nanmax(np.abs(off))) if np.isfinite(off).any() else 1.0
         figure.add_heatmap(
             z=off,
@@ -60,7 +61,7 @@ def relation_matrices(
             zmin=-(top or 1.0),
             zmax=top or 1.0,
             zmid=0,
-            colorscale=DIFFERENCE,
+            colorscale=colours.change,
             row=1,
             col=len(titles),
             colorbar=_bar("change", (len(titles) - 0.55) / len(titles), 0.9 / len(titles)),

@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from pyvis.network import Network
 
-from app.figures.style import LIGHT
+from app.figures.style import LIGHT, above_noise
 from app.figures.tables import ranked
 from core.machine.names import shown
 
@@ -131,9 +131,10 @@ class Panel:
 
 def difference(title: str, after: str, before: Sequence[str], graphs: Mapping[str, Float[np.ndarray, "n n"]]) -> Panel:
     """The panel of `after` minus the mean of `before`; its colours are symmetric around 0."""
-    graph = graphs[after] - np.mean([graphs[name] for name in before], axis=0)
+    less = np.mean([graphs[name] for name in before], axis=0)
+    graph = above_noise(graphs[after] - less, graphs[after], less)
     off = graph[~np.eye(len(graph), dtype=bool)]
-    return Panel(title, graph, 0.0, float(np.abs(off).max()) if off.size else 1.0, (after, tuple(before)))
+    return Panel(title, graph, 0.0, float(np.abs(off).max(initial=0.0)) or 1.0, (after, tuple(before)))
 
 
 def payload(panels: Sequence[Panel], per_node: int, alpha: float) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from jaxtyping import Bool, Float, Shaped
 from plotly.subplots import make_subplots
 
-from app.figures.style import PRINTED, SIGNED, Colours, plotly_text
+from app.figures.style import PRINTED, Colours, above_noise, plotly_text
 
 SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -55,7 +55,7 @@ def operator_matrix(
             zmin=-top,
             zmax=top,
             zmid=0,
-            colorscale=SIGNED,
+            colorscale=colours.signed,
             xgap=1,
             ygap=1,
             texttemplate="%{z:.2f}" if numbers else None,
@@ -142,7 +142,7 @@ def term_matrices(
             zmin=-top,
             zmax=top,
             zmid=0,
-            colorscale=SIGNED,
+            colorscale=colours.signed,
             xgap=1,
             ygap=1,
             showscale=False,
@@ -205,7 +205,7 @@ def training(
     initial: Float[np.ndarray, "*shape"], learned: Float[np.ndarray, "*shape"]
 ) -> dict[str, Float[np.ndarray, "*shape"]]:
     """Before, after, and what training added."""
-    return {"drawn": initial, "learned": learned, "learned − drawn": learned - initial}
+    return {"drawn": initial, "learned": learned, "learned − drawn": above_noise(learned - initial, learned, initial)}
 
 
 def operator_sentence(A: Float[np.ndarray, "*shape"], names: Sequence[str]) -> str:

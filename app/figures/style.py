@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import plotly.graph_objects as go
+from jaxtyping import Float
 
 from core.machine.names import shown
 
-SIGNED = "RdBu_r"  # weights, shares: symmetric around 0, so always with zmid=0 and zmin=-zmax
-DIFFERENCE = "PuOr"  # after minus before, symmetric around 0
+SIGNED = "RdBu_r"  # weights, shares on light pages; figures take `Colours.signed`
+NOISE = 32 * float(np.finfo(np.float32).eps)  # of a number's size: what a few float32 sums may be wrong by
 SCORES = "viridis"  # scores and other numbers from low to high
 PRINTED = 12  # matrices up to 12 x 12 have their numbers printed in the cells
 FONT = '"Source Sans", "Source Sans Pro", "Helvetica Neue", Arial, sans-serif'
@@ -32,6 +34,8 @@ class Colours:
     ink, quiet  text and lines that must be read; text and lines that may be overlooked
     grid, page, panel   grid lines; the page behind a figure; cards and the sidebar
     series      several runs or modalities side by side, told apart by dash or marker as well
+    signed      colour scale of weights and shares: zmid=0 and zmin=-zmax, so that nothing has the colour of the page
+    change      the same for after minus before
     """
 
     name: str
@@ -45,6 +49,8 @@ class Colours:
     page: str
     panel: str
     series: tuple[str, ...]
+    signed: str | tuple[tuple[float, str], ...]
+    change: str | tuple[tuple[float, str], ...]
 
     @cached_property
     def edges(self) -> list[list[Any]]:
@@ -82,7 +88,7 @@ class Colours:
                 "title": {"font": {"size": 13, "color": self.ink}, "x": 0, "xanchor": "left", "pad": {"b": 6}},
                 "margin": {"l": 8, "r": 8, "t": 30, "b": 8},
                 "colorway": list(self.series),
-                "colorscale": {"sequential": SCORES, "diverging": SIGNED},
+                "colorscale": {"sequential": SCORES, "diverging": self.signed},
                 "coloraxis": {"colorbar": {"outlinewidth": 0, "thickness": 10}},
                 "hoverlabel": {
                     "bgcolor": self.panel,
@@ -117,6 +123,8 @@ LIGHT = Colours(
     page="#FFFFFF",
     panel="#F5F6F7",
     series=("#1B7837", "#1F2430", "#9A6A00", "#2C6FA6", "#8A8F99"),
+    signed=SIGNED,
+    change="PuOr",
 )
 DARK = Colours(
     name="dark",
@@ -130,12 +138,28 @@ DARK = Colours(
     page="#12151B",
     panel="#1B2029",
     series=("#5AC27A", "#E6E8EC", "#D9A93B", "#7DB3E0", "#8F96A3"),
+    signed=((0.0, "#92C5DE"), (0.25, "#2F79B5"), (0.5, "#12151B"), (0.75, "#C13639"), (1.0, "#F4A582")),
+    change=((0.0, "#FDB863"), (0.25, "#B35806"), (0.5, "#12151B"), (0.75, "#6F4FA8"), (1.0, "#C6BEE4")),
 )
 
 
 def colours(theme: str | None) -> Colours:
     """The set for a page whose theme is "dark" or anything else."""
     return DARK if theme == "dark" else LIGHT
+
+
+def above_noise(
+    values: Float[np.ndarray, "*shape"], *operands: Float[np.ndarray, "..."]
+) -> Float[np.ndarray, "*shape"]:
+    """Signed numbers, 0 where float noise of what they were computed from could have made them.
+
+    Otherwise a figure of changes that are none shows the noise in its darkest colours.
+
+    >>> above_noise(np.array([4e-8, -0.5]), np.array([1.0]), np.array([0.5, -1.0])).tolist()
+    [0.0, -0.5]
+    """
+    size = max((float(np.nanmax(np.abs(each), initial=0.0)) for each in operands), default=0.0)
+    return np.where(np.abs(values) <= NOISE * size, values.dtype.type(0), values)
 
 
 def file_name(words: str) -> str:

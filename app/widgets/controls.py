@@ -225,7 +225,7 @@ def metrics(chosen: Selection, changes: str) -> None:
     words = "Eq. 7: variance of the α-gated weighted degrees, mean over the windows of {} clips{}."
     with st.container(horizontal=True, gap="small"):
         _metric("AUC", now.auc, then.auc, 1, "Percent, over all labelled units of all clips, every edge kept.")
-        _metric("AUC, edges cut", now.auc_cut, then.auc, 1, "The same when edges below α are cut before the head.")
+        _metric("AUC, edges cut", now.auc_cut, then.auc_cut, 1, "The same when edges below α are cut before the head.")
         _metric(
             "AUC by degree",
             now.auc_degree,

@@ -307,6 +307,39 @@ def test_matrices_share_one_scale_and_differences_are_centred(colours: network.A
     )
 
 
+def test_a_change_below_float_noise_is_none() -> None:
+    """Two ways to compute the same graph differ by 4e-8; drawn on a scale of its own that would be a dark pattern."""
+    graph = relations(9)
+    again = graph + np.float32(4e-8) * np.sign(relations(9, 1) - 0.4)
+    drawn = figures.relation_matrices({"trained": graph, "changed": again}, 0, np.zeros(9, bool), LIGHT, again - graph)
+    assert not np.nan_to_num(drawn.data[2].z).any()
+    panel = network.difference("change", "again", ["graph"], {"again": again, "graph": graph})
+    assert not panel.graph.any()
+    assert panel.high > 0
+    assert not operator.training(graph, again)["learned − drawn"].any()
+    real = again.copy()
+    real[2, 5] += 1e-4
+    assert np.count_nonzero(network.difference("c", "real", ["graph"], {"real": real, "graph": graph}).graph) == 1
+
+
+@pytest.mark.parametrize("colours", [LIGHT, DARK])
+def test_what_is_nothing_has_the_colour_of_the_page(colours: network.Any) -> None:
+    from plotly.colors import get_colorscale
+
+    for scale in (colours.signed, colours.change):
+        steps = dict(get_colorscale(scale) if isinstance(scale, str) else scale)
+        middle = np.array(read(steps[0.5]))
+        assert np.abs(middle - read(colours.page)).max() < 12
+        assert all(np.abs(middle - read(steps[end])).max() > 100 for end in (0, 1))
+
+
+def read(colour: str) -> list[int]:
+    """Red, green and blue of "rgb(1,2,3)" or "#010203"."""
+    if colour.startswith("#"):
+        return [int(colour[at : at + 2], 16) for at in (1, 3, 5)]
+    return [int(part) for part in re.findall(r"\d+", colour)]
+
+
 def test_degree_bars_hold_every_unit_once() -> None:
     after, odd = np.arange(8.0), np.arange(8) % 3 == 0
     figure = figures.degree_change({"motion": after * 2}, after, 4, odd, LIGHT)

@@ -126,6 +126,15 @@ def test_alpha_and_k_move_what_depends_on_them_and_nothing_else(visit: Opener) -
     assert card(few, "Var. anomalous") != card(many, "Var. anomalous")
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_as_trained_no_number_has_moved(visit: Opener, page: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each card is compared with the same number as trained: cut with cut, not cut with whole."""
+    monkeypatch.setattr("app.store.graphs.trained_sliders", lambda name: (0.9, 10))
+    trained = visit(page, alpha="0.9", k="10")
+    assert [metric.delta for metric in trained.metric] == [""] * len(trained.metric)
+    assert card(trained, "AUC, edges cut") != card(trained, "AUC")  # or this would say nothing
+
+
 def test_a_unit_and_a_connection_say_what_lies_behind_them(visit: Opener) -> None:
     unit = visit("graphs", clip="test-01", time=str(5 * SECONDS))
     assert "Unit 5" in words(unit)

@@ -6,7 +6,7 @@ import streamlit as st
 from app import store
 from app.figures import operator as figures
 from app.figures.graphs import relation_matrices
-from app.figures.style import markdown_text, plotly_config
+from app.figures.style import above_noise, markdown_text, plotly_config
 from app.state import selection
 from app.state.changes import Changes
 from app.widgets import controls, details, retrain, samples
@@ -86,11 +86,14 @@ unit = (
 other = details.pick_other(first, stop, unit)
 shares = store.graphs.term_shares(chosen.run, chosen.dataset, clip.name, index, changes)
 found = store.graphs.explanation(chosen.run, chosen.dataset, clip.name, unit, changes)
-parts = {f"this graph: mean relation {shares.of_graph.sum():.3g}": shares.of_graph}
+parts = {f"this graph: mean relation {shares.of_graph.sum():.3g}": above_noise(shares.of_graph, shares.fused)}
 if other is not None:
-    parts[f"connection {unit} – {other}: {shares.fused[unit - first, other - first]:.3f}"] = shares.of_edge(unit, other)
+    of_edge = above_noise(shares.of_edge(unit, other), shares.fused)
+    parts[f"connection {unit} – {other}: {shares.fused[unit - first, other - first]:.3f}"] = of_edge
 if found.terms is not None:
-    parts[f"score of unit {unit}: {found.score:.3f} = {found.base:.3f} + parts"] = found.terms
+    parts[f"score of unit {unit}: {found.score:.3f} = {found.base:.3f} + parts"] = above_noise(
+        found.terms, np.array(found.score)
+    )
 st.plotly_chart(
     figures.term_matrices({name: figures.plane(part, rest) for name, part in parts.items()}, axes, chosen.colours),
     key="shares",
