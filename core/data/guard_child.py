@@ -616,8 +616,8 @@ def facts_of(array: np.ndarray) -> dict[str, Any]:
     if array.dtype.kind == "f" and array.size:
         good = np.isfinite(array)
         if not good.all():
-            places = np.nonzero(~good)
-            rows = np.unique(places[-2] if array.ndim > 1 else places[0])
+            places = np.argwhere(np.atleast_1d(~good))  # a single number counts as a row of one
+            rows = np.unique(places[:, -2] if array.ndim > 1 else places[:, 0])
             found |= {"bad": int((~good).sum()), "bad_rows": rows[:5].tolist()}
         found["top"] = float(np.abs(array, where=good, out=np.zeros_like(array)).max())
     if array.ndim >= 2 and array.size:

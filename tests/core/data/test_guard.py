@@ -2,6 +2,7 @@
 
 import http.server
 import io
+import math
 import os
 import pickle
 import re
@@ -93,6 +94,18 @@ def test_every_plain_array_passes_bit_for_bit(
     back = reader.read("npy", place).arrays["array"]
     assert back.shape == array.shape
     np.testing.assert_array_equal(back, array)
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize("shape", [(), (1,), (2, 3)])
+def test_a_number_that_is_not_finite_is_told_and_still_read(
+    reader: guard.Reader, tmp_path: Path, value: float, shape: tuple[int, ...]
+) -> None:
+    np.save(tmp_path / "a.npy", np.full(shape, value, np.float32))
+    answer = reader.read("npy", tmp_path / "a.npy")
+    facts = answer.facts["arrays"]["array"]
+    assert (facts["bad"], facts["bad_rows"]) == (math.prod(shape), list(range(math.prod(shape[:-1]) if shape else 1)))
+    np.testing.assert_array_equal(answer.arrays["array"], np.full(shape, value, np.float32))
 
 
 def test_half_and_brain_floats_of_a_checkpoint_become_float32(reader: guard.Reader, tmp_path: Path) -> None:
