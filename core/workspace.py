@@ -35,7 +35,6 @@ BYTES_KEPT = 4 << 30
 DOWNLOAD = 512 << 20
 KINDS = ("data", "runs", "sweeps")
 TICKET = re.compile(rf"[0-9a-f]+-({'|'.join(KINDS)})-([^/]+)", re.DOTALL)
-VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
 FEATURES = (".npy", ".zip", ".list", ".txt", ".csv", ".json")
 SAMPLES = (".csv", ".tsv", ".mat", ".h5", ".hdf5", ".pkl", ".pickle", ".list", ".zip", ".json")
 

@@ -34,7 +34,6 @@ WORDS = {
 SAMPLE_FORMATS = ("fusescope-samples", "fusescope-recipe")
 SHORT = 4 << 20
 PICTURES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp")
-VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
 
 
 @dataclass(frozen=True)
@@ -131,14 +130,14 @@ def kind(path: Path) -> str:
         suffix = path.suffix.lower()
         if foreign.looks_like(path):
             return "tables"
-        return "video" if suffix in VIDEOS else "arrays" if suffix in guard.KINDS else "unknown"
+        return "video" if suffix in guard.VIDEOS else "arrays" if suffix in guard.KINDS else "unknown"
     if not path.is_dir():
         return "unknown"
     if os.path.lexists(path / "dataset.json"):
         return "samples" if stated_format(path) in SAMPLE_FORMATS else "native"
     if os.path.lexists(path / "run.json"):
         return "run"
-    pictures = _holds(path, (*PICTURES, *VIDEOS))
+    pictures = _holds(path, (*PICTURES, *guard.VIDEOS))
     arrays = rtfm.looks_like(path)
     if pictures and arrays:  # frame folders may keep their truth as .npy, feature folders their videos
         masks = any("mask" in part.lower() or part.lower().endswith("_gt") for part in _folders(path))

@@ -18,7 +18,7 @@ import numpy as np
 import scipy.io
 
 from core.clip import Intervals
-from core.data import npy, video
+from core.data import guard, npy, video
 from core.data.video import Picture
 from core.dataset import Split
 from core.machine.names import RefusedError, clip_name, opened, shown
@@ -92,7 +92,7 @@ def collection(root: Path, *, fps: float | None = None, truth: Path | None = Non
     footage = _found(root)
     if not footage:
         raise ValueError(
-            f"{root.name!r} holds neither videos ({', '.join(video.SUFFIXES)}) nor folders of pictures "
+            f"{root.name!r} holds neither videos ({', '.join(guard.VIDEOS)}) nor folders of pictures "
             f"({', '.join(IMAGES)})"
         )
     notes: list[str] = []
@@ -123,7 +123,7 @@ def _found(root: Path) -> tuple[Footage, ...]:
         if len(images) >= 2 and not _is_mask(place):
             footage.append(_footage(place, names, images=tuple(images)))
         for file in files:
-            if file.suffix.lower() in video.SUFFIXES:
+            if file.suffix.lower() in guard.VIDEOS:
                 footage.append(_footage(place / file.stem, names, file=file))
     return tuple(sorted(footage, key=lambda f: (f.part != "train", _natural(f.name))))
 

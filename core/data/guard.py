@@ -32,10 +32,11 @@ from core.machine.names import RefusedError, opened, shown
 log = logging.getLogger(__name__)
 
 ONLY = "array"
+VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")  # video endings of every reader, page and upload
 KINDS = {
     **{".npy": "npy", ".npz": "npz", ".pt": "pt", ".pth": "pt", ".ckpt": "pt", ".safetensors": "safetensors"},
     **{".h5": "h5", ".hdf5": "h5", ".pkl": "pickle", ".pickle": "pickle"},
-    **dict.fromkeys((".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v"), "video"),
+    **dict.fromkeys(VIDEOS, "video"),
 }
 CHILD = Path(__file__).with_name("guard_child.py")
 ANSWER = 4 << 20

@@ -19,7 +19,6 @@ from av.video.stream import VideoStream
 
 Picture = np.ndarray  # (height, width, 3) uint8, blue-green-red as OpenCV has it
 
-SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm")
 FRAMES = 100_000  # a file with more is refused: two hours at 14 frames a second
 PIXELS = 8192 * 4320
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,avi,matroska,webm"

@@ -15,7 +15,7 @@ from app.state import selection
 from app.views.library import figures as tables
 from app.widgets.jobs import IMPORTS, chosen_data, holds_samples, job_root, listed, state, stop_or_hide, watched
 from core import jobs, workspace
-from core.data import check
+from core.data import check, guard
 from core.data.rtfm import SUFFIXES
 from core.machine.names import check_name, clip_name, shown
 
@@ -42,7 +42,7 @@ def video() -> None:
     """Upload one video; it is measured like the clips of a dataset whose models should score it."""
     known = [key for key, folder in store.keys.datasets().items() if (folder / "calibration.npz").is_file()]
     with st.form("upload-video", clear_on_submit=True, border=False):
-        file = st.file_uploader("A video (MP4, MOV, AVI, MKV, WebM)", type=[s[1:] for s in workspace.VIDEOS])
+        file = st.file_uploader("A video (MP4, M4V, MOV, AVI, MKV, WebM)", type=[s[1:] for s in guard.VIDEOS])
         left, right = st.columns(2)
         name = left.text_input("Name", placeholder="the file's own name", max_chars=60)
         reference = right.selectbox(
@@ -60,8 +60,8 @@ def video() -> None:
 
 def _send_video(file: str, content: bytes, name: str, reference: str) -> None:
     called = workspace.free_name(store.keys.workspace() / "data", name.strip() or Path(workspace.file_name(file)).stem)
-    if workspace.file_suffix(file) not in workspace.VIDEOS:
-        raise ValueError(f"'{shown(file)}' is no video by its name; {', '.join(workspace.VIDEOS)} are read")
+    if workspace.file_suffix(file) not in guard.VIDEOS:
+        raise ValueError(f"'{shown(file)}' is no video by its name; {', '.join(guard.VIDEOS)} are read")
     (place,) = workspace.keep_upload(
         store.keys.workspace(), [(f"{clip_name(called)}{workspace.file_suffix(file)}", content)]
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.data import check, native, read
+from core.data import check, guard, native, read
 from tests.core.data import hostile
 from tests.core.data.made import feature_folder
 from tests.core.data.test_native import edited, made
@@ -89,6 +89,15 @@ def test_videos_are_counted_and_broken_ones_named(tmp_path: Path) -> None:
     assert "clip 'b'" in report.text()
     single = check.check(tmp_path / "set/a.mp4")
     assert (single.kind, single.frames, single.fps) == ("video", 20, 10.0)
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".M4V", *guard.VIDEOS])
+def test_every_ending_of_a_video_is_one_for_check_and_for_extraction(tmp_path: Path, ending: str) -> None:
+    (tmp_path / "set").mkdir()
+    (tmp_path / f"set/a{ending}").write_bytes(hostile.good_video(20))
+    report = check.check(tmp_path / "set")
+    assert (report.kind, report.clips, report.ok) == ("footage", 1, True), report.text()
+    assert check.kind(tmp_path / f"set/a{ending}") == "video"
 
 
 @pytest.mark.parametrize("kind", ["npy", "npz", "pt", "safetensors", "h5"])
