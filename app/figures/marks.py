@@ -14,6 +14,11 @@ def clicked_row(customdata: object) -> int | None:
     return int(value) if isinstance(value, int | float) else None
 
 
+def class_of(part: Part, row: int) -> str:
+    """The name of a row's class, which may be hostile text; "" where nobody knows it or the targets are real."""
+    return "" if part.target is None or not part.classes else part.classes[int(part.target[row])]
+
+
 SYMBOLS = ("circle", "square", "triangle-up", "pentagon", "star", "hexagram")  # one a modality; specific parts are open
 
 

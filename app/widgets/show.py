@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app.figures.style import Colours, file_name, plotly_config
+from app.state import selection
 
 Table = pd.DataFrame | Mapping[str, Sequence[Any] | np.ndarray]
 MOST_ROWS = 100  # of a figure's numbers that are sent to the page; the CSV has all of them
@@ -20,29 +21,40 @@ def figure(
     says: str,
     alt: str,
     key: str,
-    colours: Colours | None,
-    picture: str = "png",
+    colours: Colours | Literal["page"] | None = "page",
+    picture: str | None = None,
     table: Table | None = None,
     name: str | None = None,
     bar: bool = True,
+    pointed: Callable[[dict[str, Any]], object] | None = None,
     **options: Any,
 ) -> Any:
     """Draw a figure in the page's colours; returns what `st.plotly_chart` returns (its selection, when asked for).
 
-    colours   None for a cached figure, which wears its template already
+    colours   unless given those of the page; None for a cached figure, which wears its template already
     says      one sentence: what the figure shows; Markdown, so hostile names go through `style.markdown_text`. Empty
               where one sentence stands for several figures
     alt       the same with the numbers, for those who do not see it
-    picture   what the camera button saves: "png" or "svg"
+    picture   what the camera button saves, "png" or "svg"; unless given what is chosen beside the page
     table     the numbers; shown below on demand and offered as CSV
     name      of the saved files, cleaned here; `key` unless given
     bar       whether the figure has a mode bar; without one it cannot be saved from its corner
+    pointed   what a click on a point does: a callback that gets the point, with its customdata
     options   for `st.plotly_chart`: on_select, selection_mode, width, height …
     """
-    if colours is not None:
+    chosen = selection.current()
+    colours = chosen.colours if colours == "page" else colours
+    if pointed is not None:
+
+        def clicked() -> None:
+            for point in st.session_state[key]["selection"]["points"][:1]:
+                pointed(point)
+
+        options |= {"on_select": clicked, "selection_mode": "points"}
+    if isinstance(colours, Colours):
         drawn.update_layout(template=colours.template)
     stem = file_name(name or key)
-    config = plotly_config(stem, picture) | ({} if bar else {"displayModeBar": False})
+    config = plotly_config(stem, picture or chosen.picture) | ({} if bar else {"displayModeBar": False})
     event = st.plotly_chart(drawn, key=key, theme=None, alt=alt, config=config, **{"width": "stretch"} | options)
     if says:
         st.caption(says)
@@ -62,6 +74,34 @@ def figure(
                 )
                 st.caption("The camera in the figure's corner saves it as a picture.")
     return event
+
+
+def table(
+    rows: pd.DataFrame,
+    alt: str,
+    formats: Mapping[str, Any] | None = None,
+    picked: Callable[[int], object] | None = None,
+    key: str | None = None,
+    **options: Any,
+) -> Any:
+    """Draw a table without its index; returns what `st.dataframe` returns.
+
+    formats   column -> how its numbers are printed ("%.3f"), or a whole column configuration
+    picked    what choosing a row does: a callback that gets its place
+    options   for `st.dataframe`: on_select, selection_mode, height …
+    """
+    if picked is not None:
+
+        def chosen() -> None:
+            if (at := selection.picked(str(key))) is not None:
+                picked(at)
+
+        options |= {"on_select": chosen, "selection_mode": "single-row"}
+    printed = {
+        name: st.column_config.NumberColumn(format=form) if isinstance(form, str) else form
+        for name, form in (formats or {}).items()
+    }
+    return st.dataframe(rows, key=key, hide_index=True, alt=alt, column_config=printed, **options)
 
 
 def tabs(drawn: Mapping[str, Callable[[], object]], key: str) -> None:

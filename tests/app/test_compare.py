@@ -9,6 +9,7 @@ from streamlit.testing.v1 import AppTest
 from app import store
 from app.figures.style import LIGHT
 from app.views.compare import figures
+from app.views.compare.rows import Rows
 from core import compare
 from core import run as runs
 from core.data import read
@@ -94,7 +95,7 @@ def test_the_strongest_disagreement_opens_its_clip_at_its_moment(page) -> None: 
     every = store.compare.groups("demo")[0]
     ids = [app.selectbox(key=key).value for key in ("first-group", "second-group")]
     found = store.compare.disagreement("demo", every[ids[0]], every[ids[1]])
-    clip, unit = figures.place_of_row(int(found.order[0]), (shown := store.data.clips("demo")), figures.ends_of(shown))
+    clip, unit = Rows(store.data.clips("demo")).unit(int(found.order[0]))
     next(button for button in app.main.button if button.key == f"disagree-{found.order[0]}").click().run()
     assert not complaints(app)
     assert app.title[0].value == "Clips & scores"
@@ -149,5 +150,8 @@ def test_many_rows_are_drawn_as_those_that_differ_most_and_a_fair_share_of_the_r
 
 def test_a_row_is_a_unit_of_its_clip() -> None:
     clips = [world.clip("one", 0, None), world.clip("two", 1, None)]
-    places = [figures.place_of_row(row, clips, figures.ends_of(clips)) for row in (0, 9, 10, 19)]
-    assert [(clip.name, unit) for clip, unit in places] == [("one", 0), ("one", 9), ("two", 0), ("two", 9)]
+    rows = Rows(clips)
+    places = [(clip.name, unit) for clip, unit in map(rows.unit, (0, 9, 10, 19))]
+    assert places == [("one", 0), ("one", 9), ("two", 0), ("two", 9)]
+    assert [rows.row(*place) for place in places] == [0, 9, 10, 19]
+    assert rows.row("three", 0) is None

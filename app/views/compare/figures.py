@@ -7,21 +7,36 @@ import pandas as pd
 import plotly.graph_objects as go
 from jaxtyping import Bool, Float
 
+from app.figures import draw
+from app.figures.draw import Trace
 from app.figures.style import SIGNED, Colours, plotly_text
-from core.clip import Clip
-from core.compare import LOWER, PLAIN, Disagreement, Line, digits, metrics_of
+from app.figures.words import axis, moved, told
+from app.views.compare.rows import Rows
+from core.compare import LOWER, Disagreement, Line, digits, metrics_of
 from core.machine.names import shown
-from core.sample import Part
 
 MOST_POINTS = 1_000  # of a scatter; the rows that differ most are always among them
 MOST_ROWS = 300  # of the table of disagreements
 NAME = 34  # letters of a method's name on an axis
 
 
+def first_of(lines: Sequence[Line]) -> str:
+    """The metric that methods are compared by first."""
+    return next(iter(lines[0].metrics))
+
+
+def first_name(lines: Sequence[Line]) -> str:
+    return metrics_of(first_of(lines))[first_of(lines)]
+
+
 def metric_names(lines: Sequence[Line]) -> dict[str, str]:
     """Metric -> what it is called, of those that are defined for some group."""
-    found = metrics_of(next(iter(lines[0].metrics)))
+    found = metrics_of(first_of(lines))
     return {m: words for m, words in found.items() if any(not np.isnan(line.metrics[m].mean) for line in lines)}
+
+
+def metric_axis(lines: Sequence[Line], metric: str) -> str:
+    return axis(metrics_of(first_of(lines))[metric], metric)
 
 
 def folded(title: str, width: int = 18) -> str:
@@ -38,8 +53,18 @@ def folded(title: str, width: int = 18) -> str:
     return "<br>".join(plotly_text(each, 60) for each in best)
 
 
-def axis_of(metric: str, name: str) -> str:
-    return name if metric in PLAIN else f"{name} (%)"
+def method_axis(titles: Sequence[str], colours: Colours, **more: object) -> Trace:
+    """Methods by number, from the top down, under their names."""
+    font = {"color": colours.ink, "size": 12}
+    names = {"tickvals": list(range(len(titles))), "ticktext": [folded(title) for title in titles], "tickfont": font}
+    return {"autorange": "reversed", "showgrid": False} | names | more
+
+
+def _spans(pairs: Sequence[tuple[float, float]], shift: float, name: str, colour: str, width: float) -> Trace:
+    """A lying line an interval, beside its group's place; none where it is undefined."""
+    known = [(place + shift, low, high) for place, (low, high) in enumerate(pairs) if not np.isnan(low)]
+    x = [end for _, low, high in known for end in (low, high, None)]
+    return draw.line(x, [at for y, _, _ in known for at in (y, y, None)], name, colour, width=width)
 
 
 def interval_rows(lines: Sequence[Line], metric: str, baseline: str | None, what: str, colours: Colours) -> go.Figure:
@@ -47,70 +72,31 @@ def interval_rows(lines: Sequence[Line], metric: str, baseline: str | None, what
 
     what    what is drawn again: clips or samples
     """
-    figure = go.Figure()
-    names, places = [folded(line.group.title) for line in lines], np.arange(len(lines), dtype=float)
-    for kind, colour, width, shift in (("clips", colours.normal, 1.5, 0.17), ("seeds", colours.edge, 4.0, -0.17)):
-        x: list[float | None] = []
-        y: list[float | None] = []
-        for place, line in zip(places, lines, strict=True):
-            each = line.metrics[metric]
-            low, high = (each.clips_low, each.clips_high) if kind == "clips" else (each.seeds_low, each.seeds_high)
-            if not np.isnan(low):
-                x += [low, high, None]
-                y += [place + shift, place + shift, None]
-        figure.add_scatter(
-            x=x,
-            y=y,
-            mode="lines",
-            name="95 % over seeds" if kind == "seeds" else f"95 % over {what}",
-            line={"color": colour, "width": width},
-            hoverinfo="skip",
-        )
-    seeds = [(place, value) for place, line in zip(places, lines, strict=True) for value in line.metrics[metric].values]
-    figure.add_scatter(
-        x=[value for _, value in seeds],
-        y=[place - 0.17 for place, _ in seeds],
-        mode="markers",
-        name="a seed",
-        marker={"symbol": "circle-open", "size": 6, "color": colours.ink, "line": {"width": 1}},
-        hovertemplate=f"a seed: %{{x:.{digits(metric)}f}}<extra></extra>",
-    )
-    figure.add_scatter(
-        x=[line.metrics[metric].mean for line in lines],
-        y=places,
-        mode="markers",
-        name="mean",
-        marker={
-            "symbol": ["square" if line.group.id == baseline else "diamond" for line in lines],
-            "size": 11,
-            "color": [colours.ink if line.group.id == baseline else colours.edge for line in lines],
-            "line": {"color": colours.page, "width": 1},
-        },
-        customdata=[
-            [
-                plotly_text(line.group.title, 80),
-                f"{line.metrics[metric].clips_low:.{digits(metric)}f}",
-                f"{line.metrics[metric].clips_high:.{digits(metric)}f}",
-            ]
-            for line in lines
-        ],
-        hovertemplate=f"%{{customdata[0]}}: %{{x:.{digits(metric)}f}}<br>over {what}: %{{customdata[1]}} to "
-        "%{customdata[2]}<extra></extra>",
-    )
-    base = next((line for line in lines if line.group.id == baseline), None)
-    if base is not None and not np.isnan(base.metrics[metric].mean):
-        figure.add_vline(x=base.metrics[metric].mean, line={"color": colours.quiet, "width": 1, "dash": "dot"})
-    return figure.update_layout(
-        height=110 + 44 * len(lines),
-        xaxis={"title": {"text": axis_of(metric, metrics_of(next(iter(lines[0].metrics)))[metric])}},
-        yaxis={
-            "tickvals": places.tolist(),
-            "ticktext": names,
-            "showgrid": False,
-            "range": [len(lines) - 0.5, -0.5],
-            "tickfont": {"color": colours.ink, "size": 12},
-        },
-    )
+    n, found, titles = digits(metric), [line.metrics[metric] for line in lines], [line.group.title for line in lines]
+    seeds = [(place - 0.17, value) for place, each in enumerate(found) for value in each.values]
+    base = [line.group.id == baseline for line in lines]
+    said = [[plotly_text(title, 80), told(e.clips_low, metric, "nan"), told(e.clips_high, metric, "nan")]
+            for title, e in zip(titles, found, strict=True)]  # fmt: skip
+    mean = draw.dots(
+        [each.mean for each in found], list(range(len(lines))), "mean",
+        [colours.ink if this else colours.edge for this in base],
+        f"%{{customdata[0]}}: %{{x:.{n}f}}<br>over {what}: %{{customdata[1]}} to %{{customdata[2]}}<extra></extra>",
+        symbol=["square" if this else "diamond" for this in base], size=11, rim={"color": colours.page, "width": 1},
+        customdata=said,
+    )  # fmt: skip
+    clips, spread = [(e.clips_low, e.clips_high) for e in found], [(e.seeds_low, e.seeds_high) for e in found]
+    traces = [
+        _spans(clips, 0.17, f"95 % over {what}", colours.normal, 1.5),
+        _spans(spread, -0.17, "95 % over seeds", colours.edge, 4.0),
+        draw.dots([value for _, value in seeds], [place for place, _ in seeds], "a seed", colours.ink,
+             f"a seed: %{{x:.{n}f}}<extra></extra>", symbol="circle-open", size=6, rim={"width": 1}),
+        mean,
+    ]  # fmt: skip
+    rows = method_axis(titles, colours, autorange=None, range=[len(lines) - 0.5, -0.5])
+    figure = draw.framed(traces, 110 + 44 * len(lines), metric_axis(lines, metric), rows, top=None)
+    for each in (each for each, this in zip(found, base, strict=True) if this and not np.isnan(each.mean)):
+        draw.upright(figure, each.mean, colours.quiet)
+    return figure
 
 
 def interval_table(lines: Sequence[Line]) -> pd.DataFrame:
@@ -131,69 +117,38 @@ def delta_map(lines: Sequence[Line], colours: Colours) -> go.Figure:
     Red is better than the baseline, blue is worse: of errors, less is better. Each metric's darkest colour is its own
     largest difference; the baseline itself is left out.
     """
-    shown_lines = [line for line in lines if line.deltas]
-    names = metric_names(lines)
+    drawn, names = [line for line in lines if line.deltas], metric_names(lines)
     better = np.array(
-        [[(-1 if m in LOWER else 1) * line.deltas[m].delta for m in names] for line in shown_lines], dtype=float
-    ).reshape(len(shown_lines), len(names))
+        [[(-1 if m in LOWER else 1) * line.deltas[m].delta for m in names] for line in drawn], dtype=float
+    )
+    better = better.reshape(len(drawn), len(names))
     top = np.nanmax(np.abs(better), axis=0, initial=0.0, where=~np.isnan(better)) if len(better) else np.zeros(0)
-    shares = better / np.where(top > 0, top, 1.0)
-    text = [
-        [
-            "–"
-            if np.isnan((d := line.deltas[m]).delta)
-            else f"<b>{d.delta:+.{digits(m)}f}</b><br>{d.low:+.{digits(m)}f}<br>to {d.high:+.{digits(m)}f}"
-            for m in names
-        ]
-        for line in shown_lines
-    ]
-    figure = go.Figure(
-        go.Heatmap(
-            z=shares,
-            x=[words.replace(" ", "<br>") for words in names.values()],
-            y=list(range(len(shown_lines))),
-            zmin=-2,
-            zmax=2,  # the middle of the scale: dark ink stays readable on its lightest half
-            zmid=0,
-            colorscale=SIGNED,
-            showscale=False,
-            xgap=3,
-            ygap=3,
-            text=text,
-            texttemplate="%{text}",
-            textfont={"color": "#1F2430", "size": 11},
-            customdata=[[plotly_text(line.group.title, 80)] * len(names) for line in shown_lines],
-            hovertemplate="%{customdata}: %{text}<extra></extra>",
-        )
-    )
-    return figure.update_layout(
-        height=110 + 56 * len(shown_lines),
-        yaxis={
-            "autorange": "reversed",
-            "showgrid": False,
-            "tickvals": list(range(len(shown_lines))),
-            "ticktext": [folded(line.group.title) for line in shown_lines],
-            "tickfont": {"color": colours.ink, "size": 12},
-        },
-        xaxis={"side": "top", "showgrid": False, "tickangle": 0, "tickfont": {"color": colours.ink, "size": 12}},
-    )
+
+    def words(line: Line, m: str) -> str:
+        d = line.deltas[m]
+        return "–" if np.isnan(d.delta) else f"<b>{moved(d.delta, m)}</b><br>{moved(d.low, m)}<br>to {moved(d.high, m)}"
+
+    columns = [words.replace(" ", "<br>") for words in names.values()]
+    trace = draw.cells(
+        better / np.where(top > 0, top, 1.0), SIGNED, "%{customdata}: %{text}<extra></extra>",
+        low=-2, high=2,  # the middle of the scale: dark ink stays readable on its lightest half
+        zmid=0, gap=3, x=columns, y=list(range(len(drawn))), text=[[words(line, m) for m in names] for line in drawn],
+        texttemplate="%{text}", textfont={"color": "#1F2430", "size": 11},
+        customdata=[[plotly_text(line.group.title, 80)] * len(names) for line in drawn],
+    )  # fmt: skip
+    x = {"side": "top", "showgrid": False, "tickangle": 0, "tickfont": {"color": colours.ink, "size": 12}}
+    rows = method_axis([line.group.title for line in drawn], colours)
+    return draw.framed([trace], 110 + 56 * len(drawn), x, rows, top=None)
 
 
 def delta_table(lines: Sequence[Line]) -> pd.DataFrame:
     """The numbers behind `delta_map`; p of each metric by itself, without correction."""
+    names = metric_names(lines)
+    found = [(line.group.title, words, line.deltas[m]) for line in lines if line.deltas for m, words in names.items()]
     return pd.DataFrame(
         [
-            {
-                "method": shown(line.group.title, 80),
-                "metric": words,
-                "difference": line.deltas[metric].delta,
-                "low": line.deltas[metric].low,
-                "high": line.deltas[metric].high,
-                "p": line.deltas[metric].p,
-            }
-            for line in lines
-            if line.deltas
-            for metric, words in metric_names(lines).items()
+            {"method": shown(title, 80), "metric": words, "difference": d.delta, "low": d.low, "high": d.high, "p": d.p}
+            for title, words, d in found
         ]
     ).round(4)
 
@@ -201,74 +156,32 @@ def delta_table(lines: Sequence[Line]) -> pd.DataFrame:
 def verdict_table(lines: Sequence[Line], what: str) -> pd.DataFrame:
     """One row a group: verdict, p after Holm and before, the interval of the difference, and which test it was."""
     rows = []
-    for line in lines:
-        d = line.difference
-        if d is None:
-            continue
-        n = digits(d.metric)
+    for title, d in ((line.group.title, line.difference) for line in lines if line.difference is not None):
         pairs = f"{d.seeds} {'seed' if d.seeds == 1 else 'seeds'}" + ("" if d.paired else ", paired in order")
-        rows.append(
-            {
-                "method": shown(line.group.title, 80),
-                "verdict": d.verdict,
-                "p (Holm)": d.adjusted,
-                "p": d.p,
-                "difference, 95 %": "–" if np.isnan(d.low) else f"{d.delta:+.{n}f} ({d.low:+.{n}f} to {d.high:+.{n}f})",
-                "test": d.test.replace("clips", what),
-                "pairs": pairs,
-            }
-        )
+        by, low, high = (moved(value, d.metric) for value in (d.delta, d.low, d.high))
+        row = {"method": shown(title, 80), "verdict": d.verdict, "p (Holm)": d.adjusted, "p": d.p}
+        row["difference, 95 %"] = "–" if np.isnan(d.low) else f"{by} ({low} to {high})"
+        rows.append(row | {"test": d.test.replace("clips", what), "pairs": pairs})
     return pd.DataFrame(rows)
 
 
 def number_map(
-    names: Sequence[str],
-    columns: Sequence[str],
-    values: Float[np.ndarray, "rows columns"],
-    places: int,
+    names: Sequence[str], columns: Sequence[str], values: Float[np.ndarray, "rows columns"], places: int,
     colours: Colours,
-) -> go.Figure:
+) -> go.Figure:  # fmt: skip
     """Numbers of groups (rows) in parts of the data (columns), printed; darker is higher."""
     known = values[~np.isnan(values)]
     low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
-    shares = (values - low) / (high - low if high > low else 1.0)
-    wide = len(columns) <= 16
-    figure = go.Figure(
-        go.Heatmap(
-            z=shares,
-            x=list(range(len(columns))),
-            y=list(range(len(names))),
-            zmin=0,
-            zmax=1,
-            colorscale=[[0, colours.page], [1, colours.faded(colours.normal, 0.6)]],
-            showscale=False,
-            xgap=2,
-            ygap=2,
-            text=[["–" if np.isnan(v) else f"{v:.{places}f}" for v in row] for row in values],
-            texttemplate="%{text}" if wide else None,
-            textfont={"color": colours.ink},
-            hovertemplate="%{text}<extra></extra>",
-        )
-    )
-    return figure.update_layout(
-        height=70 + 36 * len(names),
-        xaxis={
-            "tickvals": list(range(len(columns))),
-            "ticktext": [plotly_text(column, 24) for column in columns],
-            "side": "top",
-            "showgrid": False,
-            "zeroline": False,
-            "tickfont": {"color": colours.ink},
-        },
-        yaxis={
-            "autorange": "reversed",
-            "tickvals": list(range(len(names))),
-            "showgrid": False,
-            "zeroline": False,
-            "ticktext": [folded(name) for name in names],
-            "tickfont": {"color": colours.ink, "size": 12},
-        },
-    )
+    trace = draw.cells(
+        (values - low) / (high - low if high > low else 1.0),
+        [[0, colours.page], [1, colours.faded(colours.normal, 0.6)]], "%{text}<extra></extra>", low=0, high=1, gap=2,
+        x=list(range(len(columns))), y=list(range(len(names))), textfont={"color": colours.ink},
+        text=[["–" if np.isnan(v) else f"{v:.{places}f}" for v in row] for row in values],
+        texttemplate="%{text}" if len(columns) <= 16 else None,
+    )  # fmt: skip
+    words = {"tickvals": list(range(len(columns))), "ticktext": [plotly_text(column, 24) for column in columns]}
+    x = words | {"side": "top", "showgrid": False, "zeroline": False, "tickfont": {"color": colours.ink}}
+    return draw.framed([trace], 70 + 36 * len(names), x, method_axis(names, colours, zeroline=False), top=None)
 
 
 def ticks(spread: Sequence[float]) -> dict[str, list[float] | list[str]]:
@@ -284,50 +197,36 @@ def ticks(spread: Sequence[float]) -> dict[str, list[float] | list[str]]:
 
 
 def cost_points(
-    lines: Sequence[Line],
-    cost: Sequence[float | int | None],
-    axis: str,
-    metric: str,
-    baseline: str | None,
+    lines: Sequence[Line], cost: Sequence[float | int | None], words: str, metric: str, baseline: str | None,
     colours: Colours,
-) -> go.Figure:
+) -> go.Figure:  # fmt: skip
     """Quality against cost, a point a group with its interval over clips; cost on a logarithmic axis."""
-    figure = go.Figure()
-    kept = [(line, price) for line, price in zip(lines, cost, strict=True) if price]
+    kept = [(line, float(price)) for line, price in zip(lines, cost, strict=True) if price]
+    traces = []
     for line, price in kept:
         each, base = line.metrics[metric], line.group.id == baseline
-        figure.add_scatter(
-            x=[price],
-            y=[each.mean],
-            mode="markers+text",
-            text=[f"  {plotly_text(line.group.title, 26)}"],
-            textposition="middle right",
-            textfont={"size": 11, "color": colours.ink},
-            marker={
-                "symbol": "square" if base else "diamond",
-                "size": 10,
-                "color": colours.ink if base else colours.edge,
-            },
-            error_y={
-                "type": "data",
-                "symmetric": False,
-                "array": [each.clips_high - each.mean],
-                "arrayminus": [each.mean - each.clips_low],
-                "thickness": 1,
-                "width": 3,
-                "color": colours.normal,
-            },
-            hovertemplate=f"{plotly_text(line.group.title, 80)}: %{{y:.{digits(metric)}f}} at %{{x:,.4g}}"
-            "<extra></extra>",
-            showlegend=False,
-        )
-    prices = [float(price) for _, price in kept if price]
+        bar = draw.whiskers([each.mean], [each.clips_low], [each.clips_high], colours.normal, width=3)
+        hover = f"{plotly_text(line.group.title, 80)}: %{{y:.{digits(metric)}f}} at %{{x:,.4g}}<extra></extra>"
+        point = draw.dots([price], [each.mean], None, colours.ink if base else colours.edge, hover,
+                     symbol="square" if base else "diamond", size=10, error_y=bar, showlegend=False)  # fmt: skip
+        label = {"text": [f"  {plotly_text(line.group.title, 26)}"], "textposition": "middle right"}
+        traces.append(point | label | {"mode": "markers+text", "textfont": {"size": 11, "color": colours.ink}})
+    prices = [price for _, price in kept]
     spread = [np.log10(min(prices)) - 0.3, np.log10(max(prices)) + 0.6] if prices else [0, 1]
-    return figure.update_layout(
-        height=340,
-        xaxis={"type": "log", "title": {"text": axis}, "range": spread, **ticks(spread)},
-        yaxis={"title": {"text": axis_of(metric, metrics_of(next(iter(lines[0].metrics)))[metric])}},
-    )
+    x = {"type": "log", "title": words, "range": spread, **ticks(spread)}
+    return draw.framed(traces, 340, x, metric_axis(lines, metric), top=None)
+
+
+def cost_table(lines: Sequence[Line], measured: bool) -> pd.DataFrame:
+    """What every group costs; time and memory of a scoring where they were measured."""
+    table: dict[str, list[object]] = {
+        "method": [shown(line.group.title, 80) for line in lines],
+        "weights": [line.group.weights for line in lines],
+        "FLOPs": [line.flops for line in lines],
+    }
+    if measured:
+        table |= {"scoring (ms)": [line.ms for line in lines], "peak (MB)": [line.megabytes for line in lines]}
+    return pd.DataFrame(table | {"training (s)": [round(line.group.seconds, 2) for line in lines]})
 
 
 # ---------------------------------------------------------------------------- where two disagree
@@ -343,102 +242,49 @@ def drawn_rows(found: Disagreement) -> np.ndarray:
 
 
 def disagreement_scatter(
-    found: Disagreement,
-    anomalous: Bool[np.ndarray, " rows"] | None,
-    titles: tuple[str, str],
-    row: int | None,
+    found: Disagreement, anomalous: Bool[np.ndarray, " rows"] | None, titles: tuple[str, str], row: int | None,
     colours: Colours,
-) -> go.Figure:
+) -> go.Figure:  # fmt: skip
     """Every row by what one group says of it (x) and what the other says (y); on the dotted line both agree.
 
     anomalous   of units: their labels, drawn as purple diamonds; None where there are none
     row         the chosen row, ringed
     """
     rows = drawn_rows(found)
-    figure = go.Figure()
-    low = float(min(found.a.min(), found.b.min(), 0.0))
-    high = float(max(found.a.max(), found.b.max(), 1.0))
-    figure.add_shape(
-        type="line", x0=low, y0=low, x1=high, y1=high, line={"color": colours.quiet, "dash": "dot", "width": 1}
-    )
-    kinds = (
-        [("", np.ones(len(rows), bool), "circle", colours.normal)]
-        if anomalous is None
-        else [
-            ("normal", ~anomalous[rows], "circle", colours.normal),
-            ("anomalous", anomalous[rows], "diamond", colours.anomaly),
-        ]
-    )
+    kinds = [("", np.ones(len(rows), bool), "circle", colours.normal)]
+    if anomalous is not None:
+        odd = anomalous[rows]
+        kinds = [("normal", ~odd, "circle", colours.normal), ("anomalous", odd, "diamond", colours.anomaly)]
+    traces = []
     for name, chosen, symbol, colour in kinds:
         at = rows[chosen]
-        figure.add_scatter(
-            x=found.a[at].round(2).astype(np.float32),
-            y=found.b[at].round(2).astype(np.float32),
-            mode="markers",
-            name=name,
-            customdata=at.astype(np.int32),
-            marker={"symbol": symbol, "size": 7, "color": colour, "opacity": 0.7},
-            hovertemplate=f"row %{{customdata}} {name}<br>%{{x:.1f}} and %{{y:.1f}}<extra></extra>",
-            showlegend=bool(name),
-        )
+        x, y = (side[at].round(2).astype(np.float32) for side in (found.a, found.b))
+        hover = f"row %{{customdata}} {name}<br>%{{x:.1f}} and %{{y:.1f}}<extra></extra>"
+        traces.append(draw.dots(x, y, name, colour, hover, symbol=symbol, size=7, opacity=0.7, showlegend=bool(name),
+                           customdata=at.astype(np.int32)))  # fmt: skip
     if row is not None:
-        figure.add_scatter(
-            x=[found.a[row]],
-            y=[found.b[row]],
-            mode="markers",
-            name="chosen",
-            marker={"symbol": "circle-open", "size": 15, "color": colours.selected, "line": {"width": 3}},
-            hoverinfo="skip",
-        )
-    return figure.update_layout(
-        height=440,
-        xaxis={"title": {"text": f"{plotly_text(titles[0], NAME)}:<br>{found.what}"}},
-        yaxis={"title": {"text": f"{plotly_text(titles[1], NAME)}:<br>{found.what}"}},
-    )
+        traces.append(draw.ring([found.a[row]], [found.b[row]], "chosen", colours, 15))
+    x, y = (f"{plotly_text(title, NAME)}:<br>{found.what}" for title in titles)
+    figure = draw.framed(traces, 440, x, y, top=None)
+    low, high = min(found.a.min(), found.b.min(), 0.0), max(found.a.max(), found.b.max(), 1.0)
+    dotted = {"color": colours.quiet, "dash": "dot", "width": 1}
+    return figure.add_shape(type="line", x0=low, y0=low, x1=high, y1=high, line=dotted)
 
 
-def ends_of(clips: Sequence[Clip]) -> np.ndarray:
-    """How many units there are up to the end of every clip; made once for many rows of a large set."""
-    return np.cumsum([clip.units for clip in clips])
-
-
-def place_of_row(row: int, clips: Sequence[Clip], ends: np.ndarray) -> tuple[Clip, int]:
-    """The clip and the unit of a row, units counted through the clips one after another (`ends_of`)."""
-    at = int(np.searchsorted(ends, row, "right"))
-    return clips[at], int(row - (ends[at - 1] if at else 0))
-
-
-def row_words(row: int, clips: Sequence[Clip], part: Part | None, ends: np.ndarray) -> tuple[str, str]:
-    """(name and moment, truth) of a row; the name is hostile text."""
-    if part is not None:
-        truth = ""
-        if part.target is not None and part.classes:
-            truth = part.classes[int(part.target[row])]
-        return part.names[row], truth
-    clip, unit = place_of_row(row, clips, ends)
-    truth = "?" if clip.labels is None else "anomaly" if bool(clip.labels[unit]) else "normal"
-    return f"{clip.name}, {unit * clip.seconds:.2f} s", truth
-
-
-def disagreement_table(
-    found: Disagreement, clips: Sequence[Clip], part: Part | None, titles: tuple[str, str]
-) -> pd.DataFrame:
+def disagreement_table(found: Disagreement, rows: Rows, titles: tuple[str, str]) -> pd.DataFrame:
     """The rows that differ most, the largest difference first: at most `MOST_ROWS`."""
-    rows = found.order[:MOST_ROWS]
-    ends = ends_of(clips)
-    words = [row_words(int(row), clips, part, ends) for row in rows]
+    most = found.order[:MOST_ROWS]
+    words = [rows.words(int(row)) for row in most]
     first, second = (shown(title, 24) for title in titles)
     if first == second:
         second += " (second)"
     table = {
-        "row": rows,
+        "row": most,
         "what": [shown(name, 80) for name, _ in words],
-        "truth": [shown(truth, 30) for _, truth in words],
-        "difference": found.a[rows] - found.b[rows],
-        first: found.a[rows],
-        second: found.b[rows],
+        "truth": [shown(true, 30) for _, true in words],
     }
+    table |= {"difference": found.a[most] - found.b[most], first: found.a[most], second: found.b[most]}
     if found.closer is not None:
         closer = {1: first, -1: second, 0: "both alike"}
-        table["nearer to the truth"] = [closer[int(found.closer[row])] for row in rows]
+        table["nearer to the truth"] = [closer[int(found.closer[row])] for row in most]
     return pd.DataFrame(table)

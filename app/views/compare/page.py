@@ -3,10 +3,9 @@
 import streamlit as st
 
 from app import store
-from app.figures.style import markdown_text
 from app.state import selection
-from app.views.compare import parts
-from app.widgets import waiting
+from app.views.compare import disagreement, parts
+from app.widgets import show, waiting
 
 chosen = selection.current()
 if chosen.run is None:
@@ -20,10 +19,7 @@ if not waiting.runs_ready(chosen.dataset, ids):
     st.stop()
 what = "clips" if store.data.samples(chosen.dataset) is None else "samples"
 lines = store.compare.comparison(chosen.dataset, ids, baseline)
-if foreign := [line.group.title for line in lines if not line.group.own]:
-    st.caption(f"Trained on other data: {markdown_text(', '.join(foreign), 300)}.")
-if why := next((line.why for line in lines if line.why), ""):
-    st.info(f"Some numbers are undefined: {markdown_text(why, 300)}.")
+parts.remarks(lines)
 
 left, right = st.columns([1, 1], gap="medium")
 with left:
@@ -34,15 +30,10 @@ with right:
     parts.deltas(lines, baseline, what, chosen)
 
 tabs = {
-    "Where two disagree": lambda: parts.disagreements(chosen, lines),
+    "Where two disagree": lambda: disagreement.draw(chosen, lines),
     "Missing modalities": lambda: parts.missing(chosen, lines),
     "Kinds of anomaly" if what == "clips" else "By class or target": lambda: parts.parts(chosen, lines),
     "Cost": lambda: parts.cost(chosen, lines, baseline),
     "Take along": lambda: parts.take_along(chosen, lines, baseline),
 }
-for tab, draw in zip(
-    st.tabs(list(tabs), key="below_compare", on_change="rerun", bind="query-params"), tabs.values(), strict=True
-):
-    with tab:
-        if tab.open:
-            draw()
+show.tabs(tabs, key="below_compare")
