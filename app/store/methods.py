@@ -13,7 +13,7 @@ from app.store.models import model
 from app.store.runs import run
 from app.views.weights import kernel_figures
 from core import compare
-from core.explain import latents, lowrank, mkl, plane, probes, progressive, removal, split, weights
+from core.explain import latents, lowrank, mkl, plane, progressive, removal, split, weights
 from core.score.flops import flops
 from core.trust import calibration, record, stress
 from core.trust.rows import Stage, reader, staged
@@ -33,7 +33,7 @@ COMPUTED: dict[str, Callable[..., Any]] = {
     "split parts": split.parts,
     "split cloud": split.cloud_of,
     "split pca": lambda model, data, shown: plane.pca(split.cloud_of(model, data, shown).rows),
-    "split probes": probes.probes,
+    "split probes": split.probes,
     "availability": split.availability,
     "split retrieval": split.retrieval,
     "step answers": lambda model, data: progressive.answers(model, data.shown().flat()),

@@ -1,19 +1,18 @@
 """Probes: what a linear reader finds in a part of a model, judged on rows it was not fitted on."""
 
 import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from core.explain.split import DRAWS, KINDS, MOST_FITTED, NAN, Data, Parts, parts_of
-from core.fusion.base import Fusion
 from core.measure.metrics import correlation
 from core.sample import Part
+
+NAN = float("nan")
+DRAWS = 1_000  # of groups, for an interval
 
 
 @dataclass(frozen=True)
@@ -44,53 +43,10 @@ class Probe:
         return "correlation" if self.asked == "target" else "balanced accuracy"
 
 
-def probes(model: Fusion, data: Data, seed: int = 0) -> tuple[Probe, ...]:
-    """Modality from invariant and from specific parts, then the class (or target) from each modality's.
-
-    Fitted on the training part, judged on the test part. Without two such parts there are none.
-    """
-    if data.looked_at() == "all":
-        return ()
-    fit, judge = data.part("train").flat(), data.part("test").flat()
-    if len(fit) > MOST_FITTED:
-        drawn = np.random.default_rng(seed).permutation(len(fit))[:MOST_FITTED]
-        fit = fit.take(torch.from_numpy(np.sort(drawn)))
-    return probes_of(parts_of(model, fit), fit, parts_of(model, judge), judge, seed)
-
-
-def probes_of(fitted: Parts, fit: Part, judged: Parts, judge: Part, seed: int = 0) -> tuple[Probe, ...]:
-    groups = group_numbers(judge)
-    found = []
-    if len(fitted.modalities) > 1:
-        for kind in KINDS:
-            x, which = stacked(fitted.of(kind))
-            y, truth = stacked(judged.of(kind))
-            repeated = np.tile(groups, len(judged.modalities))
-            found.append(class_probe("modality", kind, "", (x, which), (y, truth), repeated, seed))
-    if fit.target is None or judge.target is None:
-        return tuple(found)
-    a, b = fit.target.numpy(), judge.target.numpy()
-    for kind in KINDS:
-        for name in fitted.modalities:
-            read = (fitted.of(kind)[name], a), (judged.of(kind)[name], b)
-            if fit.task.kind == "real":
-                found.append(real_probe(kind, name, *read, groups, seed))
-            elif len(np.unique(a)) > 1 and len(np.unique(b)) > 1:
-                found.append(class_probe("class", kind, name, *read, groups, seed))
-    return tuple(found)
-
-
 def group_numbers(part: Part) -> Int[np.ndarray, " n"]:
     """Rows that stand or fall together: units of one clip have one number, every sample its own."""
     names = [clip or str(place) for clip, place in part.places]
     return np.unique(names, return_inverse=True)[1]
-
-
-def stacked(rows: Mapping[str, Float[np.ndarray, "n _"]]) -> tuple[Float[np.ndarray, "m w"], Int[np.ndarray, " m"]]:
-    """All modalities' parts one below the other, and whose each is; narrower ones are filled up with zeros."""
-    width = max(each.shape[1] for each in rows.values())
-    padded = [np.pad(each, ((0, 0), (0, width - each.shape[1]))) for each in rows.values()]
-    return np.concatenate(padded), np.repeat(np.arange(len(rows)), [len(each) for each in padded])
 
 
 Labelled = tuple[np.ndarray, np.ndarray]

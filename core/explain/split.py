@@ -23,6 +23,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from core.dataset import Dataset
+from core.explain.probes import Probe, class_probe, group_numbers, real_probe
 from core.fusion.base import Fusion
 from core.fusion.gmf import Gmf, GmfTrace, SplitTrace
 from core.fusion.misa import Misa
@@ -40,7 +41,6 @@ MOST_FITTED = 3_000  # training rows of a probe, of each modality
 MOST_ASKED = 1_000  # rows that ask and answer in a retrieval
 DEPTHS = (10, 20, 50, 100)  # of a ranking
 MOST_POINTS = 6_000  # of a map
-DRAWS = 1_000  # of groups, for an interval
 
 
 def splits(model: Fusion) -> bool:
@@ -138,6 +138,49 @@ def parts(model: Fusion, data: Data) -> Parts:
 
 
 # ---------------------------------------------------------------------------- probes
+
+
+def probes(model: Fusion, data: Data, seed: int = 0) -> tuple[Probe, ...]:
+    """Modality from invariant and from specific parts, then the class (or target) from each modality's.
+
+    Fitted on the training part, judged on the test part. Without two such parts there are none.
+    """
+    if data.looked_at() == "all":
+        return ()
+    fit, judge = data.part("train").flat(), data.part("test").flat()
+    if len(fit) > MOST_FITTED:
+        drawn = np.random.default_rng(seed).permutation(len(fit))[:MOST_FITTED]
+        fit = fit.take(torch.from_numpy(np.sort(drawn)))
+    return probes_of(parts_of(model, fit), fit, parts_of(model, judge), judge, seed)
+
+
+def probes_of(fitted: Parts, fit: Part, judged: Parts, judge: Part, seed: int = 0) -> tuple[Probe, ...]:
+    groups = group_numbers(judge)
+    found = []
+    if len(fitted.modalities) > 1:
+        for kind in KINDS:
+            x, which = stacked(fitted.of(kind))
+            y, truth = stacked(judged.of(kind))
+            repeated = np.tile(groups, len(judged.modalities))
+            found.append(class_probe("modality", kind, "", (x, which), (y, truth), repeated, seed))
+    if fit.target is None or judge.target is None:
+        return tuple(found)
+    a, b = fit.target.numpy(), judge.target.numpy()
+    for kind in KINDS:
+        for name in fitted.modalities:
+            read = (fitted.of(kind)[name], a), (judged.of(kind)[name], b)
+            if fit.task.kind == "real":
+                found.append(real_probe(kind, name, *read, groups, seed))
+            elif len(np.unique(a)) > 1 and len(np.unique(b)) > 1:
+                found.append(class_probe("class", kind, name, *read, groups, seed))
+    return tuple(found)
+
+
+def stacked(rows: Mapping[str, Float[np.ndarray, "n _"]]) -> tuple[Float[np.ndarray, "m w"], Int[np.ndarray, " m"]]:
+    """All modalities' parts one below the other, and whose each is; narrower ones are filled up with zeros."""
+    width = max(each.shape[1] for each in rows.values())
+    padded = [np.pad(each, ((0, 0), (0, width - each.shape[1]))) for each in rows.values()]
+    return np.concatenate(padded), np.repeat(np.arange(len(rows)), [len(each) for each in padded])
 
 
 # ---------------------------------------------------------------------------- with some modalities alone

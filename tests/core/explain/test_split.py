@@ -127,7 +127,7 @@ def planted(seed: int, count: int = 400) -> tuple[Parts, Part]:
 
 @pytest.fixture(scope="module")
 def probed() -> dict[tuple[str, str, str], probes.Probe]:
-    found = probes.probes_of(*planted(0), *planted(1))
+    found = split.probes_of(*planted(0), *planted(1))
     return {(probe.asked, probe.kind, probe.modality): probe for probe in found}
 
 
@@ -197,7 +197,7 @@ def test_units_of_a_clip_are_one_group() -> None:
 def test_probes_of_a_trained_model_on_clips_and_samples(data: Samples) -> None:
     for each in (data, made.dataset(8, 8)):
         model = train(each, "gmf", {"project": 4}, TrainConfig(epochs=2)).model
-        found = probes.probes(model, each)
+        found = split.probes(model, each)
         assert [(p.asked, p.kind) for p in found[:2]] == [("modality", INVARIANT), ("modality", SPECIFIC)]
         assert len(found) == 6
         assert all(0 <= p.low <= p.value <= p.high <= 1 for p in found)
@@ -206,7 +206,7 @@ def test_probes_of_a_trained_model_on_clips_and_samples(data: Samples) -> None:
 
 def test_real_targets_are_probed_by_correlation() -> None:
     """The first target is made of both modalities, the second of nothing: together about half a correlation."""
-    found = probes.probes(model_of(real := sample_set(600, Task("real", ("sum", "noise"))), Gmf), real)
+    found = split.probes(model_of(real := sample_set(600, Task("real", ("sum", "noise"))), Gmf), real)
     told = {(p.asked, p.kind, p.modality): p for p in found}
     assert told["target", INVARIANT, "a"].chance == 0
     assert told["target", INVARIANT, "a"].measure == "correlation"
@@ -215,12 +215,12 @@ def test_real_targets_are_probed_by_correlation() -> None:
 
 def test_without_a_training_part_or_labels_there_is_less_to_ask(data: Samples) -> None:
     model = model_of(data)
-    assert probes.probes(model, replace(data, splits={})) == ()
+    assert split.probes(model, replace(data, splits={})) == ()
     clips = made.dataset(4, 4)
     unlabelled = {n: replace(c, labels=None, truth=None, anomalous=None, kinds=()) for n, c in clips.clips.items()}
     unknown = replace(clips, clips=unlabelled)
     asked = Gmf(made.WIDTHS).eval()
-    assert {p.asked for p in probes.probes(asked, unknown)} == {"modality"}
+    assert {p.asked for p in split.probes(asked, unknown)} == {"modality"}
     assert split.availability(asked, unknown) == ()
     assert split.retrieval(asked, unknown) is None
 
