@@ -27,4 +27,4 @@ VOLUME /workspace
 EXPOSE 8501
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s \
     CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8501/_stcore/health', timeout=4)"]
-CMD ["python", "-m", "streamlit", "run", "app/main.py"]
+CMD ["python", "-m", "streamlit", "run", "app/server.py"]

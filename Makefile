@@ -7,7 +7,7 @@ export PYTHONPATH := .
 .PHONY: app install test quick lint assets bench browser clean
 
 app: .venv/app
-	$(PY) -m streamlit run app/main.py
+	$(PY) -m streamlit run app/server.py
 
 install: .venv/app
 

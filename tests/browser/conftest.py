@@ -47,7 +47,7 @@ def serving(assets: Path, workspace: Path, log: Path, **environment: str) -> Ite
         port = probe.getsockname()[1]
     with log.open("wb") as out:
         server = subprocess.Popen(
-            [sys.executable, "-m", "streamlit", "run", "app/main.py", "--server.port", str(port)],
+            [sys.executable, "-m", "streamlit", "run", "app/server.py", "--server.port", str(port)],
             cwd=ROOT,
             stdout=out,
             stderr=subprocess.STDOUT,
