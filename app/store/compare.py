@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from app.store.data import clips, data, digest, part, samples
+from app.store.data import clips, data, digest, part
 from app.store.keys import _all_runs_stamp, _stamp, _stamps, all_runs, datasets
 from app.store.methods import computed
-from app.store.models import metrics, outputs, scores
+from app.store.models import answered
 from app.store.runs import runs
 from core import compare
 
@@ -27,9 +27,7 @@ def groups(key: str) -> tuple[dict[str, compare.Group], dict[str, float]]:
 
 @st.cache_resource(max_entries=512, show_spinner=False)
 def _judged(run_stamp: str, data_stamp: str, name: str, key: str) -> compare.Judged:
-    if samples(key) is not None:
-        return compare.judge_part(outputs(name, key), part(key))
-    return compare.judge(scores(name, key), clips(key))
+    return compare.judge(*answered(name, key))
 
 
 def judged(name: str, key: str) -> compare.Judged:
@@ -53,9 +51,7 @@ def comparison(key: str, ids: tuple[str, ...], baseline: str | None) -> list[com
 
 @st.cache_data(max_entries=512, show_spinner=False)
 def _parts(run_stamp: str, data_stamp: str, name: str, key: str) -> dict[str, float]:
-    if samples(key) is not None:
-        return compare.parts_of(metrics(name, key))
-    return {kind: value for kind, (value, _) in compare.kinds(scores(name, key), clips(key)).items()}
+    return compare.parts_of(*answered(name, key))
 
 
 def in_parts(group: compare.Group, key: str) -> dict[str, float]:
@@ -72,11 +68,8 @@ def missing(group: compare.Group, key: str) -> dict[str, float]:
 def _disagreement(
     runs_stamp: str, data_stamp: str, key: str, a: tuple[str, ...], b: tuple[str, ...]
 ) -> compare.Disagreement:
-    if samples(key) is not None:
-        said = [[outputs(name, key) for name in side] for side in (a, b)]
-        return compare.disagreement_of_samples(said[0], said[1], part(key))
-    scored = [[scores(name, key) for name in side] for side in (a, b)]
-    return compare.disagreement_of_units(scored[0], scored[1], clips(key))
+    said = [[answered(name, key)[0] for name in side] for side in (a, b)]
+    return compare.disagreement_of(said[0], said[1], clips(key) or part(key))
 
 
 def disagreement(key: str, a: compare.Group, b: compare.Group) -> compare.Disagreement:

@@ -1,9 +1,9 @@
 """Models and what they say of a dataset: scores, outputs, metrics, grades."""
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import streamlit as st
@@ -14,9 +14,11 @@ from app.store.data import clip, clips, data, large, part, samples
 from app.store.keys import _stamp, _stamps, all_runs, datasets, workspace
 from app.store.work import Work, _answer_of
 from core import run as run_folders
+from core.clip import Clip
 from core.fusion.base import Fusion
-from core.measure.metrics import ClassMetrics, Metrics, RealMetrics, measure, measure_part, pooled, pooled_frames
+from core.measure.metrics import ClassMetrics, Metrics, RealMetrics, measure, pooled, pooled_frames
 from core.measure.thresholds import Graded, Units, graded, units_of
+from core.sample import Part
 from core.score import infer
 from core.score import stored as kept
 
@@ -116,11 +118,14 @@ def outputs(name: str, key: str) -> np.ndarray:
     return _outputs(*_stamps(name, key), name, key)
 
 
+def answered(name: str, key: str) -> tuple[Any, Sequence[Clip] | Part]:
+    """What a run says of the clips or samples that are looked at, and these: scores of units, or outputs."""
+    return (scores if clips(key) else outputs)(name, key), clips(key) or part(key)
+
+
 @st.cache_data(max_entries=256, show_spinner=False)
 def _metrics(run_stamp: str, data_stamp: str, name: str, key: str) -> Metrics | ClassMetrics | RealMetrics:
-    if samples(key) is not None:
-        return measure_part(outputs(name, key), part(key))
-    return measure(scores(name, key), clips(key))
+    return measure(*answered(name, key))
 
 
 def metrics(name: str, key: str) -> Metrics | ClassMetrics | RealMetrics:

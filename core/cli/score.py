@@ -44,37 +44,31 @@ def score(
     """Score clips or samples with a trained run and measure the result where there is truth."""
     from core import run as runs
     from core.machine.device import sparing
-    from core.measure.metrics import jsonable, measure, measure_part, show
-    from core.sample import Samples
-    from core.score.infer import outputs
-    from core.score.infer import score as run_on
+    from core.measure.metrics import Metrics, jsonable, measure, show
+    from core.score.judge import answers
 
     model = runs.model(run)
     data = opened(dataset)
     absent = [name for name in model.widths if name not in data.modalities]
     if absent:
         tell(f"note: {data.name} has no {', '.join(absent)}; the model is scored without")
-    if isinstance(data, Samples):
-        rows = data.part(part, protocol)
-        values = sparing(
-            lambda entries, on: outputs(model.to(on), rows.features, entries), ENTRIES, device_of(device), tell, FEW
-        )
-        result = {"run": runs.load(run).id, "samples": len(rows), **jsonable(measure_part(values, rows))}
+    rows = data.part(part, protocol)
+    said = sparing(lambda entries, on: answers(model.to(on), rows, entries), ENTRIES, device_of(device), tell, FEW)
+    judged = measure(said, rows)
+    if not isinstance(judged, Metrics):
+        result = {"run": runs.load(run).id, "samples": len(rows), **jsonable(judged)}
         numbers = {name: v for name, v in result.items() if name != "samples" and isinstance(v, float)}
         if per_clip:
-            result["outputs"] = [[round(float(v), 6) for v in row] for row in values]
+            result["outputs"] = [[round(float(v), 6) for v in row] for row in said]
         words = ", ".join(f"{name.replace('_', ' ')} {show(v, name)}" for name, v in numbers.items())
         put(result, f"{len(rows)} samples: {words}", json_)
         return
-    clips = data.part(part, protocol)
-    found = sparing(lambda entries, on: run_on(model.to(on), clips, entries), ENTRIES, device_of(device), tell, FEW)
-    judged = measure(found, clips)
-    result = {"run": runs.load(run).id, "clips": len(clips), **jsonable(judged)}
+    result = {"run": runs.load(run).id, "clips": len(rows), **jsonable(judged)}
     if per_clip:
-        result["scores"] = {name: [round(float(v), 6) for v in values] for name, values in found.items()}
+        result["scores"] = {name: [round(float(v), 6) for v in values] for name, values in said.items()}
     shown = {"AUC": judged.auc, "AP": judged.ap, "frame AUC": judged.auc_frames, "in anomalous": judged.auc_anomalous}
     words = ", ".join(f"{name} {show(None if value != value else value)}" for name, value in shown.items())
-    put(result, f"{len(clips)} clips, {judged.units} units: {words}{f' ({judged.why})' if judged.why else ''}", json_)
+    put(result, f"{len(rows)} clips, {judged.units} units: {words}{f' ({judged.why})' if judged.why else ''}", json_)
 
 
 def retrieve(

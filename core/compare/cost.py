@@ -17,7 +17,7 @@ from core import run as run_folders
 from core.clip import Clip
 from core.fusion.base import Fusion
 from core.sample import Part
-from core.score.infer import outputs, score
+from core.score.judge import answers
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,15 +33,11 @@ def scoring_time(model: Fusion, test: Sequence[Clip] | Part, turns: int = 5) -> 
         taken = []
         for _ in range(turns + 1):
             began = time.thread_time()
-            _say(model, test)
+            answers(model, test)
             taken.append(time.thread_time() - began)
     finally:
         torch.set_num_threads(threads)
     return 1e3 * statistics.median(taken[1:])
-
-
-def _say(model: Fusion, test: Sequence[Clip] | Part) -> object:
-    return outputs(model, test.features) if isinstance(test, Part) else score(model, test)
 
 
 PEAKS = "import sys; from core.compare.cost import tell_peaks; tell_peaks(sys.argv[1], sys.argv[2], sys.argv[3:])"
@@ -84,7 +80,7 @@ def tell_peaks(data: str, part: str, folders: Sequence[str]) -> None:
                 model = run_folders.model(Path(folder))
                 with contextlib.suppress(AttributeError, OSError):  # memory freed before must not hide what is asked
                     ctypes.CDLL(None).malloc_trim(0)
-                told = peak(partial(_say, model, test))
+                told = peak(partial(answers, model, test))
             os.write(writing, json.dumps(told).encode())
             os._exit(0)
         os.close(writing)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Shaped
@@ -31,10 +32,17 @@ class Disagreement:
     closer: np.ndarray | None
 
 
-def disagreement_of_units(
+def disagreement_of(a: Sequence[Any], b: Sequence[Any], rows: Sequence[Clip] | Part) -> Disagreement:
+    """What each seed of two groups says (`core.score.judge.answers`) of samples, or of units, one clip after another.
+
+    Errors: `ValueError` for samples without a target.
+    """
+    return _of_samples(a, b, rows) if isinstance(rows, Part) else _of_units(a, b, rows)
+
+
+def _of_units(
     a: Sequence[Mapping[str, np.ndarray]], b: Sequence[Mapping[str, np.ndarray]], clips: Sequence[Clip]
 ) -> Disagreement:
-    """Rows are the units of the clips, one after another."""
     sides = [np.mean([percentiles(np.concatenate([one[c.name] for c in clips])) for one in side], 0) for side in (a, b)]
     labels = [clip.labels for clip in clips]
     truth = None if None in labels else np.concatenate([each.numpy() for each in labels if each is not None])
@@ -51,8 +59,7 @@ def percentiles(scores: Shaped[np.ndarray, " rows"]) -> Rows:
     return np.asarray(100 * (rankdata(scores) - 1) / max(len(scores) - 1, 1))
 
 
-def disagreement_of_samples(a: Sequence[np.ndarray], b: Sequence[np.ndarray], part: Part) -> Disagreement:
-    """Rows are the samples; a and b are the outputs of each seed."""
+def _of_samples(a: Sequence[np.ndarray], b: Sequence[np.ndarray], part: Part) -> Disagreement:
     if part.target is None:
         raise ValueError("these samples have no target to judge by")
     target = part.target.numpy()

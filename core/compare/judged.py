@@ -2,16 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from core.clip import Clip, frame_labels
+from core.dataset import Rows
 from core.fusion.base import Fusion
-from core.measure.metrics import ClassMetrics, Metrics, RealMetrics, by_kind, measure, measure_part
-from core.measure.redraw import NAN, ap_draws, auc_draws, drawn, f1_draws, linear, real_draws
+from core.measure.metrics import ClassMetrics, by_kind, measure
+from core.measure.redraw import NAN, accuracy_draws, ap_draws, auc_draws, f1_draws, linear, real_draws
 from core.sample import METRIC_WORDS, Part
-from core.score.infer import outputs, score
+from core.score.judge import judge as worth
 
 METRICS: dict[str, tuple[tuple[str, str], ...]] = {
     "auc": (
@@ -57,8 +59,12 @@ class Judged:
     why: str = ""
 
 
-def judge(scores: Mapping[str, np.ndarray], clips: Sequence[Clip]) -> Judged:
-    """Unit scores against the clips' truth; every metric of `METRICS` with its draws."""
+def judge(said: Any, rows: Sequence[Clip] | Part) -> Judged:
+    """What a model says (`core.score.judge.answers`) against the truth; every metric of `METRICS` with its draws."""
+    return _of_samples(said, rows) if isinstance(rows, Part) else _of_clips(said, rows)
+
+
+def _of_clips(scores: Mapping[str, np.ndarray], clips: Sequence[Clip]) -> Judged:
     wild = sum(int((~np.isfinite(scores[clip.name])).sum()) for clip in clips)
     names = metrics_of("auc")
     kept = [clip for clip in clips if clip.labels is not None]
@@ -95,9 +101,9 @@ def frames_of_units(clip: Clip) -> Float[np.ndarray, "2 units"]:
     return found
 
 
-def judge_part(said: Float[np.ndarray, "samples outputs"], part: Part) -> Judged:
-    """Outputs for samples against their classes or real targets; every sample is a clip of one row."""
-    judged = measure_part(said, part)
+def _of_samples(said: Float[np.ndarray, "samples outputs"], part: Part) -> Judged:
+    """Every sample is a clip of one row."""
+    judged = measure(said, part)
     names = metrics_of(part.task.metric)
     value = {name: float(getattr(judged, name)) for name in names}
     if part.target is None or not np.isfinite(said).all() or not len(part):
@@ -107,10 +113,7 @@ def judge_part(said: Float[np.ndarray, "samples outputs"], part: Part) -> Judged
     if part.task.kind == "class":
         named = said.argmax(1)
         right = named == target
-        draws = {
-            "accuracy": 100 * drawn(right[:, None].astype(np.float64))[:, 0] / len(part),
-            "macro_f1": f1_draws(named, target, part.task.outputs),
-        }
+        draws = {"accuracy": accuracy_draws(right), "macro_f1": f1_draws(named, target, part.task.outputs)}
         right.setflags(write=False)
     else:
         draws = real_draws(said.astype(np.float64), target.astype(np.float64))
@@ -120,7 +123,7 @@ def judge_part(said: Float[np.ndarray, "samples outputs"], part: Part) -> Judged
 # ---------------------------------------------------------------------------- in parts, and without modalities
 
 
-def missing(model: Fusion, test: Sequence[Clip] | Part) -> dict[str, float]:
+def missing(model: Fusion, test: Rows) -> dict[str, float]:
     """ "only NAME" and "without NAME" -> the compared metric when modalities are missing; {} for a single one.
 
     Of two modalities, one is missing when the other is alone, so "without" is told from three on.
@@ -130,25 +133,12 @@ def missing(model: Fusion, test: Sequence[Clip] | Part) -> dict[str, float]:
     asked: dict[str, tuple[str, ...]] = {f"only {name}": (name,) for name in model.used}
     if len(model.used) > 2:
         asked |= {f"without {name}": tuple(other for other in model.used if other != name) for name in model.used}
-    return {words: _metric_with(model, test, kept) for words, kept in asked.items()}
+    return {words: worth(model, test.keep(kept)).main for words, kept in asked.items()}
 
 
-def _metric_with(model: Fusion, test: Sequence[Clip] | Part, kept: tuple[str, ...]) -> float:
-    judged: Metrics | ClassMetrics | RealMetrics
-    if isinstance(test, Part):
-        judged = measure_part(outputs(model, {name: test.features[name] for name in kept}), test)
-    else:
-        judged = measure(score(model, [clip.keep(kept) for clip in test]), test)
-    return float(getattr(judged, model.task.metric))
-
-
-def kinds(scores: Mapping[str, np.ndarray], clips: Sequence[Clip]) -> dict[str, tuple[float, int]]:
-    """Kind of anomaly -> (AUC of its units against every normal one, its units); {} where no clip has labels."""
-    return by_kind(scores, clips) if any(clip.labels is not None and clip.labels.any() for clip in clips) else {}
-
-
-def parts_of(judged: Metrics | ClassMetrics | RealMetrics) -> dict[str, float]:
-    """Recall of each class, or correlation of each target."""
-    if isinstance(judged, ClassMetrics):
-        return dict(judged.recall)
-    return dict(judged.correlation_of) if isinstance(judged, RealMetrics) else {}
+def parts_of(said: Any, rows: Sequence[Clip] | Part) -> dict[str, float]:
+    """AUC of each kind of anomaly (none without labels), recall of each class, or correlation of each target."""
+    if not isinstance(rows, Part):
+        return {kind: value for kind, (value, _) in by_kind(said, rows).items()}
+    judged = measure(said, rows)
+    return dict(judged.recall if isinstance(judged, ClassMetrics) else getattr(judged, "correlation_of", {}))

@@ -10,15 +10,13 @@ import numpy as np
 
 from core import run as run_folders
 from core.compare.cost import peaks, scoring_time
-from core.compare.judged import Judged, judge, judge_part, kinds, metrics_of, missing, parts_of
+from core.compare.judged import Judged, judge, metrics_of, missing, parts_of
 from core.compare.paired import Difference, Estimate, against, estimate
-from core.dataset import Dataset
+from core.dataset import Data
 from core.machine.names import shown, told_apart
-from core.measure.metrics import measure_part
 from core.run import Run
-from core.sample import Part, Samples
 from core.score.flops import flops
-from core.score.infer import outputs, score
+from core.score.judge import answers
 
 # ---------------------------------------------------------------------------- groups: one configuration, every seed
 
@@ -165,7 +163,7 @@ def over_seeds(each: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 
 def compare(
-    data: Dataset | Samples,
+    data: Data,
     root: Path,
     names: Sequence[str] | None = None,
     baseline: str | None = None,
@@ -196,8 +194,7 @@ def compare(
                 "they have no test part in common"
             )
     ids = [id_ for id_ in ids if id_ in beside]
-    which = "all" if protocol == "all" else "test"
-    test = data.part("test", None if protocol == "all" else protocol)
+    test = data.shown(protocol)
     judged: dict[str, dict[int, Judged]] = {}
     slow: dict[str, dict[str, Any]] = {}
     for id_ in ids:
@@ -206,14 +203,9 @@ def compare(
         parts: list[dict[str, float]] = []
         judged[id_] = {}
         for seed, model in models.items():
-            if isinstance(test, Part):
-                said = outputs(model, test.features)
-                judged[id_][seed] = judge_part(said, test)
-                parts.append(parts_of(measure_part(said, test)))
-            else:
-                scored = score(model, test)
-                judged[id_][seed] = judge(scored, test)
-                parts.append({kind: value for kind, (value, _) in kinds(scored, test).items()})
+            said = answers(model, test)
+            judged[id_][seed] = judge(said, test)
+            parts.append(parts_of(said, test))
         slow[id_] = {
             "missing": over_seeds([missing(model, test) for model in models.values()]),
             "parts": over_seeds(parts),
@@ -222,7 +214,7 @@ def compare(
         }
     if memory_of is not None:
         folders = [root / next(iter(every[id_].runs.values())) for id_ in ids]
-        for id_, megabytes in zip(ids, peaks(memory_of, which, folders), strict=True):
+        for id_, megabytes in zip(ids, peaks(memory_of, data.looked_at(protocol), folders), strict=True):
             slow[id_]["megabytes"] = megabytes
     made = [replace(line, **slow[line.group.id]) for line in lines([every[id_] for id_ in ids], judged, base)]
     return base, made

@@ -26,13 +26,14 @@ import cv2
 
 from core import run as runs
 from core.data import native, read, simulate
-from core.dataset import Dataset
+from core.dataset import Data, Dataset
 from core.extract import Progress, extract
-from core.measure.metrics import by_kind, jsonable, measure, measure_part, show
+from core.measure.metrics import by_kind, show
 from core.recipe import TrainConfig
-from core.sample import METRIC_WORDS, Samples
-from core.score.infer import outputs, score
-from core.train.loop import alone, train
+from core.sample import METRIC_WORDS
+from core.score.infer import score
+from core.score.judge import recorded
+from core.train.loop import train
 
 ROOT = Path(__file__).resolve().parents[2]
 ASSETS = ROOT / "assets"
@@ -207,7 +208,7 @@ def mirror(source: Path, target: Path) -> bool:
 
 
 def train_all(
-    datasets: Mapping[str, Dataset | Samples],
+    datasets: Mapping[str, Data],
     root: Path,
     say: Say,
     plans: Sequence[Plan] = PLANS,
@@ -239,7 +240,7 @@ def train_all(
         shutil.rmtree(root / name)
 
 
-def fits(run: runs.Run, plan: Plan, dataset: Dataset | Samples, seed: int) -> bool:
+def fits(run: runs.Run, plan: Plan, dataset: Data, seed: int) -> bool:
     """Whether this run is what the plan asks for, with the defaults that fusion and training have today."""
     if (run.fusion, run.seed, run.source.digest) != (plan.fusion, seed, dataset.digest()):
         return False
@@ -296,7 +297,7 @@ def results(dataset: Dataset, root: Path) -> Iterator[str]:
         yield f"| {title} | **{spread(whole)}** | " + " | ".join(cells) + " |"
 
 
-def sample_results(data: Samples, root: Path) -> Iterator[str]:
+def sample_results(data: Data, root: Path) -> Iterator[str]:
     """A table in Markdown: a row per method, mean ± sd over seeds, and what is left when one view alone is there."""
     yield "| method | seeds | accuracy | " + " | ".join(f"only {name}" for name in data.modalities) + " | weights |"
     yield "|" + " --- |" * (len(data.modalities) + 4)
@@ -310,7 +311,7 @@ def sample_results(data: Samples, root: Path) -> Iterator[str]:
         yield f"| {title} | {len(each)} | **{whole}** | " + " | ".join(alone) + f" | {each[0].weights:,} |"
 
 
-def readme(dataset: Dataset, digits: Samples, assets: Path) -> str:
+def readme(dataset: Dataset, digits: Data, assets: Path) -> str:
     """assets/README.md: what lies here, where it comes from, and what the runs reach."""
     normal = sum(not clip.anomalous for clip in dataset.part("train"))
     parts = {part: len(dataset.part(part)) for part in ("train", "test")}
@@ -372,7 +373,6 @@ def build(only: str | None = None, assets: Path = ASSETS, work: Path = WORK, say
         say("demo changed" if features(work, assets, say) else "demo as it was")
     if only in (None, "runs"):
         dataset, digits = native.read(assets / "demo"), read(assets / "digits")
-        assert isinstance(digits, Samples)
         train_all({"demo": dataset, "digits": digits}, assets / "runs", say)
         text, path = readme(dataset, digits, assets), assets / "README.md"
         if not path.exists() or path.read_text() != text:
@@ -382,16 +382,10 @@ def build(only: str | None = None, assets: Path = ASSETS, work: Path = WORK, say
 def judge(assets: Path = ASSETS, say: Say = print) -> None:
     """Measure every run again by today's way of measuring; weights stay, numbers in run.json and README may change."""
     dataset, digits = native.read(assets / "demo"), read(assets / "digits")
-    assert isinstance(digits, Samples)
     moved = []
     for name, run in runs.listing(assets / "runs").items():
         fusion, now = runs.model(assets / "runs" / name), dict(run.metrics)
-        if run.source.digest == digits.digest():
-            part = digits.part("test")
-            now |= jsonable(measure_part(outputs(fusion, part.features), part)) | alone(fusion, part)
-        else:
-            clips = dataset.part("test")
-            now |= jsonable(measure(score(fusion, clips), clips)) | alone(fusion, clips)
+        now |= recorded(fusion, (digits if run.source.digest == digits.digest() else dataset).part("test"))
         if now != run.metrics:
             moved.append(abs(now[run.metric] - run.metrics[run.metric]))
             record = json.loads((assets / "runs" / name / "run.json").read_text()) | {"metrics": now}

@@ -8,15 +8,15 @@ from statistics import mean
 from typing import Any
 
 from core import run as runs
-from core.dataset import Dataset
+from core.dataset import Data, Dataset
 from core.fusion import FUSIONS
-from core.measure.metrics import jsonable, measure, measure_part, show, summary
+from core.measure.metrics import jsonable, measure, show, summary
 from core.recipe import TrainConfig
-from core.sample import METRIC_WORDS, Part, Samples
+from core.sample import METRIC_WORDS
 from core.score.flops import flops
-from core.score.infer import outputs, score
+from core.score.judge import recorded
 from core.score.novelty import How, novelty
-from core.train.loop import alone, train
+from core.train.loop import train
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def methods(names: Sequence[str], modalities: Sequence[str], options: Mapping[st
 
 
 def table(
-    dataset: Dataset | Samples,
+    dataset: Data,
     chosen: Sequence[Method],
     seeds: int,
     training: TrainConfig,
@@ -129,7 +129,7 @@ def table(
         yield row(method, made, flops(trained.model))
 
 
-def stored(dataset: Dataset | Samples, root: Path, progress: Callable[[str], None] | None = None) -> list[Row]:
+def stored(dataset: Data, root: Path, progress: Callable[[str], None] | None = None) -> list[Row]:
     """Rows from the runs below `root` that were trained on these very data: scored again now, nothing is trained.
 
     Best first. A row's runs differ in the seed alone; `seconds` is what their trainings took.
@@ -141,23 +141,15 @@ def stored(dataset: Dataset | Samples, root: Path, progress: Callable[[str], Non
     rows = []
     for found in groups.values():
         first = found[0][1]
-        test = dataset.part("test", None if first.source.protocol == "all" else first.source.protocol)
+        test = dataset.shown(first.source.protocol)
         judged = []
         for folder, run in found:
             model = runs.model(folder)
-            if isinstance(test, Part):
-                now = jsonable(measure_part(outputs(model, test.features), test))
-            else:
-                now = jsonable(measure(score(model, test), test))
-            judged.append(replace(run, metrics=now | alone(model, test)))
+            judged.append(replace(run, metrics=recorded(model, test)))
         usual = asdict(FUSIONS[first.fusion].Config())
         asked = {k: v for k, v in first.config.items() if k in ("level", "modality") or usual.get(k) != v}
         asked = {k: v for k, v in asked.items() if k != "modality" or first.fusion == "single"}
-        if (
-            not isinstance(test, Part)
-            and set(first.source.widths) != set(dataset.modalities)
-            and first.fusion != "single"
-        ):
+        if set(first.source.widths) != set(dataset.modalities) and first.fusion != "single":
             asked["reads"] = "+".join(first.source.widths)
         rows.append(row(Method(first.fusion, asked), judged, flops(model)))
         if progress is not None:

@@ -31,7 +31,7 @@ from torch import Tensor
 from core.explain.shapley import shapley
 from core.fusion.base import Features, Fusion, Standard, VectorFusion
 from core.fusion.lmf import Reading, interactions
-from core.measure.metrics import measure_part
+from core.measure.metrics import measure
 from core.run import Run
 from core.sample import Part
 from core.score.infer import array, outputs
@@ -251,7 +251,7 @@ def switched(
 
 def quality(values: Float[np.ndarray, "n outputs"], part: Part) -> float:
     """The number methods are compared by: unit AUC and accuracy in percent, or correlation; NaN without targets."""
-    return NAN if part.target is None else float(getattr(measure_part(values, part), part.task.metric))
+    return NAN if part.target is None else measure(values, part).main
 
 
 # ---------------------------------------------------------------------------- do ranks mean something?

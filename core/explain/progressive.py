@@ -27,7 +27,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from core.fusion.base import Fusion
 from core.fusion.profusion import ProFusion
 from core.measure.intervals import auc_interval, fisher, wilson
-from core.measure.metrics import auc, jsonable, measure_part, real_metrics
+from core.measure.metrics import auc, measure, real_metrics
 from core.sample import Part, Task
 from core.score.infer import array
 
@@ -257,8 +257,7 @@ def answers(model: Fusion, part: Part, most: int = MOST) -> Answers:
     outputs = unroll(opened, part, most).outputs
     values = []
     for step in outputs:
-        found = jsonable(measure_part(step, part))[opened.task.metric] if part.target is not None else None
-        values.append(np.nan if found is None else float(found))
+        values.append(np.nan if part.target is None else measure(step, part).main)
     kind = opened.task.kind
     if kind == "units":
         scores = expit(outputs[..., 0].astype(np.float64))

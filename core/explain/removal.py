@@ -22,8 +22,8 @@ from core.explain.weights import Opened, weights
 from core.fusion.base import Fusion
 from core.fusion.intense import Intense
 from core.fusion.mkl import Mkl
-from core.measure.metrics import jsonable, measure_part
-from core.measure.redraw import auc_draws, drawn, real_draws
+from core.measure.metrics import measure
+from core.measure.redraw import accuracy_draws, auc_draws, real_draws
 from core.sample import Part
 from core.score.infer import outputs
 
@@ -55,8 +55,7 @@ class Removals:
 
 def metric(values: Float[np.ndarray, "rows outputs"], part: Part) -> float:
     """The task's metric, as a run's record has it: of units the scores are judged; NaN where it is undefined."""
-    found = jsonable(measure_part(expit(values) if part.task.kind == "units" else values, part))[part.task.metric]
-    return float("nan") if found is None else float(found)
+    return measure(expit(values) if part.task.kind == "units" else values, part).main
 
 
 def metric_draws(values: Float[np.ndarray, "rows outputs"], part: Part) -> Float[np.ndarray, " draws"]:
@@ -64,7 +63,7 @@ def metric_draws(values: Float[np.ndarray, "rows outputs"], part: Part) -> Float
     assert part.target is not None
     target = part.target.numpy()
     if part.task.kind == "class":
-        return 100 * drawn((values.argmax(1) == target)[:, None].astype(np.float64))[:, 0] / len(part)
+        return accuracy_draws(values.argmax(1) == target)
     if part.task.kind == "real":
         return real_draws(values.astype(np.float64), target.astype(np.float64))["correlation"]
     groups, odd = group_numbers(part), (target > 0).astype(np.float64)
@@ -85,7 +84,7 @@ def removals(
         raise ValueError("these rows have no labels, so there is nothing to judge a removal by")
     value = metric(whole, part)
     if np.isnan(value):
-        raise ValueError(f"there is no {part.task.metric} to lose: {measure_part(whole, part).why}")
+        raise ValueError(f"there is no {part.task.metric} to lose: {measure(whole, part).why}")
     base = metric_draws(whole, part)
     again = np.stack([base - metric_draws(values, part) for values in rest.values()])
     without = np.array([metric(values, part) for values in rest.values()])

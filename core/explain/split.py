@@ -27,7 +27,7 @@ from core.explain.probes import Probe, class_probe, group_numbers, real_probe
 from core.fusion.base import Fusion
 from core.fusion.gmf import Gmf, GmfTrace, SplitTrace
 from core.fusion.misa import Misa
-from core.measure.metrics import jsonable, measure_part
+from core.measure.metrics import jsonable, measure
 from core.measure.retrieval import Retrieval, across, directions
 from core.run import Run
 from core.sample import Part, Samples
@@ -209,7 +209,7 @@ def metric_of(model: Fusion, part: Part, modalities: Sequence[str]) -> float | N
     values = outputs(model, {name: part.features[name] for name in modalities})
     if part.task.kind == "units":
         values = torch.from_numpy(values.copy()).double().sigmoid().float().numpy()
-    found: float | None = jsonable(measure_part(values, part))[model.task.metric]
+    found: float | None = jsonable(measure(values, part))[model.task.metric]
     return found
 
 

@@ -1,15 +1,20 @@
-"""Judge scores against labels: pure functions on numpy arrays. AUC and precision are percent; undefined is NaN."""
+"""Judge what a model says: pure functions on numpy arrays. AUC and precision are percent; undefined is NaN.
+
+measure(said, rows)     every number of a task: `Metrics` of units, `ClassMetrics`, `RealMetrics`
+.main                   the one that methods are compared by
+jsonable(…)             the same as a run's record holds it
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import mean, stdev
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from core.clip import Clip, frame_labels
-from core.sample import Part
+from core.sample import Part, Task
 
 NAN = float("nan")
 
@@ -67,6 +72,10 @@ class Metrics:
     anomalous: int
     why: str = ""
 
+    @property
+    def main(self) -> float:
+        return self.auc
+
 
 def pooled(scores: Mapping[str, np.ndarray], clips: Sequence[Clip]) -> tuple[np.ndarray, np.ndarray]:
     """Scores and labels of every unit of the labelled clips, one after another."""
@@ -93,7 +102,7 @@ def pooled_frames(scores: Mapping[str, np.ndarray], clips: Sequence[Clip]) -> tu
     return np.concatenate([s for s, _ in found]), np.concatenate([y for _, y in found])
 
 
-def measure(scores: Mapping[str, np.ndarray], clips: Sequence[Clip]) -> Metrics:
+def _of_clips(scores: Mapping[str, np.ndarray], clips: Sequence[Clip]) -> Metrics:
     """Every number of METHODS: units, frames, and anomalous clips alone."""
     unit_scores, labels = pooled(scores, clips)
     inside = pooled(scores, [clip for clip in clips if clip.labels is not None and clip.labels.any()])
@@ -139,6 +148,10 @@ class ClassMetrics:
     samples: int
     why: str = ""
 
+    @property
+    def main(self) -> float:
+        return self.accuracy
+
 
 @dataclass(frozen=True)
 class RealMetrics:
@@ -156,28 +169,48 @@ class RealMetrics:
     samples: int
     why: str = ""
 
+    @property
+    def main(self) -> float:
+        return self.correlation
 
-def measure_part(outputs: Float[np.ndarray, "samples outputs"], part: Part) -> Metrics | ClassMetrics | RealMetrics:
-    """Judge outputs of a model on samples (or, for units, the logits of units) against their targets.
+
+Judgement = Metrics | ClassMetrics | RealMetrics
+
+
+@overload
+def measure(said: Mapping[str, np.ndarray], rows: Sequence[Clip]) -> Metrics: ...
+@overload
+def measure(said: Any, rows: Sequence[Clip] | Part) -> Judgement: ...
+def measure(said: Any, rows: Sequence[Clip] | Part) -> Judgement:
+    """Judge what a model says of rows (`core.score.infer.answers`) against what is true of them.
+
+    said    clip name -> unit scores; of a `Part` the outputs `(rows, outputs)`, for units their scores or logits
+    """
+    if not isinstance(rows, Part):
+        return _of_clips(said, rows)
+    if rows.target is None:
+        raise ValueError("these rows have no target to judge against")
+    return measure_targets(said, rows.target.numpy(), rows.task)
+
+
+def measure_targets(outputs: Float[np.ndarray, "rows outputs"], target: np.ndarray, task: Task) -> Judgement:
+    """Outputs against the targets of a task; of units these are 0 and 1.
 
     Outputs that are not finite (a model that diverged) leave every number undefined, and `why` says so.
     """
-    if part.target is None:
-        raise ValueError("these rows have no target to judge against")
-    target = part.target.numpy()
     wild = int((~np.isfinite(outputs)).any(1).sum())
     if wild:
         why, count = f"{wild} of {len(outputs)} rows have outputs that are not finite: the model diverged", len(target)
-        if part.task.kind == "units":
+        if task.kind == "units":
             return Metrics(NAN, NAN, NAN, NAN, NAN, NAN, count, int(target.sum()), why)
-        if part.task.kind == "class":
+        if task.kind == "class":
             return ClassMetrics(NAN, NAN, {}, count, why)
         return RealMetrics(NAN, NAN, {}, {}, count, why)
-    if part.task.kind == "units":
+    if task.kind == "units":
         return _of_units(outputs[:, 0], target.astype(bool))
-    if part.task.kind == "class":
-        return class_metrics(outputs, target, part.task.names)
-    return real_metrics(outputs, target, part.task.names)
+    if task.kind == "class":
+        return class_metrics(outputs, target, task.names)
+    return real_metrics(outputs, target, task.names)
 
 
 def class_metrics(
@@ -224,7 +257,7 @@ def _of_units(scores: Float[np.ndarray, " n"], labels: Bool[np.ndarray, " n"]) -
     )
 
 
-def jsonable(metrics: Metrics | ClassMetrics | RealMetrics) -> dict[str, Any]:
+def jsonable(metrics: Judgement) -> dict[str, Any]:
     """NaN becomes None, so the JSON is valid everywhere; `why` only where something is missing."""
     found = {name: _nan_free(value) for name, value in asdict(metrics).items()}
     if not metrics.why:
@@ -252,12 +285,6 @@ def by_kind(scores: Mapping[str, np.ndarray], clips: Sequence[Clip]) -> dict[str
         chosen = ~labels | (kinds == kind)
         found[kind or "unnamed"] = (auc(values[chosen], labels[chosen]), int((kinds[labels] == kind).sum()))
     return found
-
-
-# ---------------------------------------------------------------------------- many clips at once
-
-
-# ---------------------------------------------------------------------------- thresholds
 
 
 def correlation(a: Float[np.ndarray, "n t"], b: Float[np.ndarray, "n t"]) -> float:

@@ -10,7 +10,7 @@ infinitesimal jackknife), whose variance for the AUC is DeLong's for clustered d
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 NAN = float("nan")
 DRAWS = 2000
@@ -123,6 +123,11 @@ def ap_draws(scores: Rows, anomalous: Rows, clip: Int[np.ndarray, " rows"], clip
 
 
 # ---------------------------------------------------------------------------- samples
+
+
+def accuracy_draws(right: Bool[np.ndarray, " samples"]) -> Float[np.ndarray, " draws"]:
+    """Percent of samples named right, on every draw."""
+    return np.asarray(100 * drawn(right[:, None].astype(np.float64))[:, 0] / len(right))
 
 
 def f1_draws(

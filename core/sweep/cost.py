@@ -18,17 +18,16 @@ from typing import TypeVar
 import torch
 
 from core.clip import Clip
-from core.dataset import Dataset
+from core.dataset import Clips, Dataset
 from core.fusion import FUSIONS
 from core.fusion.base import Fusion
-from core.measure.metrics import measure_part
 from core.run import build
-from core.sample import Samples
-from core.score.infer import outputs
+from core.sample import Part, Samples
+from core.score.judge import recorded
 from core.sweep.folder import Data, judged_data
 from core.sweep.plan import BATCH, Cell, Plan, cells
 from core.train.ensemble import CHUNK, Asked, at_once, drawn, fit_many, ordered, together
-from core.train.loop import fit, fit_samples, judged, prepare, widths_of
+from core.train.loop import fit, fit_samples, prepare, widths_of
 
 MOST_CELLS = 400  # of larger grids as many, evenly spread, stand for all
 PROBED = 2  # pieces of a kind that are stepped
@@ -179,16 +178,11 @@ class Probe:
 
     def measuring(self, asked: Asked) -> float:
         """Seconds that one trained model takes to be measured on the test part."""
-        model = self.model(asked).eval()
-        if isinstance(self.data, Samples):
-            part = self.data.part("test", self.protocol)
-            began = self.clock()
-            measure_part(outputs(model, part.features), part)
-            return self.clock() - began
-        clips = self.data.part("test", self.protocol)
+        model, test = self.model(asked).eval(), self.data.part("test", self.protocol)
+        few = test if isinstance(test, Part) else Clips(test[:FEW])
         began = self.clock()
-        judged(model, clips[:FEW], asked.training, [])
-        return (self.clock() - began) * len(clips) / max(1, len(clips[:FEW]))
+        recorded(model, few)
+        return (self.clock() - began) * len(test) / max(1, len(few))
 
     def model(self, asked: Asked) -> Fusion:
         with torch.random.fork_rng(devices=[]):

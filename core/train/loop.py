@@ -18,15 +18,15 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from core.clip import Clip
-from core.dataset import Dataset
+from core.dataset import Data, Dataset, Rows
 from core.fusion.base import Features, Fused, Fusion, Solved, count_weights, spreads
 from core.fusion.lego import Lego
 from core.machine.device import MIXED, mixed
-from core.measure.metrics import jsonable, measure, measure_part
 from core.recipe import TrainConfig
 from core.run import History, Run, Source, build
 from core.sample import Part, Samples, plain
-from core.score.infer import outputs, resample, score
+from core.score.infer import resample
+from core.score.judge import judge, recorded
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def losses(
     return nn.functional.binary_cross_entropy(found.clamp(1e-7, 1 - 1e-7), wanted), model.penalty(fused, anomalous)
 
 
-def widths_of(dataset: Dataset | Samples, modalities: Sequence[str] | None) -> dict[str, int]:
+def widths_of(dataset: Data, modalities: Sequence[str] | None) -> dict[str, int]:
     """Modality -> width of those asked for, in that order; all unless some are named."""
     chosen = tuple(modalities or dataset.modalities)
     unknown = [name for name in chosen if name not in dataset.widths]
@@ -144,7 +144,7 @@ def widths_of(dataset: Dataset | Samples, modalities: Sequence[str] | None) -> d
 
 
 def train(
-    dataset: Dataset | Samples,
+    dataset: Data,
     fusion: str = "lego",
     config: Mapping[str, Any] | None = None,
     training: TrainConfig | None = None,
@@ -181,7 +181,7 @@ Outcome = tuple[list[dict[str, float]], dict[str, Any], float]  # history, metri
 
 def record(
     model: Fusion,
-    dataset: Dataset | Samples,
+    dataset: Data,
     fusion: str,
     training: TrainConfig,
     protocol: str,
@@ -226,17 +226,18 @@ def _on_clips(
     if model.solved:
         done = solve_clips(model, data, training, progress)
     else:
-        done = Solved(fit(model, data, training, random, progress, lambda: measure(score(model, test), test).auc))
+        done = Solved(fit(model, data, training, random, progress, lambda: judge(model, test).main))
     seconds = time.perf_counter() - began
     return (done.history, judged(model, test, training, done.history), seconds), done.note
 
 
-def judged(model: Fusion, test: Sequence[Clip], training: TrainConfig, history: History) -> dict[str, Any]:
-    """A trained model's numbers on the test clips."""
-    metrics = jsonable(measure(score(model, test), test))
+def judged(model: Fusion, test: Rows, training: TrainConfig, history: History) -> dict[str, Any]:
+    """A trained model's numbers on the test part."""
+    metrics = recorded(model, test)
     if training.track and not model.solved:
-        metrics["auc_best_epoch_on_test"] = max(row["auc_test"] for row in history)
-    return metrics | alone(model, test)
+        best = max(row[f"{model.task.metric}_test"] for row in history)
+        metrics[f"{model.task.metric}_best_epoch_on_test"] = best
+    return metrics
 
 
 def _on_samples(
@@ -259,11 +260,7 @@ def _on_samples(
     else:
         done = Solved(fit_samples(model, data, training, random, progress, test))
     seconds = time.perf_counter() - began
-    metrics = jsonable(measure_part(outputs(model, test.features), test))
-    if training.track and not model.solved:
-        best = max(row[f"{model.task.metric}_test"] for row in done.history)
-        metrics[f"{model.task.metric}_best_epoch_on_test"] = best
-    return (done.history, metrics | alone(model, test), seconds), done.note
+    return (done.history, judged(model, test, training, done.history), seconds), done.note
 
 
 def teller(progress: Callable[[Progress], None] | None) -> Callable[[int, int, float], None]:
@@ -294,18 +291,6 @@ def solve_clips(
     return model.solve(features, target, place, training.top, teller(progress))
 
 
-def alone(model: Fusion, test: Sequence[Clip] | Part) -> dict[str, Any]:
-    """The test metric when a single modality is there and the others are missing: A / V / AV of GMF's table 2."""
-    found = {}
-    for name in model.used if len(model.used) > 1 else ():
-        if isinstance(test, Part):
-            judged: Any = measure_part(outputs(model, {name: test.features[name]}), test)
-        else:
-            judged = measure(score(model, [clip.keep((name,)) for clip in test]), test)
-        found[name] = jsonable(judged)[model.task.metric]
-    return {"alone": found} if found else {}
-
-
 def sample_loss(fused: Fused[Any], target: Tensor, spread: Tensor | None) -> Tensor:
     """Cross-entropy for classes; for real targets the squared error in units of each target's training spread."""
     assert fused.outputs is not None
@@ -332,10 +317,9 @@ def fit_samples(
     nobody = torch.zeros(0, dtype=torch.bool, device=device)
     rows = []
 
-    def judge() -> float:
+    def now() -> float:
         assert test is not None
-        judged = jsonable(measure_part(outputs(model, test.features), test))[model.task.metric]
-        return float("nan") if judged is None else float(judged)
+        return judge(model, test).main
 
     for epoch in range(training.epochs):
         model.train()
@@ -352,10 +336,10 @@ def fit_samples(
         task, extra = (total / steps).tolist()
         row = {"epoch": epoch + 1.0, "loss": task + extra, "classification": task, "penalty": extra}
         if training.track and test is not None:
-            row[f"{model.task.metric}_test"] = judge()
+            row[f"{model.task.metric}_test"] = now()
         rows.append(row)
         if progress is not None:
-            progress(Progress(epoch + 1, training.epochs, row["loss"], None if test is None else judge))
+            progress(Progress(epoch + 1, training.epochs, row["loss"], None if test is None else now))
     return rows
 
 

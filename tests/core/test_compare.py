@@ -24,7 +24,8 @@ from core.measure.metrics import auc, measure, pooled_frames
 from core.recipe import TrainConfig
 from core.sample import Part, Task
 from core.score.infer import score
-from core.train.loop import alone, train
+from core.score.judge import alone
+from core.train.loop import train
 from tests.core.made import dataset
 from tests.core.measure.test_redraw import made_clips
 from tests.core.train.test_loop import CLASSES, vectors
@@ -177,12 +178,12 @@ def test_what_has_no_truth_or_one_class_is_undefined_and_says_why() -> None:
 # ---------------------------------------------------------------------------- disagreement
 
 
-def test_the_largest_disagreement_of_units_is_where_percentiles_differ_most() -> None:
+def test_the_largest_disagreement_is_where_percentiles_differ_most() -> None:
     clips, scores = made_clips(3)
     other = {name: each.copy() for name, each in scores.items()}
     name = clips[1].name
     other[name][2] = 9.0  # by far the highest
-    found = c.disagreement_of_units([scores], [other], clips)
+    found = c.disagreement_of([scores], [other], clips)
     at = clips[0].units + 2
     assert found.order[0] == at
     values = np.concatenate([other[each.name] for each in clips])
@@ -197,13 +198,13 @@ def test_samples_disagree_by_the_probability_of_their_class_or_by_their_error() 
     places = tuple(("", i) for i in range(2))
     part = Part({}, torch.tensor([0, 1]), Task("class", ("a", "b")), ("p", "q"), places)
     one, other = np.log([[0.9, 0.1], [0.5, 0.5]]), np.log([[0.8, 0.2], [0.9, 0.1]])
-    found = c.disagreement_of_samples([one], [other], part)
+    found = c.disagreement_of([one], [other], part)
     np.testing.assert_allclose(found.a, [90, 50])
     np.testing.assert_allclose(found.b, [80, 10])
     assert found.order.tolist() == [1, 0]
     assert found.closer.tolist() == [1, 1]
     part = Part({}, torch.tensor([[0.0], [4.0]]), Task("real", ("x",)), ("p", "q"), places)
-    found = c.disagreement_of_samples([np.array([[0.0], [1.0]])], [np.array([[2.0], [4.0]])], part)
+    found = c.disagreement_of([np.array([[0.0], [1.0]])], [np.array([[2.0], [4.0]])], part)
     np.testing.assert_allclose(found.a, [0, 1.5])  # the target's spread is 2
     assert found.closer.tolist() == [1, -1]
 
@@ -243,7 +244,7 @@ def test_a_comparison_says_what_the_parts_say(stored: Path, compared: tuple) -> 
     now = [measure(score(model, test), test).auc for model in models]
     assert by["lego"].metrics["auc"].mean == pytest.approx(np.mean(now))
     assert by["lego"].metrics["auc"].sd == pytest.approx(np.std(now, ddof=1))
-    single = [alone(model, test)["alone"] for model in models]
+    single = [alone(model, test) for model in models]
     for name in data.modalities:
         assert by["lego"].missing[f"only {name}"] == pytest.approx(np.mean([each[name] for each in single]))
     assert by["lego"].parts == pytest.approx({"odd": np.mean(now)})  # every anomaly of this world is an "odd" one

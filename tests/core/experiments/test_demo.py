@@ -14,7 +14,7 @@ from core import run as runs
 from core.data import native, read, simulate
 from core.dataset import Dataset
 from core.experiments import demo
-from core.measure.metrics import jsonable, measure, measure_part
+from core.measure.metrics import jsonable, measure
 from core.recipe import TrainConfig
 from core.sample import Samples
 from core.score.infer import outputs, score
@@ -82,7 +82,7 @@ def test_stored_metrics_are_what_the_weights_score(dataset, digits, name) -> Non
     run, model = runs.load(ASSETS / "runs" / name), runs.model(ASSETS / "runs" / name)
     if run.asked.kind == "class":
         assert run.source.digest == digits.digest()
-        now = jsonable(measure_part(outputs(model, digits.part("test").features), digits.part("test")))
+        now = jsonable(measure(outputs(model, digits.part("test").features), digits.part("test")))
     else:
         assert run.source.digest == dataset.digest()
         clips = dataset.part("test")

@@ -25,7 +25,7 @@ from core.explain.lowrank import (
 from core.fusion import FUSIONS
 from core.fusion.base import Fusion
 from core.fusion.lmf import Lmf, LmfConfig, interactions
-from core.measure.metrics import measure_part
+from core.measure.metrics import measure
 from core.recipe import TrainConfig
 from core.run import Run, Source, listing, load
 from core.run import model as stored
@@ -100,7 +100,7 @@ def test_a_rank_that_is_off_is_a_model_whose_rank_weighs_nothing(fusion, rank):
         module.w[rank] = 0
     expected = outputs(made, rows.features)
     np.testing.assert_allclose(left.outputs, expected, atol=1e-4)
-    assert left.now == measure_part(expected, rows).accuracy
+    assert left.now == measure(expected, rows).accuracy
 
 
 def test_an_interaction_that_is_off_with_all_that_hold_the_modality_is_the_model_without_it():

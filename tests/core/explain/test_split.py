@@ -11,7 +11,7 @@ from core.explain.split import INVARIANT, SPECIFIC, Parts
 from core.fusion.gmf import Gmf, GmfConfig
 from core.fusion.mbt import Mbt
 from core.fusion.misa import Misa
-from core.measure.metrics import jsonable, measure_part
+from core.measure.metrics import jsonable, measure
 from core.recipe import TrainConfig
 from core.run import Run, Source
 from core.sample import UNITS, Part, Samples, Task
@@ -235,7 +235,7 @@ def test_availability_is_the_metric_of_what_is_left(data: Samples) -> None:
     part = data.part("test")
     assert found["a", "b"] == trained.run.metrics["accuracy"]
     for name in ("a", "b"):
-        judged = jsonable(measure_part(outputs(trained.model, {name: part.features[name]}), part))
+        judged = jsonable(measure(outputs(trained.model, {name: part.features[name]}), part))
         assert found[name,] == judged["accuracy"] == trained.run.metrics["alone"][name]
 
 
@@ -245,12 +245,12 @@ def test_units_are_judged_as_the_runs_record_has_them() -> None:
     trained = train(clips, "gmf", {}, TrainConfig(epochs=2))
     with torch.no_grad():
         trained.model.head[2].weight.mul_(2000)  # almost every score is now 0 or 1
-    from core.train.loop import alone, measure, score  # type: ignore[attr-defined]
+    from core.score.judge import alone, judge
 
     test = clips.part("test")
     found = {each.modalities: each.value for each in split.availability(trained.model, clips)}
-    assert found["motion", "text"] == pytest.approx(measure(score(trained.model, test), test).auc)
-    assert found["text",] == pytest.approx(alone(trained.model, test)["alone"]["text"])
+    assert found["motion", "text"] == pytest.approx(judge(trained.model, test).main)
+    assert found["text",] == pytest.approx(alone(trained.model, test)["text"])
 
 
 # ---------------------------------------------------------------------------- across modalities

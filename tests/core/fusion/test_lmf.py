@@ -7,7 +7,7 @@ import torch
 
 from core.fusion.base import count_weights
 from core.fusion.lmf import Lmf, LmfConfig, LowRank, interactions
-from core.measure.metrics import measure_part
+from core.measure.metrics import measure
 from core.recipe import TrainConfig
 from core.sample import Samples, Task
 from core.score.infer import outputs
@@ -125,7 +125,7 @@ def test_the_rank_that_was_planted_is_enough():
     alone = train(data, "lmf", {"rank": 1}, training)
     assert alone.run.metrics["correlation"] > 0.95
     test = data.part("test")
-    assert measure_part(outputs(alone.model, test.features), test).mae < 1.0
+    assert measure(outputs(alone.model, test.features), test).mae < 1.0
     assert set(alone.run.metrics["alone"]) == {"a", "b"}
     assert all(abs(value) < 0.3 for value in alone.run.metrics["alone"].values())
 

@@ -14,7 +14,6 @@ from core.measure.metrics import (
     class_metrics,
     jsonable,
     measure,
-    measure_part,
     real_metrics,
 )
 from core.measure.thresholds import cheapest, decide, precision_recall, roc
@@ -157,7 +156,7 @@ def test_units_as_rows_are_judged_like_units_of_clips():
     for each in data.part("test"):
         by_clip[each.name] = scores[at : at + each.units]
         at += each.units
-    judged, expected = measure_part(scores[:, None], part), measure(by_clip, data.part("test"))
+    judged, expected = measure(scores[:, None], part), measure(by_clip, data.part("test"))
     assert (judged.auc, judged.ap, judged.units) == (expected.auc, expected.ap, expected.units)
 
 
@@ -165,6 +164,6 @@ def test_a_model_that_diverged_has_no_quality_and_a_reason():
     part = dataset(train=2, test=4).part("test").flat()
     scores = np.zeros((len(part), 1))
     scores[3] = np.inf
-    judged = measure_part(scores, part)
+    judged = measure(scores, part)
     assert np.isnan(judged.auc)
     assert judged.why == f"1 of {len(part)} rows have outputs that are not finite: the model diverged"

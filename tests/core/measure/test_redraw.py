@@ -7,9 +7,9 @@ import pytest
 import torch
 from sklearn.metrics import average_precision_score
 
-from core.compare import judge, judge_part, metrics_of
+from core.compare import judge, metrics_of
 from core.measure import redraw as d
-from core.measure.metrics import measure, measure_part
+from core.measure.metrics import measure
 from core.sample import Part, Task
 from tests.core.made import clip
 
@@ -100,9 +100,9 @@ def test_samples_draw_accuracy_f1_correlation_and_error_the_slow_way() -> None:
         (Task("real", ("x", "y")), torch.from_numpy(real), real + guess),
     ):
         part = Part({}, truth, task, tuple(map(str, range(60))), places)
-        judged = judge_part(answer, part)
+        judged = judge(answer, part)
         for at, counts in enumerate(d.resamples(60)[:20]):
             index = np.repeat(np.arange(60), counts)
-            slow = measure_part(answer[index], part.take(torch.from_numpy(index)))
+            slow = measure(answer[index], part.take(torch.from_numpy(index)))
             for metric, draws in judged.draws.items():
                 assert draws[at] == pytest.approx(getattr(slow, metric), rel=1e-5), metric

@@ -19,7 +19,7 @@ from core.dataset import Dataset
 from core.experiments import ranks
 from core.fusion.base import Fusion
 from core.measure import tests
-from core.measure.metrics import measure, measure_part
+from core.measure.metrics import measure
 from core.recipe import TrainConfig
 from core.run import build
 from core.sample import UNITS, Samples
@@ -78,7 +78,7 @@ def test_strength_0_is_the_clean_answer_of_samples(samples: Samples) -> None:
         found = stressed(model, staged(samples), kind, levels=FEW[kind][:2], draws=2, steps=1)
         assert found.outputs is not None
         np.testing.assert_array_equal(found.outputs[0], outputs(model, test.features))
-        assert found.mean[0] == measure_part(outputs(model, test.features), test).accuracy
+        assert found.mean[0] == measure(outputs(model, test.features), test).accuracy
 
 
 def test_crops_are_averaged_as_everywhere() -> None:
