@@ -51,6 +51,13 @@ def dots(
     }
 
 
+def tick(
+    x: Values, y: Values, name: str, colour: str, hover: str, size: Number = 18, width: Number = 2, **more: Any
+) -> Trace:
+    """A short upright stroke across each row: what its bar or point stands against."""
+    return dots(x, y, name, colour, hover, symbol="line-ns-open", size=size, rim={"width": width}, **more)
+
+
 def bars(names: Values, values: Values, name: str | None, colour: Any, hover: str | None = None, **more: Any) -> Trace:
     """Lying bars, one a name."""
     look = {"orientation": "h", "marker": {"color": colour}}
@@ -100,12 +107,14 @@ def ring(x: Values, y: Values, name: str, colours: Colours, size: Number, **more
 
 
 def adding_up(
-    names: Sequence[str], values: Sequence[Number], colours: Colours, room: Number, **more: Any
+    names: Sequence[str], values: Sequence[Number], colours: Colours, room: Number, total: bool = True, **more: Any
 ) -> tuple[Trace, list[float]]:
-    """(bars around 0 with their numbers, the last one what the others add up to; a range with `room` for these)."""
+    """(signed bars with their numbers, the last one grey where it is the `total`; a range with `room` for these)."""
     low, high = min(0.0, *values), max(0.0, *values)
     spare = room * (high - low) or 1.0
-    tints = [DOWN if value < 0 else UP for value in values[:-1]] + [colours.normal]
+    tints = [DOWN if value < 0 else UP for value in values]
+    if total:
+        tints[-1] = colours.normal
     written = {"text": [f"{value:+.3f}" for value in values], "textposition": "outside", "cliponaxis": False}
     trace = bars(names, values, None, tints, "%{y}: %{x:+.4f}<extra></extra>", **written, **more)
     return trace, [low - spare, high + spare]

@@ -1,6 +1,6 @@
-"""Low-rank factors: what each rank and interaction adds, whether ranks keep to interactions, and walks in latents."""
+"""Low-rank factors: what each rank and interaction adds, whether ranks keep to interactions, rank against quality."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,11 +9,14 @@ import plotly.graph_objects as go
 from jaxtyping import Bool, Float
 from plotly.subplots import make_subplots
 
-from app.figures.graphs import DOWN, UP
+from app.figures import draw
 from app.figures.style import PRINTED, SIGNED, Colours, plotly_text
 from core.machine.names import shown
 
 OFF = "off"
+GAP = 0.012  # between two ranks' panels, of the width of all
+Parts = Float[np.ndarray, "rank interactions outputs"]
+On = Bool[np.ndarray, "rank interactions"]
 
 
 def interaction_name(subset: Sequence[str], broken: bool = False) -> str:
@@ -31,161 +34,120 @@ def interaction_name(subset: Sequence[str], broken: bool = False) -> str:
     return " × ".join(names) or "none"
 
 
+def _plain(subset: Sequence[str]) -> str:
+    """The same outside of figures."""
+    return shown(" × ".join(subset) or "none", 60)
+
+
 def part_map(
-    parts: Float[np.ndarray, "rank interactions outputs"],
-    interactions: Sequence[Sequence[str]],
-    outputs: Sequence[str],
-    on: Bool[np.ndarray, "rank interactions"],
-    colours: Colours,
-    unit: str,
+    parts: Parts, interactions: Sequence[Sequence[str]], outputs: Sequence[str], on: On, colours: Colours, unit: str,
     signed: bool = True,
-) -> go.Figure:
+) -> go.Figure:  # fmt: skip
     """Interaction against rank (one output), or against output with one panel a rank; red adds, blue takes away.
 
     Parts that are switched off are empty and framed. Every cell is an invisible square whose customdata is its
-    (rank, interaction). `signed=False` is for sizes, drawn from 0 up. Made of plain mappings, checked once: five times
-    faster than trace by trace, which counts on every switch.
+    (rank, interaction). `signed=False` is for sizes, drawn from 0 up.
     """
     rank, kinds, outs = parts.shape
-    shown_ = np.where(on[..., None], parts, np.nan)
-    top = float(np.nan_to_num(np.abs(shown_)).max()) or 1.0
-    scale = (
-        {"zmin": -top, "zmax": top, "colorscale": SIGNED}
-        if signed
-        else {"zmin": 0, "zmax": top, "colorscale": colours.edges}
-    )
-    labels = [interaction_name(subset, broken=True) for subset in interactions]
-    names = [interaction_name(subset) for subset in interactions]
+    left = np.where(on[..., None], parts, np.nan)
+    top = float(np.nan_to_num(np.abs(left)).max()) or 1.0
     # a panel a rank: rows are interactions, columns outputs; with one output a single panel whose columns are ranks
-    panels = [shown_[..., 0].T] if outs == 1 else list(shown_)
+    panels = [left[..., 0].T] if outs == 1 else list(left)
     columns = [f"rank {i + 1}" for i in range(rank)] if outs == 1 else [plotly_text(name, 16) for name in outputs]
-    numbers = outs == 1 and max(rank, kinds) <= PRINTED
-    gap = 0.012
-    width = (1 + gap) / len(panels)
-    data: list[dict[str, Any]] = []
-    shapes: list[dict[str, Any]] = []
-    notes: list[dict[str, Any]] = []
+    numbers = "%{z:.2f}" if outs == 1 and max(rank, kinds) <= PRINTED else None
+    width = (1 + GAP) / len(panels)
+    traces: list[draw.Trace] = []
     axes: dict[str, Any] = {}
+    notes: list[dict[str, Any]] = []
     for at, panel in enumerate(panels):
-        x_axis = f"x{at + 1}" if at else "x"
-        y, x = np.mgrid[0:kinds, 0 : panel.shape[1]]
-        owner = x if outs == 1 else np.full_like(x, at)
-        data.append(
-            {
-                "type": "heatmap",
-                "z": panel,
-                "xgap": 1,
-                "ygap": 1,
-                "texttemplate": "%{z:.2f}" if numbers else None,
-                "hoverinfo": "skip",
-                "showscale": at == len(panels) - 1,
-                "colorbar": {"title": {"text": unit, "side": "top"}, "thickness": 10},
-                "xaxis": x_axis,
-                **scale,
-            }
-        )
-        words = [
-            f"rank {i + 1}, {names[kind]}"
-            + ("" if outs == 1 else f", {columns[column]}")
-            + (f": {parts[i, kind, 0 if outs == 1 else column]:+.4g}" if on[i, kind] else ": switched off")
-            for i, kind, column in zip(owner.ravel(), y.ravel(), x.ravel(), strict=True)
-        ]
-        data.append(
-            {
-                "type": "scatter",
-                "x": x.ravel(),
-                "y": y.ravel(),
-                "mode": "markers",
-                "showlegend": False,
-                "marker": {"symbol": "square", "size": 24, "color": "rgba(0,0,0,0)", "opacity": 0.01},
-                "selected": {"marker": {"opacity": 0.01}},
-                "unselected": {"marker": {"opacity": 0.01}},
-                # as lists: an array would come back from the browser as a mapping
-                "customdata": np.stack([owner.ravel(), y.ravel()], axis=1).tolist(),
-                "text": words,
-                "hovertemplate": "%{text}<extra></extra>",
-                "xaxis": x_axis,
-            }
-        )
-        for i, kind in np.argwhere(~on).tolist():
-            if outs == 1 or i == at:
-                left, right = (i - 0.46, i + 0.46) if outs == 1 else (-0.46, outs - 0.54)
-                frame = {"x0": left, "x1": right, "y0": kind - 0.44, "y1": kind + 0.44, "xref": x_axis, "yref": "y"}
-                shapes.append({"type": "rect", "line": {"color": colours.selected, "width": 2}, **frame})
-                place = {"x": (left + right) / 2, "y": kind, "xref": x_axis, "yref": "y"}
-                font = {"color": colours.selected, "size": 12}
-                notes.append({"text": OFF, "showarrow": False, "font": font, **place})
-        start = at * width
-        axes[f"xaxis{at + 1}" if at else "xaxis"] = {
-            "domain": [start, start + width - gap],
-            "anchor": "y",
-            "tickvals": list(range(len(columns))),
-            "ticktext": columns,
-            "showgrid": False,
-            "zeroline": False,
-            "range": [-0.5, len(columns) - 0.5],
+        number, start = f"{at + 1}" if at else "", at * width
+        scale, last = (SIGNED if signed else colours.edges), unit if at == len(panels) - 1 else None
+        traces.append(draw.cells(panel, scale, low=-top if signed else 0, high=top, unit=last, texttemplate=numbers,
+                                 xaxis=f"x{number}"))  # fmt: skip
+        traces.append(_squares(parts, None if outs == 1 else at, interactions, columns, on) | {"xaxis": f"x{number}"})
+        axes[f"xaxis{number}"] = {
+            "domain": [start, start + width - GAP], "anchor": "y", "range": [-0.5, len(columns) - 0.5],
+            "tickvals": list(range(len(columns))), "ticktext": columns, "showgrid": False, "zeroline": False,
             "tickangle": 0 if outs == 1 or all(len(name) < 3 for name in columns) else -60,
-        }
+        }  # fmt: skip
         if outs > 1:
-            place = {"x": start + (width - gap) / 2, "y": 1, "xref": "paper", "yref": "paper", "yanchor": "bottom"}
-            notes.append({"text": f"rank {at + 1}", "showarrow": False, "font": {"size": 12}, **place})
-    axes["yaxis"] = {
-        "tickvals": list(range(kinds)),
-        "ticktext": labels,
-        "showgrid": False,
-        "zeroline": False,
-        "range": [kinds - 0.5, -0.5],
-    }
-    layout = {"height": (70 if outs == 1 else 110) + 30 * kinds, "shapes": shapes, "annotations": notes, **axes}
-    return go.Figure({"data": data, "layout": {"template": colours.template, **layout}})
+            notes.append(_title(f"rank {at + 1}", start + (width - GAP) / 2))
+    frames, words = _off(on, outs, colours)
+    y = {
+        "tickvals": list(range(kinds)), "ticktext": [interaction_name(subset, broken=True) for subset in interactions],
+        "showgrid": False, "zeroline": False, "range": [kinds - 0.5, -0.5],
+    }  # fmt: skip
+    height = (70 if outs == 1 else 110) + 30 * kinds
+    return draw.framed(traces, height, y=y, top=None, shapes=frames, annotations=[*notes, *words], **axes)
 
 
-def map_sentence(
-    parts: Float[np.ndarray, "rank interactions outputs"], interactions: Sequence[Sequence[str]], outputs: Sequence[str]
-) -> str:
+def _squares(
+    parts: Parts, rank: int | None, interactions: Sequence[Sequence[str]], columns: Sequence[str], on: On
+) -> draw.Trace:
+    """What the cells of one rank's panel say and give when they are clicked; of rank None, all ranks' one output."""
+    y, x = (each.ravel() for each in np.mgrid[0 : parts.shape[1], 0 : len(columns)])
+    owner, output = (x, np.zeros_like(x)) if rank is None else (np.full_like(x, rank), x)
+    words = []
+    for i, kind, out in zip(owner, y, output, strict=True):
+        where = f"rank {i + 1}, {interaction_name(interactions[kind])}" + ("" if rank is None else f", {columns[out]}")
+        words.append(where + (f": {parts[i, kind, out]:+.4g}" if on[i, kind] else ": switched off"))
+    places = np.stack([owner, y], axis=1).tolist()  # as lists: an array would come back from the browser as a mapping
+    return draw.squares(x, y, "%{text}<extra></extra>", 24, text=words, customdata=places)
+
+
+def _off(on: On, outs: int, colours: Colours) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """(frames, words) of what is switched off: a cell of the one panel, or a row of its rank's."""
+    frames, words = [], []
+    for i, kind in np.argwhere(~on).tolist():
+        left, right = (i - 0.46, i + 0.46) if outs == 1 else (-0.46, outs - 0.54)
+        axes = {"xref": f"x{i + 1}" if outs > 1 and i else "x", "yref": "y"}
+        line = {"color": colours.selected, "width": 2}
+        frames.append(
+            {"type": "rect", "x0": left, "x1": right, "y0": kind - 0.44, "y1": kind + 0.44, "line": line} | axes
+        )
+        font = {"color": colours.selected, "size": 12}
+        words.append({"text": OFF, "showarrow": False, "font": font, "x": (left + right) / 2, "y": kind} | axes)
+    return frames, words
+
+
+def _title(words: str, x: float, colour: str | None = None) -> dict[str, Any]:
+    """Words above a panel."""
+    font = {"size": 12, "color": colour}
+    return {"text": words, "showarrow": False, "font": font, "x": x, "y": 1, "xref": "paper", "yref": "paper",
+            "yanchor": "bottom"}  # fmt: skip
+
+
+def map_sentence(parts: Parts, interactions: Sequence[Sequence[str]], outputs: Sequence[str]) -> str:
     """The three largest parts in words."""
     if not np.isfinite(parts).any():
         return "no rows, so no parts"
-    order = np.argsort(-np.abs(parts), axis=None, kind="stable")[:3]
     said = []
-    for at in order:
+    for at in np.argsort(-np.abs(parts), axis=None, kind="stable")[:3]:
         i, s, o = (int(v) for v in np.unravel_index(at, parts.shape))
-        said.append(
-            f"rank {i + 1}, {interaction_name(interactions[s])}, {plotly_text(outputs[o])}: {parts[i, s, o]:+.3g}"
-        )
-    return (
-        f"{parts.shape[0]} ranks by {parts.shape[1]} interactions by {parts.shape[2]} outputs; largest: "
-        + "; ".join(said)
-    )
+        where = f"rank {i + 1}, {interaction_name(interactions[s])}, {plotly_text(outputs[o])}"
+        said.append(f"{where}: {parts[i, s, o]:+.3g}")
+    sizes = zip(parts.shape, ("ranks", "interactions", "outputs"), strict=True)
+    return " by ".join(f"{size} {what}" for size, what in sizes) + "; largest: " + "; ".join(said)
 
 
-def part_table(
-    parts: Float[np.ndarray, "rank interactions outputs"],
-    interactions: Sequence[Sequence[str]],
-    outputs: Sequence[str],
-) -> pd.DataFrame:
+def part_table(parts: Parts, interactions: Sequence[Sequence[str]], outputs: Sequence[str]) -> pd.DataFrame:
     """One line a rank and interaction, one column an output."""
-    places = [(i, s) for i in range(parts.shape[0]) for s in range(parts.shape[1])]
     table = {
-        "rank": [i + 1 for i, _ in places],
-        "interaction": [shown(" × ".join(interactions[s]) or "none", 60) for _, s in places],
+        "rank": np.repeat(np.arange(1, len(parts) + 1), len(interactions)),
+        "interaction": [_plain(subset) for subset in interactions] * len(parts),
     }
-    return pd.DataFrame(
-        table | {shown(name, 40): [float(parts[i, s, o]) for i, s in places] for o, name in enumerate(outputs)}
-    )
+    columns = parts.reshape(-1, parts.shape[-1]).T
+    return pd.DataFrame(table | {shown(name, 40): column for name, column in zip(outputs, columns, strict=True)})
 
 
 def sum_table(
-    parts: Float[np.ndarray, "rank interactions"],
-    interactions: Sequence[Sequence[str]],
-    on: Bool[np.ndarray, "rank interactions"],
-    base: float,
+    parts: Float[np.ndarray, "rank interactions"], interactions: Sequence[Sequence[str]], on: On, base: float
 ) -> pd.DataFrame:
     """One output as a table: ranks down, interactions across, sums at the edges; what is off counts 0."""
     left = np.where(on, parts, 0.0)
-    names = [shown(" × ".join(subset) or "none", 60) for subset in interactions]
+    rows = [*(f"rank {i + 1}" for i in range(len(left))), "sum"]
     table = pd.DataFrame(
-        np.vstack([left, left.sum(0)]), columns=names, index=[*(f"rank {i + 1}" for i in range(len(left))), "sum"]
+        np.vstack([left, left.sum(0)]), columns=[_plain(subset) for subset in interactions], index=rows
     )
     table["sum"] = table.sum(axis=1)
     table["sum with base"] = table["sum"] + base
@@ -193,125 +155,62 @@ def sum_table(
 
 
 def sums(
-    parts: Float[np.ndarray, "rank interactions"],
-    interactions: Sequence[Sequence[str]],
-    base: float,
-    output: float,
-    colours: Colours,
-    unit: str,
-) -> go.Figure:
+    parts: Float[np.ndarray, "rank interactions"], interactions: Sequence[Sequence[str]], base: float, output: float,
+    colours: Colours, unit: str,
+) -> go.Figure:  # fmt: skip
     """The same output twice: base and the sum of every interaction, base and the sum of every rank."""
     sides = (
         ("by interaction", [interaction_name(subset, broken=True) for subset in interactions], parts.sum(0)),
         ("by rank", [f"rank {i + 1}" for i in range(len(parts))], parts.sum(1)),
     )
-    data: list[dict[str, Any]] = []
-    axes: dict[str, Any] = {}
-    notes: list[dict[str, Any]] = []
+    traces, notes, axes = [], [], dict[str, Any]()
     for at, (title, names, added) in enumerate(sides):
-        values = [base, *map(float, added), output]
-        low, high = min(0.0, *values), max(0.0, *values)
-        room = 0.32 * (high - low) or 1.0
-        number = f"{at + 1}" if at else ""
-        data.append(
-            {
-                "type": "bar",
-                "x": values,
-                "y": ["base", *names, "output"],
-                "orientation": "h",
-                "marker": {"color": [DOWN if value < 0 else UP for value in values[:-1]] + [colours.normal]},
-                "text": [f"{value:+.3f}" for value in values],
-                "textposition": "outside",
-                "cliponaxis": False,
-                "hovertemplate": "%{y}: %{x:+.4f}<extra></extra>",
-                "showlegend": False,
-                "xaxis": f"x{number}",
-                "yaxis": f"y{number}",
-            }
-        )
-        domain = [0.6 * at, 0.6 * at + 0.4]
-        axes[f"xaxis{number}"] = {
-            "domain": domain, "anchor": f"y{number}", "title": unit, "range": [low - room, high + room],
-            "zerolinecolor": colours.quiet,
-        }  # fmt: skip
+        number, domain = f"{at + 1}" if at else "", [0.6 * at, 0.6 * at + 0.4]
+        trace, span = draw.adding_up(["base", *names, "output"], [base, *map(float, added), output], colours, 0.32)
+        traces.append(trace | {"xaxis": f"x{number}", "yaxis": f"y{number}", "showlegend": False})
+        axis = {"domain": domain, "anchor": f"y{number}", "title": unit, "range": span, "zerolinecolor": colours.quiet}
+        axes[f"xaxis{number}"] = axis
         axes[f"yaxis{number}"] = {"anchor": f"x{number}", "autorange": "reversed", "showgrid": False}
-        place = {"x": sum(domain) / 2, "y": 1, "xref": "paper", "yref": "paper", "yanchor": "bottom"}
-        notes.append({"text": title, "showarrow": False, "font": {"size": 12, "color": colours.ink}, **place})
-    rows = 2 + max(len(names) for _, names, _ in sides)
-    layout = {"height": 90 + 26 * rows, "bargap": 0.35, "annotations": notes, **axes}
-    return go.Figure({"data": data, "layout": {"template": colours.template, **layout}})
+        notes.append(_title(title, sum(domain) / 2, colours.ink))
+    height = 90 + 26 * (2 + max(len(names) for _, names, _ in sides))
+    return draw.framed(traces, height, top=None, bargap=0.35, annotations=notes, **axes)
 
 
 # ---------------------------------------------------------------------------- do ranks mean something?
 
 
 def specialisation_figure(
-    shares_: Float[np.ndarray, "rank interactions"],
-    interactions: Sequence[Sequence[str]],
-    index: Float[np.ndarray, " rank"],
-    null_mean: float,
-    null_high: float,
-    colours: Colours,
-) -> go.Figure:
+    shares: Float[np.ndarray, "rank interactions"], interactions: Sequence[Sequence[str]],
+    index: Float[np.ndarray, " rank"], null_mean: float, null_high: float, colours: Colours,
+) -> go.Figure:  # fmt: skip
     """Left: how each rank's mass lies on the interactions. Right: how much it keeps to few, against drawn ranks."""
-    ranks = [f"rank {i + 1}" for i in range(len(index))]
+    ranks, right = [f"rank {i + 1}" for i in range(len(index))], {"row": 1, "col": 2}
     figure = make_subplots(
         1, 2, column_widths=[0.6, 0.4], horizontal_spacing=0.12, shared_yaxes=True,
         subplot_titles=["share of the rank's mass", "specialisation"],
     )  # fmt: skip
-    figure.add_heatmap(
-        z=shares_,
+    mass = draw.cells(
+        shares, colours.edges, "%{y}, %{x}: %{z:.3f}<extra></extra>", low=0, high=1, y=ranks,
         x=[interaction_name(subset, broken=True) for subset in interactions],
-        y=ranks,
-        zmin=0,
-        zmax=1,
-        colorscale=colours.edges,
-        xgap=1,
-        ygap=1,
-        texttemplate="%{z:.2f}" if max(shares_.shape) <= PRINTED else None,
-        showscale=False,
-        hovertemplate="%{y}, %{x}: %{z:.3f}<extra></extra>",
-        row=1,
-        col=1,
+        texttemplate="%{z:.2f}" if max(shares.shape) <= PRINTED else None,
+    )  # fmt: skip
+    figure.add_trace(mass, row=1, col=1)
+    written = {"text": [f"{value:.2f}" for value in index], "textposition": "auto"}
+    own = draw.bars(ranks, index, "this model", colours.edge, "%{y}: %{x:.3f}<extra></extra>", **written)
+    figure.add_trace(own, **right)
+    drawn = (
+        (null_mean, "dash", "drawn ranks, mean", colours.quiet),
+        (null_high, "dot", "95 % of draws stay below", colours.selected),
     )
-    figure.add_bar(
-        x=index,
-        y=ranks,
-        orientation="h",
-        marker_color=colours.edge,
-        name="this model",
-        text=[f"{value:.2f}" for value in index],
-        textposition="auto",
-        hovertemplate="%{y}: %{x:.3f}<extra></extra>",
-        row=1,
-        col=2,
-    )
-    if np.isfinite(null_mean):
-        for value, dash, name in (
-            (null_mean, "dash", "drawn ranks, mean"),
-            (null_high, "dot", "95 % of draws stay below"),
-        ):
-            figure.add_scatter(
-                x=[value, value],
-                y=[ranks[0], ranks[-1]],
-                mode="lines",
-                line={"color": colours.selected if dash == "dot" else colours.quiet, "dash": dash, "width": 2},
-                name=f"{name}: {value:.2f}",
-                hoverinfo="skip",
-                row=1,
-                col=2,
-            )
+    for value, dash, name, colour in drawn if np.isfinite(null_mean) else ():
+        ends = [value, value], [ranks[0], ranks[-1]]
+        figure.add_trace(draw.line(*ends, f"{name}: {value:.2f}", colour, dash=dash), **right)
     figure.update_yaxes(autorange="reversed", showgrid=False)
     largest = float(np.nanmax([*index, null_high, 0.02]))
-    figure.update_xaxes(range=[0, min(1.02, 1.25 * largest)], title="0: even, 1: one interaction", row=1, col=2)
+    figure.update_xaxes(range=[0, min(1.02, 1.25 * largest)], title="0: even, 1: one interaction", **right)
     figure.update_xaxes(showgrid=False, tickangle=-35, row=1, col=1)
-    figure.update_layout(
-        template=colours.template,
-        height=200 + 30 * len(index),
-        bargap=0.3,
-        margin={"b": 130},
-        legend={"x": 1, "xanchor": "right", "y": -95 / (40 + 30 * len(index)), "yanchor": "top"},
-    )
+    legend = {"x": 1, "xanchor": "right", "y": -95 / (40 + 30 * len(index)), "yanchor": "top"}
+    draw.framed(figure, 200 + 30 * len(index), bargap=0.3, margin={"b": 130}, legend=legend)
     return figure.update_annotations(font={"size": 12, "color": colours.ink})
 
 
@@ -319,152 +218,20 @@ def specialisation_figure(
 
 
 def rank_figure(
-    ranks: Sequence[int],
-    mean: Sequence[float],
-    sd: Sequence[float],
-    values: Sequence[Sequence[float]],
-    chosen: int,
-    colours: Colours,
-    unit: str,
-) -> go.Figure:
+    ranks: Sequence[int], mean: Sequence[float], sd: Sequence[float], values: Sequence[Sequence[float]], chosen: int,
+    colours: Colours, unit: str,
+) -> go.Figure:  # fmt: skip
     """Quality against rank: mean ± sd over seeds, every seed as a dot, the chosen run's rank framed."""
-    figure = go.Figure(
-        go.Scatter(
-            x=list(ranks),
-            y=list(mean),
-            mode="lines+markers",
-            name="mean ± sd",
-            line={"color": colours.edge, "width": 2},
-            marker={"size": 8},
-            error_y={"type": "data", "array": [0.0 if np.isnan(one) else one for one in sd], "color": colours.edge},
-            hovertemplate="rank %{x}: %{y:.3g}<extra></extra>",
-        )
-    )
-    figure.add_scatter(
-        x=[rank for rank, each in zip(ranks, values, strict=True) for _ in each],
-        y=[value for each in values for value in each],
-        mode="markers",
-        name="seeds",
-        marker={"size": 6, "symbol": "circle-open", "color": colours.ink},
-        hovertemplate="rank %{x}, one seed: %{y:.3g}<extra></extra>",
-    )
+    seeds = [(rank, value) for rank, each in zip(ranks, values, strict=True) for value in each]
+    spread = {"type": "data", "array": [0.0 if np.isnan(one) else one for one in sd], "color": colours.edge}
+    traces = [
+        draw.line(list(ranks), list(mean), "mean ± sd", colours.edge, "rank %{x}: %{y:.3g}<extra></extra>", size=8,
+                  error_y=spread),
+        draw.dots([rank for rank, _ in seeds], [value for _, value in seeds], "seeds", colours.ink,
+                  "rank %{x}, one seed: %{y:.3g}<extra></extra>", size=6, symbol="circle-open"),
+    ]  # fmt: skip
     if chosen in ranks:
-        figure.add_scatter(
-            x=[chosen],
-            y=[mean[list(ranks).index(chosen)]],
-            mode="markers",
-            name="chosen run's rank",
-            marker={"size": 18, "symbol": "square-open", "color": colours.selected, "line": {"width": 3}},
-            hoverinfo="skip",
-        )
-    figure.update_xaxes(title="rank", type="log", tickvals=list(ranks), ticktext=[str(rank) for rank in ranks])
-    return figure.update_layout(template=colours.template, height=300, yaxis_title=unit)
-
-
-# ---------------------------------------------------------------------------- latents
-
-
-def distance_figure(
-    names: Sequence[str], mmd2: Sequence[float], by_chance: Sequence[float], colours: Colours
-) -> go.Figure:
-    """Distance of every modality's latents to the prior, and what draws from the prior itself give."""
-    labels = [plotly_text(name) for name in names]
-    figure = go.Figure(
-        go.Bar(
-            x=list(mmd2), y=labels, orientation="h", marker_color=colours.edge, name="MMD² to N(0, I)",
-            text=[f"{value:.4f}" for value in mmd2], textposition="auto",
-        )
-    )  # fmt: skip
-    figure.add_scatter(
-        x=list(by_chance),
-        y=labels,
-        mode="markers",
-        name="95 % of the prior's own draws lie below",
-        marker={"symbol": "line-ns-open", "size": 24, "color": colours.selected, "line": {"width": 3}},
-    )
-    figure.update_yaxes(autorange="reversed", showgrid=False)
-    return figure.update_layout(
-        template=colours.template, height=100 + 32 * len(labels), xaxis_title="MMD²", bargap=0.4
-    )
-
-
-def walk_outputs(
-    steps: Float[np.ndarray, " steps"],
-    values: Float[np.ndarray, "steps outputs"],
-    names: Sequence[str],
-    colours: Colours,
-    unit: str,
-    most: int = 6,
-) -> go.Figure:
-    """What the model answers along a walk: the outputs that reach furthest, the others left out."""
-    order = np.argsort(-values.max(0), kind="stable")[:most]
-    dashes = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
-    figure = go.Figure()
-    for place, at in enumerate(sorted(int(i) for i in order)):
-        figure.add_scatter(
-            x=steps,
-            y=values[:, at],
-            name=plotly_text(names[at], 20),
-            mode="lines+markers",
-            line={
-                "color": colours.series[place % len(colours.series)],
-                "dash": dashes[place % len(dashes)],
-                "width": 2,
-            },
-        )
-    figure.update_xaxes(title="from the chosen row (0) to the other (1)", range=[-0.02, 1.02])
-    return figure.update_layout(template=colours.template, height=260, yaxis={"title": unit, "rangemode": "tozero"})
-
-
-def walk_pictures(
-    rows: Mapping[str, Float[np.ndarray, "steps _"]],
-    ends: Mapping[str, Float[np.ndarray, "2 _"]],
-    shapes: Mapping[str, tuple[int, int]],
-    steps: Float[np.ndarray, " steps"],
-    colours: Colours,
-) -> go.Figure:
-    """One line a modality: the first row as it is, the decoded walk, the second row as it is.
-
-    A modality that is a picture is drawn as one; another as its columns from top to bottom, each on its own scale.
-    """
-    names = list(rows)
-    figure = make_subplots(
-        len(names),
-        1,
-        vertical_spacing=0.36 / max(2, len(names)) / 1.5,
-        subplot_titles=[plotly_text(name) for name in names],
-    )
-    titles = ["as it is", *(f"{step:.2f}" for step in steps), "as it is"]
-    for line, name in enumerate(names, start=1):
-        pictures = np.concatenate([ends[name][:1], rows[name], ends[name][1:]]) if name in ends else rows[name]
-        if name not in shapes:  # columns of different units: each between its least and its most on this walk
-            low, high = pictures.min(0), pictures.max(0)
-            pictures = (pictures - low) / np.where(high > low, high - low, 1)
-        height, width = shapes.get(name, (pictures.shape[1], 1))
-        gap = max(1, width // 6)
-        tiles = []
-        for picture in pictures.reshape(len(pictures), height, width):
-            tiles += [picture, np.full((height, gap), np.nan)]
-        sheet = np.concatenate(tiles[:-1], axis=1)
-        figure.add_heatmap(
-            z=sheet,
-            colorscale="gray" if name in shapes else "viridis",
-            showscale=False,
-            hoverinfo="skip",
-            row=line,
-            col=1,
-        )
-        centres = [at * (width + gap) + (width - 1) / 2 for at in range(len(pictures))]
-        figure.update_xaxes(
-            tickvals=centres,
-            ticktext=titles if name in ends else titles[1:-1],
-            showgrid=False,
-            ticks="",
-            row=line,
-            col=1,
-        )
-        figure.update_yaxes(autorange="reversed", visible=False, row=line, col=1)
-        if name in shapes:
-            figure.update_yaxes(scaleanchor="x" if line == 1 else f"x{line}", constrain="domain", row=line, col=1)
-    figure.update_layout(template=colours.template, height=60 + 160 * len(names))
-    return figure.update_annotations(font={"size": 12, "color": colours.ink})
+        here = [mean[list(ranks).index(chosen)]]
+        traces.append(draw.ring([chosen], here, "chosen run's rank", colours, 18, symbol="square-open"))
+    x = {"title": "rank", "type": "log", "tickvals": list(ranks), "ticktext": [str(rank) for rank in ranks]}
+    return draw.framed(traces, 300, x, unit, top=None)
