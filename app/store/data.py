@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import streamlit as st
 
-from app.figures.samples import sample_facts
-from app.figures.scores import Kinds, dataset_facts, kinds_of
-from app.figures.scores import hours as hours_of
+from app.figures.facts import dataset_facts, sample_facts
 from app.store.keys import Data, _stamp, datasets, log, workspace
 from app.store.work import Work, _answer_of
 from core.clip import Clip
@@ -18,6 +16,8 @@ from core.data.check import Report, check
 from core.data.reading import about
 from core.dataset import Dataset
 from core.extract import captions as sentences
+from core.measure.thresholds import Kinds, kinds_of
+from core.measure.thresholds import hours as hours_of
 from core.sample import Part, Samples
 from core.workspace import size_of
 

@@ -9,7 +9,6 @@ import numpy as np
 import streamlit as st
 
 from app.figures.samples import one_against_rest
-from app.figures.scores import Moment, top_moments
 from app.store.data import clip, clips, data, large, part, samples
 from app.store.keys import _stamp, _stamps, all_runs, datasets, workspace
 from app.store.work import Work, _answer_of
@@ -17,7 +16,7 @@ from core import run as run_folders
 from core.clip import Clip
 from core.fusion.base import Fusion
 from core.measure.metrics import ClassMetrics, Metrics, RealMetrics, measure, pooled, pooled_frames
-from core.measure.thresholds import Graded, Units, graded, units_of
+from core.measure.thresholds import Graded, Moment, Units, graded, top_moments, units_of
 from core.sample import Part
 from core.score import infer
 from core.score import stored as kept

@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from app.figures.scores import group_table, method_bars
+from app.figures.methods import group_table, method_bars
 from app.figures.style import colours
 from app.store.data import data, digest
 from app.store.keys import _all_runs_stamp, _stamp, all_runs, datasets, log, workspace

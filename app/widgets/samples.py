@@ -1,16 +1,16 @@
-"""What pages about clips show instead when the dataset holds samples."""
+"""What several pages show of samples, and what pages about clips show instead."""
+
+from collections.abc import Mapping
 
 import numpy as np
 import streamlit as st
 
 from app import store
-from app.figures import samples as figures
-from app.figures.style import markdown_text, plotly_config
-from app.state import selection
+from app.figures.samples import picture
+from app.figures.style import markdown_text
 from app.state.selection import Selection
 from app.widgets import show
 from core.machine.names import shown
-from core.measure.metrics import ClassMetrics, RealMetrics
 from core.sample import Samples
 
 METHOD_PAGES = (
@@ -48,143 +48,32 @@ def pick_class(data: Samples) -> int:
     )  # fmt: skip
 
 
-def answers(chosen: Selection, data: Samples) -> None:
-    """Every sample of the test part with the model's answer; then a confusion matrix, or a scatter of a target."""
-    if chosen.run is None:
-        st.info("No trained run fits this sample set. Train one: `python -m core train DATASET --fusion lmf`.")
-        return
-    part, outputs = store.data.part(chosen.dataset), store.models.outputs(chosen.run, chosen.dataset)
-    row = store.data.row(chosen)
-    judged = store.models.metrics(chosen.run, chosen.dataset)
-    table = figures.answer_table(part, outputs)
-    if part.task.kind == "class" and part.target is not None:
-        wrong = st.toggle("Only samples that are named wrongly", key="wrong", bind="query-params")
-        if wrong:
-            table = table[~table["right"]]
-
-    def opened() -> None:
-        picked = selection.picked("sample-table")
-        if picked is not None:
-            selection.put(sample=int(table["sample"].iloc[picked]))
-
-    left, right = st.columns([5, 4], gap="medium")
-    with right:
-        _chosen_sample(chosen, data, row)
-    with left:
-        numbers = st.column_config.NumberColumn(format="%.3f")
-        st.dataframe(
-            table,
-            key="sample-table",
-            on_select=opened,
-            selection_mode="single-row",
-            hide_index=True,
-            height=420,
-            alt=f"the model's answer for {len(table)} samples",
-            column_config={
-                "probability": st.column_config.ProgressColumn(format="%.3f", min_value=0, max_value=1, width=110),
-                "of its class": numbers,
-            },
-        )
-        st.caption("Every sample of the test part; click a column to sort, select a row to look at the sample.")
-    if isinstance(judged, ClassMetrics):
-        _classes(chosen, judged, outputs)
-    elif isinstance(judged, RealMetrics):
-        _targets(chosen, judged, outputs, row)
-
-
-def _chosen_sample(chosen: Selection, data: Samples, row: int) -> None:
-    part, outputs = store.data.part(chosen.dataset), store.models.outputs(chosen.run or "", chosen.dataset)
-    st.markdown(f"**{markdown_text(part.names[row])}** (number {row} of {len(part):,})")
-    pictures(data, chosen, row)
-    if part.task.kind == "class":
-        true = None if part.target is None else int(part.target[row])
-        chance = figures.probabilities(outputs[row : row + 1])[0]
-        drawn = figures.class_bars(chance, part.task.names, true, chosen.colours)
-        best = shown(part.task.names[int(chance.argmax())], 30)
-        show.figure(
-            drawn,
-            "Probability of each class for this sample; the diamond marks its true class.",
-            f"the model names {best} with probability {chance.max():.3f}",
-            "class-bars",
-            chosen.colours,
-            chosen.picture,
-            {"class": [shown(name, 40) for name in part.task.names], "probability": chance},
-        )
-
-
-def pictures(data: Samples, chosen: Selection, row: int) -> None:
-    """The modalities of a sample that are pictures, side by side; nothing when none is."""
+def pictures(
+    data: Samples,
+    chosen: Selection,
+    row: int,
+    corrupted: Mapping[str, np.ndarray] | None = None,
+    width: int = 190,
+) -> None:
+    """The modalities of a sample that are pictures, side by side, or what became of them; nothing when none is."""
     if not data.pictures:
         return
-    part = store.data.part(chosen.dataset)
-    with st.container(horizontal=True):
-        for name, (height, width) in data.pictures.items():
-            with st.container(width=190):
-                drawn = figures.picture(part.features[name][row].numpy(), height, width, chosen.colours)
-                drawn.update_layout(template=chosen.colours.template)
-                st.plotly_chart(
-                    drawn,
-                    key=f"picture-{name}",
-                    theme=None,
+    features = store.data.part(chosen.dataset).features
+    kind, words = ("picture", "") if corrupted is None else ("corrupted", " as corrupted")
+    with st.container(horizontal=True, gap="small"):
+        for name, (height, across) in data.pictures.items():
+            if corrupted is not None and name not in corrupted:
+                continue
+            with st.container(width=width):
+                values = features[name][row].numpy() if corrupted is None else corrupted[name]
+                show.figure(
+                    picture(values, height, across, chosen.colours),
+                    markdown_text(name),
+                    f"picture of modality {shown(name)} of sample {row}{words}, {height} by {across}",
+                    f"{kind}-{name}",
+                    chosen.colours,
+                    chosen.picture,
+                    name=f"{name} of sample {row}",
+                    bar=False,
                     width="content",
-                    config=plotly_config(f"{name} of sample {row}", chosen.picture) | {"displayModeBar": False},
-                    alt=f"picture of modality {shown(name)} of sample {row}, {height} by {width}",
                 )
-                st.caption(markdown_text(name))
-
-
-def _classes(chosen: Selection, judged: ClassMetrics, outputs: np.ndarray) -> None:
-    part = store.data.part(chosen.dataset)
-    assert part.target is not None
-    st.header("How well?", anchor=False)
-    with st.container(horizontal=True):
-        st.metric("Accuracy", f"{judged.accuracy:.1f} %", width="content")
-        st.metric("Largest class alone", f"{100 * figures.largest_class(part):.1f} %", width="content")
-        st.metric("Macro F1", f"{judged.macro_f1:.1f} %", width="content")
-    left, right = st.columns([5, 4], gap="medium")
-    with left:
-        show.figure(
-            figures.confusion_matrix(part.target.numpy(), outputs.argmax(1), part.task.names, chosen.colours),
-            "Samples of each class (rows) by the class the model names (columns); darker is a larger share of the row.",
-            f"accuracy {judged.accuracy:.1f} percent over {judged.samples} samples",
-            "confusion-matrix",
-            chosen.colours,
-            chosen.picture,
-        )
-    with right:
-        st.dataframe(
-            figures.target_table({"recall (%)": dict(judged.recall)}),
-            hide_index=True,
-            alt="recall of each class",
-            column_config={"recall (%)": st.column_config.NumberColumn(format="%.1f")},
-        )
-
-
-def _targets(chosen: Selection, judged: RealMetrics, outputs: np.ndarray, row: int) -> None:
-    part = store.data.part(chosen.dataset)
-    assert part.target is not None
-    st.header("How well?", anchor=False)
-    left, right = st.columns([5, 4], gap="medium")
-    with right:
-        with st.container(horizontal=True):
-            st.metric("Mean absolute error", f"{judged.mae:.3g}", width="content")
-            st.metric("Correlation", f"{judged.correlation:.3f}", width="content", help=judged.why or None)
-        per = {"mean absolute error": dict(judged.mae_of), "correlation": dict(judged.correlation_of)}
-        st.dataframe(figures.target_table(per), hide_index=True, alt="error and correlation of each target")
-    with left:
-        names = list(part.task.names)
-        about = st.selectbox(
-            "Target", range(len(names)), format_func=lambda place: shown(names[place], 60), key="target",
-            bind="query-params",
-        )  # fmt: skip
-        about = about or 0
-        show.figure(
-            figures.target_scatter(part.target.numpy()[:, about], outputs[:, about], names[about], row, chosen.colours),
-            "The model's value against the target, a point a sample; the chosen sample is ringed, the dotted line is "
-            "where both are equal.",
-            f"correlation {list(judged.correlation_of.values())[about]:.3f} over {judged.samples} samples",
-            "target-scatter",
-            chosen.colours,
-            chosen.picture,
-            {"target": part.target.numpy()[:, about], "model": outputs[:, about]},
-        )

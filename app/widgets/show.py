@@ -113,6 +113,12 @@ def tabs(drawn: Mapping[str, Callable[[], object]], key: str) -> None:
                 draw()
 
 
+def numbers(facts: Mapping[str, str]) -> None:
+    """Numbers side by side, each under its name; call it in a horizontal container."""
+    for label, value in facts.items():
+        st.metric(label, value, width="content")
+
+
 def csv(numbers: pd.DataFrame) -> str:
     """The table as CSV that no spreadsheet runs: texts that begin like a formula get a quote in front."""
     safe = numbers.copy()

@@ -1,4 +1,4 @@
-"""Operating points of scores: decisions, the cheapest of them, ROC and PR, and grades of a whole set of clips."""
+"""Operating points of scores: decisions, the cheapest of them, ROC and PR, grades and kinds of a whole set of clips."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from core.clip import Clip
-from core.measure.metrics import NAN, auc, average_precision
+from core.measure.metrics import NAN, auc, average_precision, kind_of_units
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,10 @@ class Units:
     def each(self, flags: Bool[np.ndarray, " units"]) -> Int[np.ndarray, " clips"]:
         """How many units of every clip are so."""
         return np.bincount(self.clip[flags], minlength=len(self.labelled))
+
+    def alarms(self, threshold: float) -> Bool[np.ndarray, " units"]:
+        """Which units raise an alarm; compared as the scores are stored, as a model's own decision is."""
+        return self.scores >= np.asarray(threshold, self.scores.dtype)
 
     def highest(self) -> Float[np.ndarray, " clips"]:
         """The highest score of every clip."""
@@ -239,3 +243,58 @@ def ranks(scores: Float[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
     found = np.empty(len(scores), dtype=np.int64)
     found[np.argsort(-scores, kind="stable")] = np.arange(1, len(scores) + 1)
     return found
+
+
+def hours(clips: Sequence[Clip]) -> float:
+    """Length of the labelled clips."""
+    return sum(clip.duration for clip in clips if clip.labels is not None) / 3600
+
+
+@dataclass(frozen=True)
+class Kinds:
+    """The kind of anomaly of every unit of some clips, one clip after another.
+
+    names    kinds that occur, sorted; may be hostile text
+    code     one a unit: its place in `names`, -1 for a unit without one
+    """
+
+    names: tuple[str, ...]
+    code: Int[np.ndarray, " units"]
+
+
+def kinds_of(clips: Sequence[Clip]) -> Kinds:
+    """Kinds of all units; a clip without labels or without an anomaly has none."""
+    code = np.full(sum(clip.units for clip in clips), -1, np.int32)
+    places: dict[str, int] = {}
+    start = 0
+    for clip in clips:
+        if clip.labels is not None and bool(clip.labels.any()):
+            for unit, kind in enumerate(kind_of_units(clip)):
+                if kind:
+                    code[start + unit] = places.setdefault(kind, len(places))
+        start += clip.units
+    names = sorted(places)
+    new = np.array([names.index(kind) for kind in places] + [-1], np.int32)
+    code = new[code]
+    code.setflags(write=False)
+    return Kinds(tuple(names), code)
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A unit of a clip and its score."""
+
+    clip: str
+    unit: int
+    score: float
+
+
+def top_moments(clips: Sequence[Clip], scores: Mapping[str, np.ndarray], count: int = 10) -> list[Moment]:
+    """The units with the highest scores, at most one from each clip while there are enough clips."""
+    found = [
+        (place, Moment(clip.name, unit, float(scores[clip.name][unit])))
+        for clip in clips
+        for place, unit in enumerate(np.argsort(-scores[clip.name], kind="stable")[:count].tolist())
+    ]
+    best = sorted(found, key=lambda each: (each[0], -each[1].score))[:count]
+    return sorted((moment for _, moment in best), key=lambda moment: -moment.score)

@@ -14,15 +14,15 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from app import store
-from app.figures import scores as figures
 from app.state import selection
+from app.views.thresholds import figures
 from app.widgets import paging
 from core import run
 from core.clip import Clip
 from core.data import fields, index, native
 from core.dataset import Dataset
 from core.measure.metrics import kind_of_units
-from core.measure.thresholds import decide, graded, roc, units_of
+from core.measure.thresholds import decide, graded, kinds_of, roc, units_of
 from core.recipe import TrainConfig
 from core.score import infer
 from core.train.loop import train
@@ -275,7 +275,7 @@ def test_tables_at_a_threshold_are_what_loops_over_clips_say() -> None:
         assert [row.clip, row.found, row.missed, row.quiet] == [each.name, now.true_alarms, now.misses, now.true_rests]
         assert row.kinds == ", ".join(each.kinds)
         np.testing.assert_equal(row.recall, now.recall)
-    by_kind = figures.kind_table(figures.kinds_of(clips), units, 0.5)
+    by_kind = figures.kind_table(kinds_of(clips), units, 0.5)
     pairs = [(k, s) for each in clips for k, s in zip(kind_of_units(each), scores[each.name], strict=True) if k]
     for row in by_kind.itertuples():
         mine = [score for kind, score in pairs if kind == row.kind]

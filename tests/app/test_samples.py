@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from app.figures import samples as figures
+from app.figures.samples import one_against_rest, probabilities
 from app.figures.style import LIGHT
+from app.views.clips import figures
 from core import run as runs
 from core.data import read
 from core.data.samples import native
@@ -138,18 +139,18 @@ def test_hostile_class_names_stay_text() -> None:
 
 
 def test_probabilities_survive_large_logits() -> None:
-    found = figures.probabilities(np.array([[1000.0, 0.0], [-1000.0, -1000.0]]))
+    found = probabilities(np.array([[1000.0, 0.0], [-1000.0, -1000.0]]))
     np.testing.assert_allclose(found, [[1, 0], [0.5, 0.5]])
 
 
 def test_one_class_against_the_rest_is_its_probability() -> None:
     part = made(TASKS["class"]).part("test")
     outputs = np.random.default_rng(0).normal(size=(len(part), 3))
-    scores, labels = figures.one_against_rest(part, outputs, 1)
-    np.testing.assert_allclose(scores, figures.probabilities(outputs)[:, 1])
+    scores, labels = one_against_rest(part, outputs, 1)
+    np.testing.assert_allclose(scores, probabilities(outputs)[:, 1])
     assert labels.sum() == int((part.target == 1).sum())
     with pytest.raises(ValueError, match="no classes"):
-        figures.one_against_rest(Part(part.features, None, part.task, part.names, part.places), outputs, 1)
+        one_against_rest(Part(part.features, None, part.task, part.names, part.places), outputs, 1)
 
 
 def test_only_runs_of_the_same_task_are_offered(visit: Opener, tmp_path: Path) -> None:
