@@ -99,11 +99,6 @@ def read(root: Path, options: Options | None = None) -> Dataset:
     return examined.dataset
 
 
-def looks_like(root: Path) -> bool:
-    """Whether feature files lie in this folder."""
-    return root.is_dir() and any(name.endswith(".npy") and not _is_truth(name) for name in _walk(root))
-
-
 def examine(root: Path, options: Options | None = None) -> Examined:
     """Read everything and collect every problem; nothing raises but an unusable option."""
     found: list[Problem] = []
@@ -231,7 +226,7 @@ def survey(root: Path, given: Options, found: list[Problem]) -> Survey:
         if name.endswith(LISTS) and not name.lower().startswith(("readme", "requirements", "licen")):
             result.lists.append(relative)
         elif name.endswith(".npy"):
-            if _is_truth(name) or relative == given.truth:
+            if is_truth(name) or relative == given.truth:
                 result.truths.append(relative)
             else:
                 features.append(relative)
@@ -296,7 +291,8 @@ def _walk(root: Path) -> Iterator[str]:
                 yield name if below == "." else f"{below}/{name}".replace(os.sep, "/")
 
 
-def _is_truth(name: str) -> bool:
+def is_truth(name: str) -> bool:
+    """Whether a file is a ground truth by its name."""
     return bool(re.match(r"gt([-_.]|$)|ground[-_]?truth", name.lower()))
 
 

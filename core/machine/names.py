@@ -8,8 +8,8 @@ import stat
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping
+from io import BufferedReader
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
 
 # Cc control, Cf format (bidirectional overrides, zero width), Cs lone surrogates, Zl/Zp line separators
 UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
@@ -111,7 +111,7 @@ def inside(root: Path | Root, relative: str, what: str = "path") -> Path:
     return Path(real)
 
 
-def opened(path: str | os.PathLike[str], cap: int, what: str) -> tuple[BinaryIO, int]:
+def opened(path: str | os.PathLike[str], cap: int, what: str) -> tuple[BufferedReader, int]:
     """A regular file opened for reading, and its size in bytes; never a link, a pipe or a device.
 
     Errors: `RefusedError` when there is no such file, it is empty, larger than `cap`, or not a plain file.
