@@ -11,7 +11,7 @@ from streamlit.util import calc_hash
 from tests import world
 
 MAIN = str(Path(__file__).parents[2] / "app" / "main.py")
-PAGES = sorted(path.stem for path in (Path(MAIN).parent / "views").glob("[!_]*.py"))
+PAGES = sorted(script.parent.name for script in (Path(MAIN).parent / "views").glob("*/page.py"))
 Opener = Callable[..., AppTest]
 
 

@@ -11,12 +11,13 @@ from tests.browser.conftest import Opener, Watch, serving
 
 RUNS = "<img src=x onerror=window.hacked=1>"
 CALLS = "![x](http://evil.test/a.png) <img src=http://evil.test/b.png> [y](http://evil.test)"
+LINKS = "http://evil.test/x https://evil.test www.evil.test a@evil.test"  # GitHub's Markdown makes links of these
 CLIPS = (
     RUNS,  # the training part
     "<script>window.hacked=2<",
     "train",
     "<svg onload=window.hacked=3>",  # the test part, shown
-    "![x](http:evil.test) href :red[x] $x$",
+    "![x](http:evil.test) www.evil.test a@evil.test :red[x] $x$",
     '"><img src=x onerror="window.hacked=4" href="javascript:window.hacked=5">',
 )
 
@@ -28,9 +29,9 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         root / "videos",
         names=CLIPS,
         kind=RUNS + CALLS,
-        name=RUNS + " ![x](http:evil.test)",
-        licence=CALLS,
-        notes=(RUNS + CALLS,),
+        name="www.evil.test a@evil.test " + RUNS,
+        licence=CALLS + LINKS,
+        notes=(RUNS + CALLS, LINKS),
         extractors={"motion": RUNS + CALLS, "appearance": CALLS},
     )
     world.build(root, made)
@@ -62,6 +63,7 @@ def test_a_request_beyond_this_machine_is_noticed_and_finds_nothing(
 ) -> None:
     """What every browser test relies on."""
     page, watch = visit("train"), contexts[1]
+    page.goto("about:blank")  # the app's own pages may not even ask (`app/server.py`)
     far = ["http://evil.test/a", "http://198.51.100.7/b"]
     for address in far:
         asked = f"fetch({address!r}, {{mode: 'no-cors'}}).then(() => 'answered', () => 'nothing')"
