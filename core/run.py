@@ -15,7 +15,7 @@ import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -285,16 +285,19 @@ def history(folder: Path) -> list[dict[str, float]]:
     return [{name: float(value) for name, value in row.items()} for row in rows]
 
 
-def listing(root: Path) -> dict[str, Run]:
-    """Run id -> run, for every readable run below a folder; drafts and foreign folders are passed over."""
+def listing(root: Path, left_out: Callable[[str], object] = lambda why: None) -> dict[str, Run]:
+    """Run id -> run, for every readable run below a folder; drafts and foreign folders are passed over.
+
+    left_out    is told of every run that cannot be read, and why
+    """
     found = {}
     for folder in sorted(root.iterdir()) if root.is_dir() else ():
         if folder.name.startswith(".") or not (folder / "run.json").is_file():
             continue
         try:
             found[folder.name] = load(folder)
-        except ValueError:
-            continue
+        except ValueError as error:
+            left_out(str(error))
     return found
 
 

@@ -62,7 +62,7 @@ COMPUTED: dict[str, Callable[..., Any]] = {
 
 def _stage_of(found: Data) -> Stage:
     """What the robustness page corrupts: the rows that the pages look at."""
-    return staged(found, found.looked_at())
+    return staged(found)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)

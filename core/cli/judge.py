@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from core.cli.shared import Json, Modalities, Protocol, Set, names, opened, put, split_settings, tell
+from core.cli.shared import Json, Modalities, Protocol, Set, left_out, names, opened, put, split_settings, tell
 
 
 def table(
@@ -28,17 +28,17 @@ def table(
     from core.experiments.table import methods, text
     from core.experiments.table import stored as rows_on_disk
     from core.experiments.table import table as rows_of
+    from core.measure.metrics import few
 
     options, training = split_settings(set_)
     data = opened(dataset)
     if stored is not None:
-        kept = rows_on_disk(data, stored, tell)
-        put({"dataset": data.name, "rows": [asdict(row) for row in kept]}, text(kept), json_)
-        return
-    used = names(modalities) or data.modalities
-    chosen = methods(names(fusions) or (), used, options)
-    rows = list(rows_of(data, chosen, seeds, training, protocol, out, tell))
-    put({"dataset": data.name, "seeds": seeds, "rows": [asdict(row) for row in rows]}, text(rows), json_)
+        about, rows = left_out(stored), rows_on_disk(data, stored, tell)
+    else:
+        chosen = methods(names(fusions) or (), names(modalities) or data.modalities, options)
+        about, rows = {"seeds": seeds}, list(rows_of(data, chosen, seeds, training, protocol, out, tell))
+    result = {"dataset": data.name, **about, "rows": [asdict(row) for row in rows]}
+    put(result, text(rows), json_, few(data.shown(protocol)))
 
 
 def compare(
@@ -59,9 +59,9 @@ def compare(
     """Stored runs side by side: intervals, a paired test against a baseline on the same clips, parts, cost."""
     from core import compare as side
 
-    data = opened(dataset)
+    data, unread = opened(dataset), left_out(stored)
     base, lines = side.compare(data, stored, names(fusions), baseline, dataset if memory else None)
-    result = {"dataset": data.name, "baseline": base, "rows": side.records(lines, base)}
+    result = {"dataset": data.name, "baseline": base, "rows": side.records(lines, base)} | unread
     put(result, side.report(data, base, lines, form).rstrip("\n"), json_)
 
 
@@ -85,6 +85,8 @@ def robustness(
         for folder in folders
         for run in ([folder] if (folder / "run.json").is_file() else record.trained_on(data, folder))
     ]
+    unread = left_out(*(folder for folder in folders if not (folder / "run.json").is_file()))
     if not chosen:
         raise ValueError(f"no run there was trained on {data.name!r}")
-    put(*record.table(data, chosen, tell), json_)
+    result, text = record.table(data, chosen, tell)
+    put(result | unread, text, json_)

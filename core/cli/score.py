@@ -2,11 +2,27 @@
 
 from pathlib import Path
 from statistics import stdev
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from core.cli.shared import ENTRIES, FEW, Address, Device, Json, Protocol, device_of, opened, put, tell
+from core.cli.shared import (
+    ENTRIES,
+    FEW,
+    Address,
+    Device,
+    Json,
+    PartOf,
+    Protocol,
+    device_of,
+    left_out,
+    opened,
+    put,
+    tell,
+)  # fmt: skip
+
+if TYPE_CHECKING:
+    from core.measure.metrics import Judgement
 
 
 def bulk(
@@ -35,7 +51,7 @@ def bulk(
 def score(
     run: Path,
     dataset: Path,
-    part: Annotated[str, typer.Option(help="train, test or all.")] = "test",
+    part: PartOf = None,
     protocol: Protocol = None,
     per_clip: Annotated[bool, typer.Option(help="Add every clip's unit scores, or every sample's outputs.")] = False,
     device: Device = "cpu",
@@ -44,37 +60,46 @@ def score(
     """Score clips or samples with a trained run and measure the result where there is truth."""
     from core import run as runs
     from core.machine.device import sparing
-    from core.measure.metrics import Metrics, jsonable, measure, show
+    from core.machine.names import shown
+    from core.measure.metrics import few, jsonable, measure
     from core.score.judge import answers
 
-    model = runs.model(run)
-    data = opened(dataset)
+    model, data = runs.model(run), opened(dataset)
     absent = [name for name in model.widths if name not in data.modalities]
     if absent:
         tell(f"note: {data.name} has no {', '.join(absent)}; the model is scored without")
-    rows = data.part(part, protocol)
+    rows = data.part(part or data.looked_at(protocol), protocol)
     said = sparing(lambda entries, on: answers(model.to(on), rows, entries), ENTRIES, device_of(device), tell, FEW)
     judged = measure(said, rows)
+    kind = "clips" if data.task.kind == "units" else "samples"
+    result = {"run": runs.load(run).id, kind: len(rows), **jsonable(judged)}
+    lines = [f"{len(rows)} {kind}{_worth(judged)}"]
+    if per_clip or not getattr(judged, "units", True):  # of units that nobody labelled the scores are all there is
+        pairs = said.items() if kind == "clips" else zip(rows.names, said, strict=True)
+        each = [(name, [round(float(value), 6) for value in values]) for name, values in pairs]
+        result |= {"scores": dict(each)} if kind == "clips" else {"outputs": [values for _, values in each]}
+        lines += [f"{shown(name)}: {' '.join(f'{value:.3f}' for value in values)}" for name, values in each]
+    put(result, "\n".join(lines), json_, few(rows))
+
+
+def _worth(judged: "Judgement") -> str:
+    """The numbers of a judgement in a line, for a person."""
+    from core.measure.metrics import Metrics, jsonable, show
+
     if not isinstance(judged, Metrics):
-        result = {"run": runs.load(run).id, "samples": len(rows), **jsonable(judged)}
-        numbers = {name: v for name, v in result.items() if name != "samples" and isinstance(v, float)}
-        if per_clip:
-            result["outputs"] = [[round(float(v), 6) for v in row] for row in said]
-        words = ", ".join(f"{name.replace('_', ' ')} {show(v, name)}" for name, v in numbers.items())
-        put(result, f"{len(rows)} samples: {words}", json_)
-        return
-    result = {"run": runs.load(run).id, "clips": len(rows), **jsonable(judged)}
-    if per_clip:
-        result["scores"] = {name: [round(float(v), 6) for v in values] for name, values in said.items()}
-    shown = {"AUC": judged.auc, "AP": judged.ap, "frame AUC": judged.auc_frames, "in anomalous": judged.auc_anomalous}
-    words = ", ".join(f"{name} {show(None if value != value else value)}" for name, value in shown.items())
-    put(result, f"{len(rows)} clips, {judged.units} units: {words}{f' ({judged.why})' if judged.why else ''}", json_)
+        numbers = {name: value for name, value in jsonable(judged).items() if isinstance(value, float)}
+        return ": " + ", ".join(f"{name.replace('_', ' ')} {show(value, name)}" for name, value in numbers.items())
+    if not judged.units:
+        return ", and nobody labelled their units: scores alone"
+    named = {"AUC": judged.auc, "AP": judged.ap, "frame AUC": judged.auc_frames, "in anomalous": judged.auc_anomalous}
+    words = ", ".join(f"{name} {show(None if value != value else value)}" for name, value in named.items())
+    return f", {judged.units} units: {words}{f' ({judged.why})' if judged.why else ''}"
 
 
 def retrieve(
     run: Annotated[Path, typer.Argument(help="A run of jwae, jwae-lmf, a gmf or misa, or a folder of runs.")],
     dataset: Path,
-    part: Annotated[str, typer.Option(help="train, test or all.")] = "test",
+    part: PartOf = None,
     protocol: Protocol = None,
     json_: Json = False,
 ) -> None:
@@ -82,10 +107,12 @@ def retrieve(
     from core import run as runs
     from core.explain.latents import retrieved
 
-    folders = [run] if (run / "run.json").is_file() else [run / name for name in runs.listing(run)]
+    single = (run / "run.json").is_file()
+    folders, unread = ([run], {}) if single else ([run / name for name in runs.listing(run)], left_out(run))
     if not folders:
         raise ValueError(f"{str(run)!r} is neither a run nor a folder of runs")
-    rows = opened(dataset).part(part, protocol).flat()
+    data = opened(dataset)
+    rows = data.part(part or data.looked_at(protocol), protocol).flat()
     found = {folder.name: retrieved(runs.model(folder), rows) for folder in folders}
     lines, result = [], []
     for every in zip(*found.values(), strict=True):
@@ -100,7 +127,7 @@ def retrieve(
         at = {str(k): sum(one.map_at[k] for one in every) / len(every) for k in every[0].map_at}
         result.append({"asked": every[0].asked, "answered": every[0].answers, "map": mean, "map_sd": sd, "map_at": at}
                       | {"chance": every[0].chance, "maps": values})  # fmt: skip
-    put({"runs": list(found), "rows": len(rows), "directions": result}, "\n".join(lines), json_)
+    put({"runs": list(found), "rows": len(rows), "directions": result} | unread, "\n".join(lines), json_)
 
 
 def whole(

@@ -23,6 +23,10 @@ Reading = Annotated[
     ),
 ]
 
+PartOf = Annotated[
+    str | None,
+    typer.Option("--part", help="train, test or all; unless given what every page looks at: test, else all."),
+]
 Protocol = Annotated[str | None, typer.Option(help="Which of the dataset's splits; the first one unless given.")]
 Modalities = Annotated[
     str | None, typer.Option(help="Comma-separated modalities to use, in this order; all unless given.")
@@ -77,8 +81,23 @@ def tell(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
 
-def put(result: dict[str, Any], text: str, as_json: bool) -> None:
+def put(result: dict[str, Any], text: str, as_json: bool, warning: str = "") -> None:
+    """The answer as one JSON object or as text; a warning stands in either."""
+    if warning:
+        result, text = result | {"warning": warning}, f"{text}\n{warning}"
     print(json.dumps(result, allow_nan=False) if as_json else text)
+
+
+def left_out(*roots: Path) -> dict[str, Any]:
+    """Which folders below these are runs that cannot be read, and why: told, and for the JSON; {} where all can be."""
+    from core import run as runs
+
+    found: list[str] = []
+    for root in roots:
+        runs.listing(root, found.append)
+    for why in found:
+        tell(f"left out: {why}")
+    return {"left_out": found} if found else {}
 
 
 def device_of(name: str) -> str:

@@ -9,10 +9,9 @@ import numpy as np
 
 from core import run as run_folders
 from core.compare import holm
-from core.dataset import Dataset
+from core.dataset import Data
 from core.measure.tests import trend, welch
 from core.recipe import TrainConfig
-from core.sample import Samples
 from core.train.loop import train
 from core.trust.record import Record, recorded, spread_over
 from core.trust.rows import staged
@@ -89,14 +88,14 @@ def of_ranks(folders: Sequence[Path]) -> list[Path]:
 
 
 def trained_ranks(
-    data: Dataset | Samples,
+    data: Data,
     options: Mapping[str, Any],
     training: TrainConfig,
     seeds: int,
     tell: Callable[[str], None] = lambda line: None,
 ) -> list[Record]:
     """LMF of every rank from every seed, trained now and put under stress."""
-    stage = staged(data, "test" if data.splits else "all")
+    stage = staged(data)
     found = []
     for rank in RANKS:
         for seed in range(seeds):

@@ -37,8 +37,9 @@ class Row:
     """One line of the table, at the last epoch; None where undefined (`why` says so).
 
     auc, ap, …      percent, of clips
-    metric          what methods are compared by on this data: auc, accuracy (percent) or correlation; mean and sd over
-                    seeds, and in `more` the means of the other numbers (macro_f1, mae, …)
+    metric          what methods are compared by on this data: auc, accuracy (percent) or correlation, and auc_frames
+                    where nothing is learned; mean and sd over seeds, and in `more` the means of the other numbers
+                    (macro_f1, mae, …)
     alone           modality -> the same metric when only that modality is there
     options         what was asked for beside the defaults
     flops           of one unit or sample, see `flops`
@@ -160,7 +161,10 @@ def stored(dataset: Data, root: Path, progress: Callable[[str], None] | None = N
 
 
 def unsupervised(dataset: Dataset, method: Method, protocol: str | None) -> Row:
-    """A row when every training clip is normal: nothing is learned, so there is one value and no sd."""
+    """A row when every training clip is normal: nothing is learned, so there is one value and no sd.
+
+    Compared by the frame AUC, as this protocol is everywhere; by the unit AUC where no frame has truth.
+    """
     blank = Row(method.fusion, method.level, method.options.get("modality"))
     kinds: dict[str, How] = {"single": "single", "sum": "sum", "product": "product"}
     if method.fusion not in kinds:
@@ -169,11 +173,14 @@ def unsupervised(dataset: Dataset, method: Method, protocol: str | None) -> Row:
         )
     modalities = (blank.modality,) if blank.modality else method.modalities or dataset.modalities
     how = kinds[method.fusion]
-    test = dataset.part("test", protocol)
+    test = dataset.shown(protocol)
     began = time.perf_counter()
     found = jsonable(measure(novelty(dataset.part("train", protocol), test, modalities, how), test))
+    metric = "auc" if found["auc_frames"] is None else "auc_frames"
     return replace(
         blank,
+        metric=metric,
+        mean=found[metric],
         auc_mean=found["auc"],
         ap_mean=found["ap"],
         auc_frames_mean=found["auc_frames"],
@@ -229,7 +236,7 @@ def text(rows: Sequence[Row]) -> str:
     """The table for a terminal: quality, then what is left when a single modality is there, then the cost."""
     if not rows:
         return "no method fits this data"
-    units = rows[0].metric == "auc"
+    units = rows[0].metric.startswith("auc")
     modalities = list(dict.fromkeys(name for r in rows for name in r.alone))
     wide = max(22, *(len(label(r)) for r in rows))
     more = list(dict.fromkeys(name for r in rows for name in r.more)) if not units else []
@@ -239,8 +246,8 @@ def text(rows: Sequence[Row]) -> str:
     head += "".join(f" {'only ' + name:>16}" for name in modalities) + f" {'weights':>11} {'FLOPs':>12} {'s':>7}"
     lines = [head]
     for r in rows:
-        both = [(r.mean, r.sd), (r.ap_mean, r.ap_sd)] if units else [(r.mean, r.sd)]
-        cells = [f"{show(m, r.metric)} ± {show(s, r.metric)}" for m, s in both]
+        both = [(r.auc_mean, r.auc_sd), (r.ap_mean, r.ap_sd)] if units else [(r.mean, r.sd)]
+        cells = [show(m, r.metric) + (f" ± {show(s, r.metric)}" if s is not None else "") for m, s in both]
         line = f"{label(r):<{wide}} " + (f"{r.level:<8} " if units else "") + " ".join(f"{cell:>13}" for cell in cells)
         if units:
             line += f" {show(r.auc_frames_mean):>10} {show(r.auc_anomalous_mean):>13}"

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from core.clip import Clip, frame_labels
+from core.dataset import Rows
 from core.sample import Part, Task
 
 NAN = float("nan")
@@ -191,6 +192,18 @@ def measure(said: Any, rows: Sequence[Clip] | Part) -> Judgement:
     if rows.target is None:
         raise ValueError("these rows have no target to judge against")
     return measure_targets(said, rows.target.numpy(), rows.task)
+
+
+MANY = {"units": 10, "class": 30, "real": 30}  # labelled clips, or samples: with fewer a number says little
+
+
+def few(rows: Rows) -> str:
+    """A warning where so few are judged that one more or less moves the number by points; empty where enough are."""
+    one = "sample" if isinstance(rows, Part) else "labelled clip"
+    count = len(rows) if isinstance(rows, Part) else sum(clip.labels is not None for clip in rows)
+    if not 0 < count < MANY[rows.task.kind]:
+        return ""
+    return f"Only {count} {one}{'s' * (count > 1)} are judged: on others these numbers may differ by many points."
 
 
 def measure_targets(outputs: Float[np.ndarray, "rows outputs"], target: np.ndarray, task: Task) -> Judgement:

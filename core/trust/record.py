@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from core import run as run_folders
-from core.dataset import Dataset
+from core.dataset import Data
 from core.fusion.base import Fusion
 from core.machine.names import told_apart
 from core.run import Run
-from core.sample import METRIC_WORDS, Samples
+from core.sample import METRIC_WORDS
 from core.trust.calibration import calibrated
 from core.trust.rows import NAN, Stage, staged, undefined
 from core.trust.stress import KINDS, Stress, stressed
@@ -84,7 +84,7 @@ def recorded(name: str, run: Run, model: Fusion, stage: Stage, kinds: Sequence[s
 
 
 def records(
-    data: Dataset | Samples,
+    data: Data,
     folders: Sequence[Path],
     tell: Callable[[str], None] = lambda line: None,
     kinds: Sequence[str] | None = None,
@@ -96,7 +96,7 @@ def records(
         run = run_folders.load(folder)
         protocol = run.source.protocol if run.source.protocol in data.splits else None
         if protocol not in stages:
-            stages[protocol] = staged(data, "test" if data.splits else "all", protocol)
+            stages[protocol] = staged(data, protocol)
         stage = stages[protocol]
         if not stage.known.any():
             raise ValueError(f"{data.name!r}: {undefined(stage)}, so no robustness can be measured")
@@ -110,7 +110,7 @@ def records(
     return found
 
 
-def trained_on(data: Dataset | Samples, root: Path) -> list[Path]:
+def trained_on(data: Data, root: Path) -> list[Path]:
     """The folders of the runs below a root that were trained on these very data."""
     return [root / name for name, run in run_folders.listing(root).items() if run.source.digest == data.digest()]
 
@@ -185,10 +185,10 @@ def table_text(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def table(
-    data: Dataset | Samples, folders: Sequence[Path], tell: Callable[[str], None] = lambda line: None
+    data: Data, folders: Sequence[Path], tell: Callable[[str], None] = lambda line: None
 ) -> tuple[dict[str, Any], str]:
     """(rows and what the strengths are, the same as text) of these runs."""
-    stage = staged(data, "test" if data.splits else "all")
+    stage = staged(data)
     rows = grouped(records(data, folders, tell))
     result = {
         "dataset": data.name,

@@ -18,10 +18,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from core.clip import Clip
-from core.dataset import Dataset
+from core.dataset import Data
 from core.fusion.base import Features, Fusion
-from core.measure.metrics import auc, real_metrics
-from core.sample import UNITS, Part, Samples, Task
+from core.measure.metrics import measure_targets
+from core.sample import UNITS, Part, Task
 from core.score.infer import array, precise, spans, windowed
 from core.trust import corrupt
 from core.trust.attack import Verdict
@@ -83,29 +83,28 @@ class Stage:
         raise ValueError(f"clip {clip!r} is not among those that are corrupted: {self.note or 'there are others'}")
 
 
-def staged(data: Dataset | Samples, which: str = "test", protocol: str | None = None, entries: int = ENTRIES) -> Stage:
-    """A part of the data made ready; of a part with more than `entries` feature values, clips or samples are drawn."""
-    training = known_training(data, protocol)
-    if isinstance(data, Samples):
-        part = data.part(which, protocol)
-        if not len(part):
-            raise ValueError(f"sample set {data.name!r}: the part {which!r} holds no samples")
-        most = max(1, entries // sum(data.widths.values()))
-        note = ""
-        if len(part) > most:
-            kept = torch.randperm(len(part), generator=torch.Generator().manual_seed(0))[:most].sort().values
-            note = f"{most:,} of {len(part):,} samples, drawn at random"
-            part = part.take(kept)
-        assert part.target is not None
-        of = training or part
-        return Stage(
-            part.features, corrupt.spreads_of(of), means_of(of), (), torch.arange(len(part)), part.target,
-            torch.ones(len(part), dtype=torch.bool), part.task, note=note,
-        )  # fmt: skip
-    return of_clips(data.part(which, protocol), training, entries)
+def staged(data: Data, protocol: str | None = None, entries: int = ENTRIES) -> Stage:
+    """The rows that are looked at made ready; of more than `entries` feature values, clips or samples are drawn."""
+    rows, training = data.shown(protocol), known_training(data, protocol)
+    return of_samples(rows, training, entries) if isinstance(rows, Part) else of_clips(rows, training, entries)
 
 
-def known_training(data: Dataset | Samples, protocol: str | None) -> Part | None:
+def of_samples(part: Part, training: Part | None, entries: int = ENTRIES) -> Stage:
+    """Samples as rows."""
+    most, note = max(1, entries // sum(rows.shape[1] for rows in part.features.values())), ""
+    if len(part) > most:
+        kept = torch.randperm(len(part), generator=torch.Generator().manual_seed(0))[:most].sort().values
+        note = f"{most:,} of {len(part):,} samples, drawn at random"
+        part = part.take(kept)
+    assert part.target is not None
+    of = training or part
+    return Stage(
+        part.features, corrupt.spreads_of(of), means_of(of), (), torch.arange(len(part)), part.target,
+        torch.ones(len(part), dtype=torch.bool), part.task, note=note,
+    )  # fmt: skip
+
+
+def known_training(data: Data, protocol: str | None) -> Part | None:
     """The training part, None where the data name none."""
     parts = data.splits.get(protocol or next(iter(data.splits), ""), {})
     return data.part("train", protocol).flat() if len(parts.get("train", ())) else None
@@ -117,8 +116,6 @@ def means_of(part: Part) -> dict[str, Float[Tensor, " _"]]:
 
 def of_clips(clips: Sequence[Clip], training: Part | None, entries: int = ENTRIES) -> Stage:
     """Clips as rows, every crop a strip of its own; a modality without crops is the same in each."""
-    if not clips:
-        raise ValueError("the part holds no clips")
     full = [windowed(clip, None)[0] for clip in clips]
     sizes = [sum(rows.numel() for rows in features.values()) for features in full]
     note = ""
@@ -256,15 +253,9 @@ def reader(model: Fusion, stage: Stage) -> Reader:
 
 def value_of(stage: Stage, scores: np.ndarray, outputs: np.ndarray | None) -> float:
     """The metric that methods are compared by; NaN where it is undefined, or the model diverged."""
-    known, target = stage.known.numpy(), stage.target.numpy()
-    if stage.task.kind == "units":
-        return auc(scores[known], target[known] > 0) if np.isfinite(scores).all() else NAN
-    assert outputs is not None
-    if not np.isfinite(outputs).all():
-        return NAN
-    if stage.task.kind == "class":
-        return float(100 * (outputs.argmax(1) == target).mean())
-    return real_metrics(outputs, target, stage.task.names).correlation
+    said, known = scores[:, None] if stage.task.kind == "units" else outputs, stage.known.numpy()
+    assert said is not None
+    return measure_targets(said[known], stage.target.numpy()[known], stage.task).main
 
 
 def undefined(stage: Stage) -> str:

@@ -11,10 +11,12 @@ from core import run
 from core.cli.shared import literal, settings
 from core.data import native
 from core.experiments.table import methods, stored, table, text
-from core.measure.metrics import summary
+from core.measure.metrics import measure, summary
 from core.recipe import TrainConfig
 from core.run import build
 from core.score.flops import flops
+from core.score.infer import score
+from core.score.novelty import novelty
 from core.train.loop import train
 from tests.command import command
 from tests.core.made import dataset
@@ -197,3 +199,96 @@ def test_stored_runs_are_scored_again_and_those_of_other_data_left_out(tmp_path)
     assert found.mean > 30, "what the record says is not what is shown"
     assert found.flops == flops(done.model)
     assert set(found.alone) == {"a", "b"}
+
+
+def test_where_every_training_clip_is_normal_methods_are_compared_by_frames():
+    data = dataset()
+    late = {n: replace(clip, truth=((70, 100),)) if clip.truth else clip for n, clip in data.clips.items()}
+    data, names = replace(data, clips=late), tuple(late)  # units begin and end with normal frames
+    normal = tuple(name for name in names[:12] if not data.clips[name].anomalous)
+    data = replace(data, splits={**data.splits, "unsupervised": {"train": normal, "test": names[12:]}})
+    chosen = methods(["sum", "lego"], data.modalities, {})
+    found, lego = table(data, chosen, 5, TrainConfig(), "unsupervised")
+    test = data.part("test", "unsupervised")
+    wanted = measure(novelty(data.part("train", "unsupervised"), test, data.modalities, "sum"), test)
+    assert (found.metric, found.mean, found.sd, found.auc_mean) == ("auc_frames", wanted.auc_frames, None, wanted.auc)
+    assert wanted.auc_frames != wanted.auc
+    assert lego.mean is None
+    said = text([found, lego])
+    assert f"{wanted.auc:.1f}" in said
+    assert f"{wanted.auc_frames:.1f}" in said
+    assert "± -" not in said
+    unknown = {name: replace(clip, truth=None) for name, clip in data.clips.items()}
+    (found, _) = table(replace(data, clips=unknown), chosen, 5, TrainConfig(), "unsupervised")
+    assert (found.metric, found.mean) == ("auc", wanted.auc), "without truth of frames by units"
+
+
+@pytest.fixture(scope="module")
+def scored(folder, tmp_path_factory):
+    """A folder of one run that can be read, one that cannot, and data that nobody labelled."""
+    root = tmp_path_factory.mktemp("scored")
+    done = train(dataset(), "jwae", {"project": 4}, TrainConfig(epochs=1))
+    kept = run.save(done.run, done.model.state_dict(), done.history, root / "runs")
+    (root / "runs" / "broken").mkdir()
+    (root / "runs" / "broken" / "run.json").write_text("{")
+    clips = {name: replace(clip, labels=None, truth=None, anomalous=None) for name, clip in dataset(0, 2).clips.items()}
+    native.write(replace(dataset(0, 2), clips=clips, splits={}), root / "bare")
+    return root, kept
+
+
+def test_without_labels_scores_are_what_is_told(scored):
+    root, kept = scored
+    bare = native.read(root / "bare")
+    wanted = score(run.model(kept), bare.shown())
+    code, out, err = command("score", kept, root / "bare")
+    assert (code, err) == (0, "")
+    head, *lines = out.splitlines()
+    assert head == "2 clips, and nobody labelled their units: scores alone"
+    assert lines == [f"{name}: {' '.join(f'{value:.3f}' for value in values)}" for name, values in wanted.items()]
+    _, out, _ = command("score", kept, root / "bare", "--json")
+    assert {name: len(values) for name, values in json.loads(out)["scores"].items()} == {
+        name: clip.units for name, clip in bare.clips.items()
+    }
+
+
+def test_every_clip_is_told_as_text_and_few_clips_with_a_warning(scored, folder):
+    _, kept = scored
+    code, out, _ = command("score", kept, folder, "--per-clip")
+    assert code == 0
+    assert [line.split(":")[0] for line in out.splitlines()[1:-1]] == list(dataset().splits["weak"]["test"])
+    assert out.splitlines()[-1].startswith("Only 8 labelled clips are judged")
+    _, out, _ = command("score", kept, folder, "--part", "train", "--json")
+    assert "warning" not in json.loads(out), "twelve are enough"
+    _, out, _ = command("score", kept, folder, "--json")
+    assert json.loads(out)["warning"].startswith("Only 8 labelled clips")
+    _, out, _ = command("table", folder, "--fusions", "concat@feature", "--seeds", 1, "--set", "epochs=1", "--json")
+    assert json.loads(out)["warning"].startswith("Only 8 labelled clips")
+
+
+@pytest.mark.parametrize("name", ["compare", "table", "robustness", "retrieve"])
+def test_a_run_that_cannot_be_read_is_left_out_aloud(scored, folder, name):
+    runs = scored[0] / "runs"
+    words = {
+        "compare": (folder, "--runs", runs), "table": (folder, "--runs", runs), "robustness": (runs, folder),
+        "retrieve": (runs, folder),
+    }[name]  # fmt: skip
+    code, out, err = command(name, *words, "--json")
+    assert code == 0, err
+    assert "left out: run 'broken': run.json cannot be read" in err
+    (why,) = json.loads(out)["left_out"]
+    assert why.startswith("run 'broken'")
+
+
+@pytest.mark.parametrize("name", ["score", "retrieve"])
+def test_commands_look_at_what_the_pages_look_at(scored, tmp_path, name):
+    _, kept = scored
+    data = dataset(4, 0)
+    data = replace(data, splits={"mine": {"train": tuple(data.clips)[:2]}})
+    native.write(data, tmp_path / "data")
+    code, out, err = command(name, kept, tmp_path / "data", "--json")
+    assert code == 0, err
+    assert json.loads(out)["clips" if name == "score" else "rows"] == (
+        4 if name == "score" else len(data.shown().flat())
+    )
+    code, _, err = command(name, kept, tmp_path / "data", "--part", "test", "--json")
+    assert (code, "no part 'test'" in err) == (2, True)
