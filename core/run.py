@@ -279,6 +279,13 @@ def build(fusion: str, widths: Mapping[str, int], config: Mapping[str, Any], tas
     )
 
 
+def untrained(run: Run) -> Fusion:
+    """A run's fusion as it was before training: drawn again from its seed, with the same numbers on every machine."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(run.seed)
+        return build(run.fusion, run.source.widths, run.config, run.asked)
+
+
 def history(folder: Path) -> list[dict[str, float]]:
     """The epochs of a run, in order."""
     rows = csv.DictReader(io.StringIO(checked(folder, "history.csv").decode()))

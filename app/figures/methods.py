@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from app.figures.style import Colours, plotly_text
-from core.machine.names import shown
+from core.machine.names import Name, shown
 from core.measure.metrics import summary
 from core.run import Run
 from core.sample import METRIC_WORDS
@@ -21,7 +21,7 @@ SHOWN_METRICS = {
 }
 
 
-def group_table(runs: Mapping[str, Run], baseline: str | None) -> pd.DataFrame:
+def group_table(runs: Mapping[Name, Run], baseline: str | None) -> pd.DataFrame:
     """One row a method (runs that differ in the seed alone): mean and sd over seeds, last epoch; all for one task.
 
     Columns: group, method, seeds, the number methods are compared by with its sd, further numbers, the same number with

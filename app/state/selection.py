@@ -17,6 +17,7 @@ from streamlit.runtime.scriptrunner import RerunData, RerunException, get_script
 
 from app import store
 from app.figures.style import Colours, colours
+from app.store.keys import DataKey, RunKey
 from app.widgets import waiting
 from core.clip import Clip
 from core.machine.names import shown
@@ -42,8 +43,8 @@ class Selection:
     find        words that the names of listed clips hold, where there are many; else empty
     """
 
-    dataset: str
-    run: str | None
+    dataset: DataKey
+    run: RunKey | None
     clip: str
     time: float | None
     alpha: float
@@ -53,6 +54,11 @@ class Selection:
     picture: str
     sample: int = 0
     find: str = ""
+
+    @property
+    def trained(self) -> RunKey:
+        """The run, where a page has made sure that there is one."""
+        return self.run or RunKey()
 
     def unit(self, clip: Clip) -> int | None:
         """Index of the unit that `time` falls into; None when no moment is chosen. Past the end: the last unit."""
@@ -111,7 +117,7 @@ def _choose_sample(count: int) -> None:
     _choose_threshold("A class is called when its probability is at least this (page *Alarm threshold*).")
 
 
-def _choose_clip(dataset: str) -> None:
+def _choose_clip(dataset: DataKey) -> None:
     """The controls of a dataset of clips: clip, moment, and the three numbers that answer for all clips."""
     side = st.sidebar
     clips, told = _listed_clips(dataset)
@@ -152,7 +158,7 @@ def _choose_clip(dataset: str) -> None:
     _choose_threshold("A unit raises an alarm when its score is at least this.")
 
 
-def _listed_clips(dataset: str) -> tuple[list[str], str]:
+def _listed_clips(dataset: DataKey) -> tuple[list[str], str]:
     """(clips to choose from, a sentence where these are not all): of many those around the chosen one that are found.
 
     A list of 10,000 names would be sent with every rerun. The chosen clip is always among them, so a link to any clip
@@ -208,8 +214,8 @@ def current() -> Selection:
     """The only place that reads session state."""
     state = st.session_state
     return Selection(
-        dataset=state.get("dataset", ""),
-        run=state.get("run"),
+        dataset=DataKey(state.get("dataset") or ""),
+        run=RunKey(state["run"]) if state.get("run") else None,
         clip=state.get("clip", ""),
         time=state.get("time"),
         alpha=state.get("alpha", ALPHA),
@@ -218,7 +224,7 @@ def current() -> Selection:
         colours=colours(st.context.theme.type),
         picture=state.get("picture", "png"),
         sample=int(state.get("sample") or 0),
-        find=str(state.get("find") or "") if len(store.data.clips(state.get("dataset", ""))) > FEW else "",
+        find=str(state.get("find") or "") if len(store.data.clips(DataKey(state.get("dataset") or ""))) > FEW else "",
     )
 
 
@@ -236,11 +242,12 @@ def put(**values: Any) -> None:
 def _forget(dataset: bool = False) -> None:
     """A moment belongs to its clip, a clip to its dataset: choosing another one starts it afresh."""
     put(time=None)
-    if dataset and store.server.unfinished("data", None, st.session_state["dataset"]) is not None:
+    key = DataKey(st.session_state["dataset"])
+    if dataset and store.server.unfinished("data", None, key) is not None:
         put(sample=0, find="")
         st.session_state.pop("clip", None)  # the first one, once the set is open
     elif dataset:
-        clips = store.data.clips(st.session_state["dataset"])
+        clips = store.data.clips(key)
         put(sample=0, find="", **({"clip": clips[0].name} if clips else {}))
 
 

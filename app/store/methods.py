@@ -1,25 +1,17 @@
 """What the analyses of one model find."""
 
 from collections.abc import Callable, Hashable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import plotly.graph_objects as go
-import streamlit as st
-
-from app.figures.style import colours
-from app.store.data import data, part
-from app.store.keys import Data, _stamp, _stamps, datasets
+from app.store.data import data
+from app.store.keys import Data, DataKey, RunKey, resource
 from app.store.models import model
-from app.store.runs import run
-from app.views.weights import kernel_figures
+from app.store.runs import run as record_of
 from core import compare
 from core.explain import latents, lowrank, mkl, plane, progressive, removal, split, weights
 from core.score.flops import flops
 from core.trust import calibration, record, stress
 from core.trust.rows import Stage, reader, staged
-
-if TYPE_CHECKING:
-    pass
 
 # what -> a function of (model, data, names and numbers…) that returns read-only arrays; each page has its own lines
 COMPUTED: dict[str, Callable[..., Any]] = {
@@ -65,44 +57,19 @@ def _stage_of(found: Data) -> Stage:
     return staged(found)
 
 
-@st.cache_resource(max_entries=8, show_spinner=False)
-def _stage(folder: str, stamp: str, key: str) -> Stage:
+@resource(8)
+def stage(key: DataKey) -> Stage:
+    """The rows of `clips(key)` or `part(key)`, ready to be corrupted."""
     return _stage_of(data(key))
 
 
-def stage(key: str) -> Stage:
-    """The rows of `clips(key)` or `part(key)`, ready to be corrupted. Shared by all users: read, never change."""
-    return _stage(str(datasets()[key]), _stamp(datasets()[key] / "dataset.json"), key)
+@resource(256)
+def stressed(run: RunKey, key: DataKey) -> record.Record:
+    """A run under every corruption of all it reads; a second or two."""
+    return record.recorded(run, record_of(run), model(run), stage(key))
 
 
-@st.cache_resource(max_entries=256, show_spinner=False)
-def _stressed(run_stamp: str, data_stamp: str, name: str, key: str) -> record.Record:
-    return record.recorded(name, run(name), model(name), stage(key))
-
-
-def stressed(name: str, key: str) -> record.Record:
-    """A run under every corruption of all it reads; a second or two. Shared by all users: read, never change."""
-    return _stressed(*_stamps(name, key), name, key)
-
-
-def computed(what: str, name: str, key: str, *arguments: Hashable) -> Any:
-    """`COMPUTED[what](model, data, *arguments)` of a run and a dataset. Shared by all users: read, never change."""
-    return _computed(*_stamps(name, key), what, name, key, *arguments)
-
-
-@st.cache_resource(max_entries=512, show_spinner="Computing")
-def _computed(run_stamp: str, data_stamp: str, what: str, name: str, key: str, *arguments: Hashable) -> Any:
-    return COMPUTED[what](model(name), data(key), *arguments)
-
-
-@st.cache_resource(max_entries=64, show_spinner=False)
-def _kernel_maps(run_stamp: str, data_stamp: str, name: str, key: str, row: int, theme: str) -> go.Figure:
-    seen: mkl.Panels = computed("kernel panels", name, key)
-    beta = mkl.mkl(model(name)).beta.detach().mean(1).double().numpy()
-    chosen = kernel_figures.drawn_panels(seen, beta)
-    return kernel_figures.panel_maps(seen, chosen, part(key), row, colours(theme))
-
-
-def kernel_maps(name: str, key: str, row: int, theme: str) -> go.Figure:
-    """What every kernel of an MKL run sees, drawn: a hundred traces take longer than the rest of their page."""
-    return _kernel_maps(*_stamps(name, key), name, key, row, theme)
+@resource(512, "Computing")
+def computed(what: str, run: RunKey, key: DataKey, *arguments: Hashable) -> Any:
+    """`COMPUTED[what](model, data, *arguments)` of a run and a dataset."""
+    return COMPUTED[what](model(run), data(key), *arguments)

@@ -6,53 +6,42 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import streamlit as st
 import torch
 from streamlit import runtime
 
 from app.store import work as waits
-from app.store.data import _checking, _opening, index, large
-from app.store.graphs import _building, tuned
-from app.store.keys import _stamp, _stamps, all_runs, datasets, workspace
-from app.store.models import _scoring, model, scores
+from app.store.data import checking, large, long_to_check, opening
+from app.store.graphs import building, tuned
+from app.store.keys import DataKey, RunKey, datasets, workspace
+from app.store.models import model, scores, scoring
 from app.store.runs import runs
 from app.store.work import Work
 from core.data import index as native_index
 from core.score import infer
 from core.workspace import sweep
 
-if TYPE_CHECKING:
-    pass
 
-
-def unfinished(what: str, name: str | None, key: str) -> Work | None:
+def unfinished(what: str, run: RunKey | None, key: DataKey) -> Work | None:
     """Work on a large set that has not ended yet, begun by this call; None where all is there or quickly had.
 
     what    "scores" or "graphs" of a run, "data" or "report" of a dataset
     """
-    folder = datasets()[key]
-    stamp = _stamp(folder / "dataset.json")
+    begun = _begun(what, run, key)
+    return None if begun is None or begun.within(waits.PATIENCE) else begun
+
+
+def _begun(what: str, run: RunKey | None, key: DataKey) -> Work | None:
     if what == "data":
-        if not native_index.maybe_large(folder):
-            return None
-        begun: Work = _opening(str(folder), stamp)
-        return None if begun.within(waits.PATIENCE) else begun
+        return opening(key) if native_index.maybe_large(key.folder) else None
     if what == "report":
-        if len((index(key) or {}).get("clips", ())) < native_index.LARGE:
-            return None
-        work: Work = _checking(str(folder), stamp)
-    elif name is None or not large(key):
+        return checking(key) if long_to_check(key) else None
+    if run is None or not large(key):
         return None
-    elif what == "scores":
-        run_folder = all_runs()[name]
-        work = _scoring(str(run_folder), _stamp(run_folder / "run.json"), str(folder), stamp, key)
-    elif model(name).window is None:
-        return None
-    else:
-        work = _building(*_stamps(name, key), name, key)
-    return None if work.within(waits.PATIENCE) else work
+    if what == "scores":
+        return scoring(run, key)
+    return building(run, key) if model(run).window is not None else None
 
 
 @st.cache_data(show_spinner=False)

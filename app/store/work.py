@@ -6,10 +6,7 @@ Small sets never come here. A page asks whether the work is done, shows how far 
 import contextlib
 import threading
 from collections.abc import Callable, Hashable
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    pass
+from typing import Any
 
 
 class Work(threading.Thread):
@@ -54,7 +51,7 @@ class Work(threading.Thread):
         return self.result
 
 
-def _answer_of(start: Any, *key: Hashable) -> Any:
+def answer_of(start: Any, *key: Hashable) -> Any:
     """What work in the background came to; work that failed is begun again by who asks next."""
     try:
         return start(*key).answer()

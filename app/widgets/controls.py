@@ -14,13 +14,13 @@ from app.figures.network import Layout, Panel
 from app.figures.operator import power
 from app.figures.style import file_name, markdown_text
 from app.state import selection
-from app.state.changes import Changes, Entry
 from app.state.selection import Selection
 from core.clip import Clip
 from core.fusion.base import Fusion
 from core.fusion.lego import Lego
 from core.machine.names import shown
 from core.measure.thresholds import decide
+from core.score.changes import Changes, Entry
 from core.score.infer import spans
 
 LAYOUTS: tuple[Layout, ...] = ("spring", "distance", "time")
@@ -216,7 +216,7 @@ def operator_controls(model: Fusion) -> str:
 
 def metrics(chosen: Selection, changes: str) -> None:
     """What these sliders mean for every clip of the set, each number with its distance from the trained one."""
-    run = chosen.run or ""
+    run = chosen.trained
     graphs, *_ = store.graphs.tuned(run, chosen.dataset)
     now = store.graphs.answer(run, chosen.dataset, changes, chosen.alpha, chosen.k)
     then = store.graphs.answer(run, chosen.dataset, "", *store.graphs.trained_sliders(run))

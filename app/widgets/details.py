@@ -43,7 +43,7 @@ def frames(chosen: Selection, clip: Clip, unit: int, height: int = 72, columns: 
 
 def unit(chosen: Selection, clip: Clip, graphs: Graphs, at: int, first: int, scores: np.ndarray, changes: str) -> None:
     """One unit: frames, then every other unit of its window by strength, the parts of its score, and what if."""
-    run = chosen.run or ""
+    run = chosen.trained
     frames(chosen, clip, at)
     found = store.graphs.explanation(run, chosen.dataset, clip.name, at, changes)
     show.tabs(
@@ -89,7 +89,7 @@ def _neighbours(clip: Clip, graphs: Graphs, at: int, first: int, scores: np.ndar
 
 def _parts(chosen: Selection, clip: Clip, at: int, found: Explanation) -> None:
     if found.terms is not None:
-        names = axis_names(store.models.model(chosen.run or ""))
+        names = axis_names(store.models.model(chosen.trained))
         leading = found.leading_terms(8)
         left, right = st.columns(2)
         with left:
@@ -138,7 +138,7 @@ def _parts(chosen: Selection, clip: Clip, at: int, found: Explanation) -> None:
 
 
 def _what_if(chosen: Selection, clip: Clip, at: int, changes: str) -> None:
-    answers = store.graphs.what_if(chosen.run or "", chosen.dataset, clip.name, at, changes=changes)
+    answers = store.graphs.what_if(chosen.trained, chosen.dataset, clip.name, at, None, changes)
     st.dataframe(
         tables.what_if(answers, at), hide_index=True, column_config=WHAT_IF, alt="the model run again, changed"
     )
@@ -155,7 +155,7 @@ def connection(
     chosen: Selection, clip: Clip, graphs: Graphs, pair: tuple[int, int], first: int, index: int, changes: str
 ) -> None:
     """One connection: both units' frames, its strength in every graph, its terms, and the scores without it."""
-    run = chosen.run or ""
+    run = chosen.trained
     model = store.models.model(run)
     i, j = sorted(pair)
     for column, end in zip(st.columns(2), (i, j), strict=True):

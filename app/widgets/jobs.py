@@ -11,6 +11,7 @@ import streamlit as st
 from app import store
 from app.figures.style import markdown_text
 from app.state import selection
+from app.store.keys import DataKey, RunKey
 from core import jobs
 
 IMPORTS = ("clip", "footage", "features", "files", "checkpoint")
@@ -89,18 +90,18 @@ def _time(seconds: float) -> str:
     return f"{whole} s" if whole < 60 else f"{whole // 60}:{whole % 60:02d} min"
 
 
-def holds_samples(key: str) -> bool:
+def holds_samples(key: DataKey) -> bool:
     return "samples" in (store.data.index(key) or {})
 
 
-def chosen_data(key: str) -> dict[str, Any]:
+def chosen_data(key: DataKey) -> dict[str, Any]:
     """The shared controls once this dataset is looked at."""
     if holds_samples(key):
         return {"dataset": key, "sample": 0, "time": None}
     return {"dataset": key, "clip": store.data.clips(key)[0].name, "time": None}
 
 
-def open_run(key: str, name: str, page: str, label: str, mark: str, **options: Any) -> None:
+def open_run(key: DataKey, name: RunKey, page: str, label: str, mark: str, **options: Any) -> None:
     """A button that makes a run the chosen one, of its dataset, and goes to a page."""
     values = {"run": name} | ({} if selection.current().dataset == key else chosen_data(key))
     if st.button(label, key=f"open-{mark}-{page}", on_click=selection.put, kwargs=values, **options):

@@ -15,8 +15,8 @@ import streamlit as st
 from app import store
 from app.figures.style import markdown_text
 from app.state import selection
-from app.state.changes import Changes
 from app.state.selection import Selection
+from app.store.keys import DataKey, RunKey
 from app.views.train import parts
 from app.widgets.jobs import clock, listed, state, stop_or_hide, watched
 from core import jobs
@@ -25,6 +25,7 @@ from core.fusion.lego import Lego
 from core.measure.metrics import show
 from core.run import Run
 from core.sample import METRIC_WORDS
+from core.score.changes import Changes
 from core.train.options import options
 from core.train.order import order_of
 
@@ -51,7 +52,7 @@ def offer(chosen: Selection, changes: str = "") -> None:
         watched(parts.KINDS, lambda: _strip(chosen), LOOK)
 
 
-def tops(run: Run, name: str, changes: str) -> dict[str, int]:
+def tops(run: Run, name: RunKey, changes: str) -> dict[str, int]:
     """P and Q as they are: the highest powers that the operator page has left on, else those of the run."""
     found = {knob: int(run.config[knob]) for knob in ("P", "Q")}
     model = store.models.model(name)
@@ -64,7 +65,7 @@ def tops(run: Run, name: str, changes: str) -> dict[str, int]:
 def _form(chosen: Selection, run: Run, changes: str) -> None:
     known = {option.name: option for option in options(FUSIONS[run.fusion].Config)}
     now: dict[str, Any] = {"alpha": chosen.alpha, "k": chosen.k, "lam": float(run.config["lam"])}
-    now |= tops(run, chosen.run or "", changes)
+    now |= tops(run, chosen.trained, changes)
     st.caption("One seed, the run's own; all else as it was trained. The sliders' α and k are filled in.")
     mark = "-".join(map(str, [chosen.run, *now.values()]))  # moved sliders fill the form anew
     asked: dict[str, Any] = {}
@@ -94,7 +95,7 @@ def _form(chosen: Selection, run: Run, changes: str) -> None:
     )
 
 
-def _start(key: str, name: str, asked: dict[str, Any]) -> None:
+def _start(key: DataKey, name: RunKey, asked: dict[str, Any]) -> None:
     run = store.runs.run(name)
     words = ", ".join(f"{knob} {value:g}" for knob, value in asked.items() if value != run.config[knob])
     parts.start(key, order_of(run, (run.seed,), **asked), name, f"{run.title} with {words}")
@@ -110,7 +111,7 @@ def _job(name: str) -> jobs.Job | None:
 
 
 def _strip(chosen: Selection) -> None:
-    job = _job(chosen.run or "")
+    job = _job(chosen.trained)
     if job is None:
         return
     with st.container(border=True):
@@ -119,7 +120,7 @@ def _strip(chosen: Selection) -> None:
                 state(job, parts.outcome(job))
                 if said := clock(job):
                     st.caption(said)
-            new, old = next(iter(job.result.split()), ""), str(job.arguments.get("beside", ""))
+            new, old = RunKey(next(iter(job.result.split()), "")), RunKey(job.arguments.get("beside") or "")
             ready = job.state == "done" and new in store.runs.runs(chosen.dataset)
             if ready and new != chosen.run:
                 _choose("Look at the new run", new, type="primary")
@@ -134,12 +135,12 @@ def _strip(chosen: Selection) -> None:
             )
 
 
-def _choose(label: str, name: str, **options: Any) -> None:
+def _choose(label: str, name: RunKey, **options: Any) -> None:
     if st.button(label, key=f"to-{name}", on_click=selection.put, kwargs={"run": name}, **options):
         st.rerun()  # the sidebar lies outside of what is drawn anew
 
 
-def comparison(chosen: Selection, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
+def comparison(chosen: Selection, pairs: Sequence[tuple[str, RunKey]]) -> pd.DataFrame:
     """Quality and eq. 7's two variances of runs, each at the α and k it was trained with, on the clips looked at."""
     rows = []
     for called, name in pairs:

@@ -14,18 +14,19 @@ from app.figures.marks import class_of, clicked_row
 from app.figures.style import markdown_text
 from app.state import selection
 from app.state.selection import Selection
+from app.store.keys import DataKey
 from core.machine.names import shown
 from core.sample import Part
 
 HEIGHT = 88  # pixels of a small picture
 
 
-def choose(dataset: str, row: int) -> None:
+def choose(dataset: DataKey, row: int) -> None:
     """From a callback: this row is the chosen one, on every page."""
     selection.put(**store.data.link(dataset, row))
 
 
-def pointed(dataset: str) -> Callable[[dict[str, Any]], None]:
+def pointed(dataset: DataKey) -> Callable[[dict[str, Any]], None]:
     """For `show.figure`: a click on a point chooses the row that is its customdata."""
 
     def chosen(point: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from app import store
+from app.store.keys import DataKey, RunKey
 
 if TYPE_CHECKING:
     from app.state.selection import Selection
@@ -23,7 +24,7 @@ NEEDS = {  # pages that show nothing before these are there; others wait by them
 }
 
 
-def ready(dataset: str, run: str | None, what: str = "scores") -> bool:
+def ready(dataset: DataKey, run: RunKey | None, what: str = "scores") -> bool:
     """True when it is there; else its progress is drawn, twice a second, and the page anew once it is."""
     work = store.server.unfinished(what, run, dataset)
     if work is None:
@@ -47,7 +48,7 @@ def all_ready(chosen: "Selection", page: str, needs: Sequence[str] | None = None
     return chosen.run is None or all(ready(chosen.dataset, chosen.run, what) for what in asked)
 
 
-def runs_ready(dataset: str, groups: Sequence[str]) -> bool:
+def runs_ready(dataset: DataKey, groups: Sequence[str]) -> bool:
     """True when every run of these groups has scored the dataset."""
     every, _ = store.compare.groups(dataset)
-    return all(ready(dataset, name) for group in groups for name in every[group].runs.values())
+    return all(ready(dataset, name) for group in groups for name in map(RunKey, every[group].runs.values()))

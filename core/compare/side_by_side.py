@@ -13,7 +13,7 @@ from core.compare.cost import peaks, scoring_time
 from core.compare.judged import Judged, judge, metrics_of, missing, parts_of
 from core.compare.paired import Difference, Estimate, against, estimate
 from core.dataset import Data
-from core.machine.names import shown, told_apart
+from core.machine.names import Name, shown, told_apart
 from core.run import Run
 from core.score.flops import flops
 from core.score.judge import answers
@@ -41,9 +41,9 @@ class Group:
         return tuple(self.runs)
 
 
-def groups(found: Mapping[str, Run], digest: str) -> dict[str, Group]:
+def groups(found: Mapping[Name, Run], digest: str) -> dict[str, Group]:
     """Group id -> group, in the order of the runs; two that would be called alike get the end of their ids."""
-    sorted_: dict[str, dict[int, str]] = {}
+    sorted_: dict[str, dict[int, Name]] = {}
     first: dict[str, Run] = {}
     for name, run in found.items():
         sorted_.setdefault(run.group, {}).setdefault(run.seed, name)
@@ -97,7 +97,7 @@ def wanted(all_of_them: Mapping[str, Group], names: Sequence[str], values: Mappi
     return list(dict.fromkeys(found))
 
 
-def recorded(found: Mapping[str, Run]) -> dict[str, float]:
+def recorded(found: Mapping[Name, Run]) -> dict[str, float]:
     """Group id -> the compared metric from its runs' records, the mean over seeds; undefined ones are left out."""
     values: dict[str, list[float | None]] = {}
     for run in found.values():

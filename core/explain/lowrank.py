@@ -31,6 +31,7 @@ from torch import Tensor
 from core.explain.shapley import shapley
 from core.fusion.base import Features, Fusion, Standard, VectorFusion
 from core.fusion.lmf import Reading, interactions
+from core.machine.names import Name
 from core.measure.metrics import measure
 from core.run import Run
 from core.sample import Part
@@ -446,7 +447,7 @@ class RankCurve:
     values: tuple[tuple[float, ...], ...]
 
 
-def rank_curve(runs: Mapping[str, Run], run: Run) -> RankCurve:
+def rank_curve(runs: Mapping[Name, Run], run: Run) -> RankCurve:
     """Runs like `run` of other ranks: `python -m core train DATASET --fusion lmf --set rank=R --seeds K` makes them."""
 
     def rest(one: Run) -> tuple[object, ...]:

@@ -133,11 +133,13 @@ class Panels:
     """Every kernel on the same rows, in the model's order, then K_β.
 
     rows    their numbers in the part
+    beta    weight of each kernel, the mean over the sets
     chance  what the separation of classes that mean nothing is on average
     """
 
     rows: np.ndarray
     panels: tuple[Panel, ...]
+    beta: np.ndarray
     chance: float
 
 
@@ -177,9 +179,10 @@ def panels(model: Fusion, part: Part) -> Panels:
                 math.nan if wanted is None else maths.alignment(one, wanted),
             )
         )
-    rows.setflags(write=False)
+    for each in (rows, beta):
+        each.setflags(write=False)
     chance = math.nan if classes is None else (len(np.unique(classes)) - 1) / max(1, len(rows) - 1)
-    return Panels(rows, tuple(found), chance)
+    return Panels(rows, tuple(found), beta, chance)
 
 
 # ---------------------------------------------------------------------------- the experiment

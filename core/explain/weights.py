@@ -18,6 +18,7 @@ from jaxtyping import Float
 from core.fusion.base import Fusion
 from core.fusion.intense import Intense, IntenseTrace, Subset
 from core.fusion.mkl import Mkl, MklTrace
+from core.machine.names import Name
 from core.run import Run
 from core.sample import Part
 from core.score.infer import array, precise, to_device
@@ -84,19 +85,19 @@ def weights(model: Fusion) -> Weights:
     raise ValueError(f"{type(model).__name__} does not weigh its modalities: MKL and InTense do")
 
 
-def seeds_of(run: Run, runs: Mapping[str, Run]) -> list[str]:
+def seeds_of(run: Run, runs: Mapping[Name, Run]) -> list[Name]:
     """Names of the runs that differ from this one in the seed alone, itself among them, by seed."""
     return sorted((name for name, other in runs.items() if other.group == run.group), key=lambda name: runs[name].seed)
 
 
-def norms_of(run: Run, runs: Mapping[str, Run]) -> dict[float, list[str]]:
+def norms_of(run: Run, runs: Mapping[Name, Run]) -> dict[float, list[Name]]:
     """p -> names of the runs that differ from this one in p and the seed alone; p goes up."""
 
     def asked(one: Run) -> tuple[Any, ...]:
         config = {key: value for key, value in one.config.items() if key != "p"}
         return one.fusion, config, dict(one.training), one.source.digest, one.source.protocol, dict(one.source.widths)
 
-    found: dict[float, list[str]] = {}
+    found: dict[float, list[Name]] = {}
     for name, other in sorted(runs.items(), key=lambda item: item[1].seed):
         if asked(other) == asked(run):
             found.setdefault(float(other.config["p"]), []).append(name)

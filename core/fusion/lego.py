@@ -8,6 +8,7 @@ Ding et al., "Learnable Expansion of Graph Operators for Multi-Modal Feature Fus
 https://arxiv.org/abs/2410.01506. Where paper and released code differ, both are options by name.
 """
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
@@ -119,6 +120,7 @@ class Lego(Fusion):
 
     Config = LegoConfig
     config: LegoConfig
+    held: Tensor | None = None  # an operator put in by hand
 
     def __init__(self, widths: Mapping[str, int], config: LegoConfig | None = None) -> None:
         config = config or LegoConfig()
@@ -139,7 +141,9 @@ class Lego(Fusion):
         self.head = RowHead(config.nodes, config.head)
 
     def operator(self) -> Float[Tensor, "..."]:
-        """A as it is used: after the outer product (eq. 4) and the gate."""
+        """A as it is used: after the outer product (eq. 4) and the gate; or as `under` holds it."""
+        if self.held is not None:
+            return self.held
         if self.config.operator == "matrix":
             A = self.A
         else:
@@ -147,6 +151,12 @@ class Lego(Fusion):
             for selector in list(self.selectors)[1:]:
                 A = A[..., None] * selector
         return {"none": lambda x: x, "sigmoid": torch.sigmoid, "relu": torch.relu}[self.config.gate](A)
+
+    def under(self, A: Float[Tensor, "..."]) -> "Lego":
+        """The same fusion with another operator; every weight is shared."""
+        other = copy.copy(self)
+        other.held = A
+        return other
 
     def graphs(self, features: Features) -> dict[str, g.Graph]:
         """One graph per modality; a missing one's is all ones, the neutral element of the product."""

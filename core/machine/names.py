@@ -10,6 +10,9 @@ from collections import Counter
 from collections.abc import Mapping
 from io import BufferedReader
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
+
+Name = TypeVar("Name", bound=str)  # of a run, dataset …: whoever keeps names of a kind of their own gets these back
 
 # Cc control, Cf format (bidirectional overrides, zero width), Cs lone surrogates, Zl/Zp line separators
 UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
@@ -34,7 +37,7 @@ def shown(text: object, limit: int = 80) -> str:
     return line + ("…" if len(cut) > limit else "")
 
 
-def told_apart(titles: Mapping[str, str]) -> dict[str, str]:
+def told_apart(titles: Mapping[Name, str]) -> dict[Name, str]:
     """Id -> title, in which those that would be called alike get the end of their id.
 
     >>> told_apart({"lmf-0a1b2c": "LMF", "lmf-3d4e5f": "LMF", "sum-0a1b2c": "Sum"})

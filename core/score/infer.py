@@ -7,7 +7,7 @@ out equal, everywhere.
 """
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,7 @@ from torch import Tensor
 from core.clip import Clip
 from core.fusion.base import Features, Fused, Fusion
 from core.fusion.baseline import GraphTrace
+from core.fusion.graph import cosine
 from core.fusion.lego import LegoTrace
 
 
@@ -143,6 +144,12 @@ def look(model: Fusion, clip: Clip) -> Look:
         windows.append(Window(start, stop, fresh, graph_arrays(fused.trace, 0, stop - start)))
     scores.setflags(write=False)
     return Look(scores, tuple(windows))
+
+
+def relations(clip: Clip, modalities: Iterable[str]) -> dict[str, Float[np.ndarray, "n n"]]:
+    """Cosine relations of the units by each modality's own features, crop 0's; they need no model."""
+    rows = {name: clip.features[name] for name in modalities}
+    return {name: array(cosine(each if each.ndim == 2 else each[0])) for name, each in rows.items()}
 
 
 def to_device(features: Features, model: Fusion) -> Features:

@@ -22,7 +22,8 @@ from core.fusion.base import Fusion
 from core.fusion.baseline import Baseline, GraphTrace
 from core.fusion.lego import Lego, LegoTrace
 from core.measure.metrics import auc
-from core.score.infer import spans, windowed
+from core.score.changes import Changes
+from core.score.infer import GraphArrays, array, spans, windowed
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ class GraphSet:
         self.graphs: Mapping[str, Tensor] = {n: graph.contiguous() for n, graph in trace.graphs.items()}
         self.trained = trace.fused
         self.row = torch.cat([torch.arange(a, b) for _, a, b, _ in where])
-        self.window = torch.cat([torch.full((b - a,), i) for i, a, b, _ in where])
+        self.place = torch.cat([torch.full((b - a,), i) for i, a, b, _ in where])
         self.real = torch.tensor([b for _, _, b, _ in where])  # units before repetition starts
         self.anomalous: Bool[Tensor, " windows"] = torch.tensor(
             [bool(c.labels.any()) if c.labels is not None else bool(c.anomalous) for _, _, _, c in where]
@@ -130,20 +131,6 @@ class GraphSet:
     def operator(self) -> Tensor | None:
         """A after its gate, or None where the fusion has none."""
         return self.model.operator().detach() if isinstance(self.model, Lego) else None
-
-    def edited(
-        self, entries: Mapping[tuple[int, ...], float] | None = None, tops: Sequence[int] | None = None
-    ) -> Tensor | None:
-        """A with some entries replaced and all powers above `tops` switched off."""
-        A = self.operator
-        if A is None:
-            return None
-        A = A.clone()
-        for entry, value in (entries or {}).items():
-            A[entry] = value
-        for axis, top in enumerate(tops or ()):
-            A.narrow(axis, min(top + 1, A.shape[axis]), max(A.shape[axis] - top - 1, 0)).zero_()
-        return A
 
     @torch.inference_mode()
     def raw(self, A: Tensor | None = None) -> Tensor:
@@ -181,7 +168,20 @@ class GraphSet:
 
     def flat(self, values: Float[Tensor, "windows n"]) -> np.ndarray:
         """Values per window and node as one array over all units, each unit once."""
-        return values[self.window, self.row].numpy()
+        return values[self.place, self.row].numpy()
+
+    def window(self, clip: str, index: int, fused: Tensor, A: Tensor | None = None) -> GraphArrays:
+        """The graphs of one window of a clip, crop 0's, its real units; `fused` and A as `fused(A)` made them."""
+        before = self.clips[: [each.name for each in self.clips].index(clip)]
+        at = index + sum(len(spans(each.units, self.model.window)) for each in before)
+        n = int(self.real[at])
+        A = self.operator if A is None else A
+        return GraphArrays(
+            graphs={modality: array(graph[at, 0, :n, :n]) for modality, graph in self.graphs.items()},
+            fused=array(fused[at, 0, :n, :n]),
+            raw=array(self.raw(A)[at, 0, :n, :n]),
+            operator=None if A is None else array(A),
+        )
 
     def of(self, clip: str, values: np.ndarray) -> np.ndarray:
         """One clip's part of a flat array."""
@@ -211,10 +211,11 @@ class GraphSet:
         alpha: float,
         k: int,
         gate: Gate | None = None,
-        kind: Literal["equation", "released"] = "equation",
+        kind: Literal["equation", "released"] | None = None,
     ) -> Answer:
-        """Everything that hangs on the sliders, for the whole set."""
+        """Everything that hangs on the sliders, for the whole set; eq. 7 of the `kind` trained with unless given."""
         gate = gate or Gate(fused)
+        kind = kind or getattr(self.model.config, "regulariser", None) or "equation"
         scores = self.scores(fused)
         degrees = self.flat(gate.degrees(alpha).mean(1))
         sides = self.sides(gate, fused, alpha, k, kind)
@@ -231,3 +232,16 @@ class GraphSet:
             variance_anomalous=abnormal,
             penalty=gap**2 if kind == "equation" else abs(gap),
         )
+
+
+def trained(model: Fusion) -> tuple[float, int]:
+    """alpha and k that a fusion was trained with; the paper's 0.5 and 10 where it knows neither."""
+    return float(getattr(model.config, "alpha", 0.5)), int(getattr(model.config, "k", 10))
+
+
+def changed(model: Fusion, line: str) -> Tensor | None:
+    """A with the changes of one line of text in it; None for a fusion without an operator."""
+    if not isinstance(model, Lego):
+        return None
+    A = model.operator()
+    return Changes.read(line, A.shape).applied(A)

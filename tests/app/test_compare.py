@@ -8,6 +8,7 @@ from streamlit.testing.v1 import AppTest
 
 from app import store
 from app.figures.style import LIGHT
+from app.store.keys import DataKey
 from app.views.compare import figures
 from app.views.compare.rows import Rows
 from core import compare
@@ -85,17 +86,17 @@ def test_the_choice_is_in_the_link_and_one_run_alone_is_told(page) -> None:  # n
     assert "two are needed" in words(app)
     app.multiselect(key="groups").set_value([]).run()
     assert "Choose at least one" in words(app)
-    title = store.compare.groups("demo")[0][both[1]].title
+    title = store.compare.groups(DataKey("demo"))[0][both[1]].title
     again = page(groups=title)
     assert again.multiselect(key="groups").value == [both[1]]
 
 
 def test_the_strongest_disagreement_opens_its_clip_at_its_moment(page) -> None:  # noqa: ANN001
     app = page()
-    every = store.compare.groups("demo")[0]
+    every = store.compare.groups(DataKey("demo"))[0]
     ids = [app.selectbox(key=key).value for key in ("first-group", "second-group")]
-    found = store.compare.disagreement("demo", every[ids[0]], every[ids[1]])
-    clip, unit = Rows(store.data.clips("demo")).unit(int(found.order[0]))
+    found = store.compare.disagreement(DataKey("demo"), every[ids[0]], every[ids[1]])
+    clip, unit = Rows(store.data.clips(DataKey("demo"))).unit(int(found.order[0]))
     next(button for button in app.main.button if button.key == f"disagree-{found.order[0]}").click().run()
     assert not complaints(app)
     assert app.title[0].value == "Clips & scores"

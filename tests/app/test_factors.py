@@ -8,6 +8,7 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from app import store
+from app.store.keys import DataKey
 from app.views.factors.parts import Off
 from core import run
 from core.data import native, read
@@ -78,7 +79,7 @@ def factors(visit: Opener, factored: Path, tmp_path: Path, monkeypatch: pytest.M
 
     def open_factors(dataset: str = "demo", fusion: str = "lmf", config: dict | None = None, **link: str) -> AppTest:
         folder = run_of(factored, SOURCES[dataset], fusion, **(config or {}))
-        title = store.runs.run_titles(dataset)[folder.name]  # a link holds what people read
+        title = store.runs.run_titles(DataKey(dataset))[folder.name]  # a link holds what people read
         app = visit("factors", assets=factored, dataset=dataset, run=title, **link)
         assert not complaints(app)
         return app
@@ -238,7 +239,7 @@ def test_without_both_classes_the_parts_are_still_there(
     monkeypatch.setenv("FUSESCOPE_ASSETS", str(root))
     folder = run_of(factored, "Tiny yard", "jwae-lmf")
     monkeypatch.setenv("FUSESCOPE_WORKSPACE", str(tmp_path / "workspace"))
-    title = store.runs.run_titles("demo")[folder.name]
+    title = store.runs.run_titles(DataKey("demo"))[folder.name]
     app = visit("factors", assets=root, run=title, below_factors=tab, off="r0")
     assert not complaints(app)
     assert card(app, "Unit AUC") == ("–", "")

@@ -16,7 +16,7 @@ from app.figures import graphs as figures
 from app.figures import network, operator, tables
 from app.figures.network import GRID, Panel
 from app.figures.style import DARK, LIGHT
-from app.state.changes import Changes
+from core.score.changes import Changes
 
 HOSTILE = "</script><img src=x onerror=alert(1)>![x](http://evil.test) href"
 

@@ -10,6 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from app import store
 from app.figures.style import LIGHT
+from app.store.keys import DataKey, RunKey
 from app.views.weights import kernel_figures as figures
 from core import run
 from core.data import read
@@ -47,8 +48,8 @@ def solved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, st
 def opened(visit: Opener, solved: tuple[Path, dict[str, str]], what: str, **link: str) -> AppTest:
     root, made = solved
     visit("library", assets=root)  # whose assets the cache looks at
-    key = RUNS[what][0]
-    app = visit("weights", assets=root, dataset=key, run=store.runs.run_titles(key)[made[what]], **link)
+    key = DataKey(RUNS[what][0])
+    app = visit("weights", assets=root, dataset=key, run=store.runs.run_titles(key)[RunKey(made[what])], **link)
     assert not complaints(app)
     return app
 
@@ -167,7 +168,7 @@ def test_many_kernels_are_drawn_heaviest_first_and_names_are_harmless() -> None:
 
 def test_panels_are_those_of_the_heaviest_kernels_in_their_order() -> None:
     empty = mkl.Panel("k", np.zeros((3, 2), np.float32), np.zeros(2), 0.5, 0.5)
-    found = mkl.Panels(np.arange(3), (empty,) * 12, 0.1)
+    found = mkl.Panels(np.arange(3), (empty,) * 12, np.ones(11), 0.1)
     beta = np.array([0.1, 9, 8, 7, 6, 5, 4, 3, 2, 0.2, 0.3])
     assert figures.drawn_panels(found, beta) == [1, 2, 3, 4, 5, 6, 7, 8, 11]
     assert figures.drawn_panels(found, np.ones(1)) == [0]

@@ -15,6 +15,7 @@ from streamlit.testing.v1 import AppTest
 
 from app import store
 from app.state import selection
+from app.store.keys import DataKey, RunKey
 from app.views.thresholds import figures
 from app.widgets import paging
 from core import run
@@ -255,9 +256,9 @@ def test_no_feature_file_is_read_by_a_process_that_finds_the_set_indexed_and_sco
         app = visit(page, assets=many)
         assert not complaints(app), page
         assert bars(app) == []
-    assert store.models.scores(app.session_state["run"], "demo")["camera-5-0040"].shape == (6,)
+    assert store.models.scores(RunKey(app.session_state["run"]), DataKey("demo"))["camera-5-0040"].shape == (6,)
     with pytest.raises(AssertionError, match="was read"):
-        store.data.clip("demo", "camera-5-0040").features["a"]
+        store.data.clip(DataKey("demo"), "camera-5-0040").features["a"]
     st.cache_resource.clear()
 
 

@@ -8,6 +8,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app import store
+from app.store.keys import DataKey
 from core import run as runs
 from core.data import native, read
 from core.data.samples import native as native_samples
@@ -54,7 +55,7 @@ def folder(root: Path, dataset: str, fusion: str, seed: int = 0, **options: obje
 def page(visit: Opener, stressful: Path, monkeypatch: pytest.MonkeyPatch) -> Page:
     def open_page(dataset: str = "digits", run: Path | None = None, rival: Path | None = None, **link: str) -> AppTest:
         monkeypatch.setenv("FUSESCOPE_ASSETS", str(stressful))
-        titles = store.runs.run_titles(dataset)
+        titles = store.runs.run_titles(DataKey(dataset))
         mine = run or folder(stressful, dataset, "lmf", rank=1)
         link = {"dataset": dataset, "run": titles[mine.name], **link}
         if rival is not None:
@@ -157,7 +158,7 @@ def test_without_truth_scores_still_move(
     native.write(world.dataset(None, change=change), tmp_path / "demo")
     (tmp_path / "runs").symlink_to(stressful / "runs")
     monkeypatch.setenv("FUSESCOPE_ASSETS", str(tmp_path))
-    run = store.runs.run_titles("demo")[folder(stressful, "demo", "lmf", rank=1).name]
+    run = store.runs.run_titles(DataKey("demo"))[folder(stressful, "demo", "lmf", rank=1).name]
     app = visit("robustness", assets=tmp_path, dataset="demo", run=run, below_robustness=TABS[0])
     assert not complaints(app)
     assert "How far scores move" in words(app)

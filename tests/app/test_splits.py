@@ -157,9 +157,10 @@ def test_a_click_on_a_point_chooses_its_row_everywhere(visit: Opener, clips: Pat
     app = settled(visit, clips, run=next(t for t in titles if t.startswith("GMF")), map="PCA")
     part, found = None, None
     from app import store
+    from app.store.keys import DataKey, RunKey
 
-    part = store.data.part("demo")
-    found = store.methods.computed("split cloud", str(app.session_state["run"]), "demo", "both")
+    part = store.data.part(DataKey("demo"))
+    found = store.methods.computed("split cloud", RunKey(app.session_state["run"]), DataKey("demo"), "both")
     each = len(found.row) // 4
     app.session_state["split-map"] = {"selection": {"points": [{"curve_number": 2, "point_index": 17}]}}
     from app.views.splits import parts as component

@@ -8,6 +8,7 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from app import store
+from app.store.keys import DataKey, RunKey
 from core import run as runs
 from core.data import read
 from core.data.samples import native
@@ -67,7 +68,7 @@ def run_of(root: Path, fusion: str, samples: bool, **options: object) -> str:
 def titled(visit: Opener, assets: Path, dataset: str, run: str) -> str:
     """What the link calls a run; two of one config are told apart by their ids."""
     visit("library", assets=assets)  # whose assets the cache looks at
-    return store.runs.run_titles(dataset)[run]
+    return store.runs.run_titles(DataKey(dataset))[RunKey(run)]
 
 
 def card(app: AppTest, label: str) -> str:

@@ -62,7 +62,7 @@ def page(chosen: Selection, data: Samples) -> None:
 
 
 def _chosen_sample(chosen: Selection, data: Samples, row: int) -> None:
-    part, outputs = store.data.part(chosen.dataset), store.models.outputs(chosen.run or "", chosen.dataset)
+    part, outputs = store.data.part(chosen.dataset), store.models.outputs(chosen.trained, chosen.dataset)
     st.markdown(f"**{markdown_text(part.names[row])}** (number {row} of {len(part):,})")
     pictures(data, chosen, row)
     if part.task.kind == "class":

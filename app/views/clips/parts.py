@@ -10,6 +10,7 @@ from app import store
 from app.figures.scores import score_span
 from app.state import selection
 from app.state.selection import Selection
+from app.store.keys import RunKey
 from app.views.clips import figures
 from app.widgets import paging
 from app.widgets.video import player
@@ -26,7 +27,7 @@ COLUMNS = {
 NONE = "No clip's name holds these words. Change *Find clips* in the sidebar."
 
 
-def pick_rival(chosen: Selection) -> str | None:
+def pick_rival(chosen: Selection) -> RunKey | None:
     """Another run whose scores are drawn beside the chosen one's."""
     titles = store.runs.run_titles(chosen.dataset)
     return st.selectbox(
@@ -75,9 +76,9 @@ def units(clip: Clip, scores: np.ndarray, threshold: float) -> None:
     )
 
 
-def play(chosen: Selection, clip: Clip, scores: np.ndarray, rival: str | None) -> None:
+def play(chosen: Selection, clip: Clip, scores: np.ndarray, rival: RunKey | None) -> None:
     """The video above its timeline of scores, and what the captions say of the chosen moment."""
-    units, *_ = store.models.units(chosen.run or "", chosen.dataset)
+    units, *_ = store.models.units(chosen.trained, chosen.dataset)
     player(
         clip,
         scores,
@@ -113,7 +114,7 @@ def every_clip(chosen: Selection, scores: Mapping[str, np.ndarray]) -> None:
     if len(clips) > paging.MOST:
         order = st.selectbox("Order of the clips", figures.ORDERS, key="clips-order", bind="query-params", width=200)
         rows = selection.matching(store.data.clip_names(chosen.dataset)[1], chosen.find)
-        known = store.models.units(chosen.run or "", chosen.dataset)
+        known = store.models.units(chosen.trained, chosen.dataset)
         rows = rows[figures.clip_order(order, *known, chosen.threshold)[rows].argsort(kind="stable")]
         rows = rows[paging.turn(len(rows), paging.SIZE, "clips-page")]
     listed = [clips[row] for row in rows.tolist()]

@@ -9,6 +9,7 @@ from app.figures.marks import clicked_row
 from app.figures.style import markdown_text
 from app.state import selection
 from app.state.selection import Selection
+from app.store.keys import RunKey
 from app.views.compare import figures
 from app.views.compare.parts import unique
 from app.views.compare.rows import Rows
@@ -120,6 +121,6 @@ def _table(chosen: Selection, found: Disagreement, a: Group, b: Group, rows: Row
 def _open(chosen: Selection, row: int, a: Group, b: Group, rows: Rows) -> None:
     """Go to the clip or sample with the first group's first run, the second group's beside it where clips are shown."""
     titles = store.runs.run_titles(chosen.dataset)
-    mine, other = (titles[next(iter(group.runs.values()))] for group in (a, b))
+    mine, other = (titles[RunKey(next(iter(group.runs.values())))] for group in (a, b))
     against = {} if rows.part is not None else {"against": other}
     selection.open_page("clips", run=mine, **rows.link(row), **against)

@@ -11,6 +11,7 @@ from app import store
 from app.figures.style import file_name, markdown_text
 from app.figures.words import moved, told
 from app.state.selection import Selection
+from app.store.keys import RunKey
 from app.views.compare import figures
 from app.widgets import show
 from core import compare
@@ -215,7 +216,7 @@ def cost(chosen: Selection, lines: Sequence[Line], baseline: str | None) -> None
 
 def with_cost(chosen: Selection, lines: Sequence[Line], measure: bool) -> list[Line]:
     """The lines with FLOPs, and with time and memory where they are asked for."""
-    firsts = tuple(next(iter(line.group.runs.values())) for line in lines)
+    firsts = tuple(RunKey(next(iter(line.group.runs.values()))) for line in lines)
     peaks = store.compare.peak_memory(chosen.dataset, firsts) if measure else [None] * len(firsts)
     return [
         replace(

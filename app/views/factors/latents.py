@@ -37,7 +37,7 @@ def draw(chosen: Selection, model: Jwae, part: Part, row: int) -> None:
 
 
 def _distance(chosen: Selection) -> None:
-    found = store.methods.computed("prior distance", chosen.run or "", chosen.dataset)
+    found = store.methods.computed("prior distance", chosen.trained, chosen.dataset)
     names, mmd2, chance = ([getattr(one, what) for one in found] for what in ("modality", "mmd2", "by_chance"))
     lengths = ", ".join(f"{markdown_text(one.modality)} {one.length:.2f}" for one in found)
     show.figure(
@@ -53,7 +53,7 @@ def _distance(chosen: Selection) -> None:
 
 def _retrieval(chosen: Selection) -> None:
     st.markdown("Retrieval across modalities")
-    found = store.methods.computed("retrieval", chosen.run or "", chosen.dataset)
+    found = store.methods.computed("retrieval", chosen.trained, chosen.dataset)
     rows = [
         {"asked": shown(one.asked, 24), "answered": shown(one.answers, 24), "MAP": one.map}
         | {f"MAP@{k}": value for k, value in one.map_at.items()}
@@ -82,7 +82,7 @@ def _walk(chosen: Selection, model: Jwae, part: Part, row: int) -> None:
             disabled=len(model.widths) < 2,
         )  # fmt: skip
     last = min(int(other), len(part) - 1)
-    found = store.methods.computed("walk", chosen.run or "", chosen.dataset, row, last)
+    found = store.methods.computed("walk", chosen.trained, chosen.dataset, row, last)
     samples = store.data.samples(chosen.dataset)
     shapes = dict(samples.pictures) if samples is not None else {}
     rows = found.crossed if crossed else found.rows

@@ -192,8 +192,8 @@ class Now:
 
 def look(chosen: Selection, row: int) -> Now:
     """Draw the switches, and answer for them."""
-    found = store.methods.computed("factors", chosen.run or "", chosen.dataset)
-    own = store.methods.computed("row parts", chosen.run or "", chosen.dataset, row)
+    found = store.methods.computed("factors", chosen.trained, chosen.dataset)
+    own = store.methods.computed("row parts", chosen.trained, chosen.dataset, row)
     off = switches(found)
     on = kept(found, off.ranks, off.interactions, off.cells)
     everything = switched(found, off.ranks, off.interactions, off.cells)

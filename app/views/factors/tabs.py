@@ -17,7 +17,7 @@ from core.sample import METRIC_WORDS, Part
 
 def test_of_ranks(chosen: Selection) -> None:
     """The hypothesis that ranks keep to interactions, as a test."""
-    found = store.methods.computed("specialisation", chosen.run or "", chosen.dataset)
+    found = store.methods.computed("specialisation", chosen.trained, chosen.dataset)
     if found.why:
         st.info(f"Nothing can be tested here: {found.why}.")
         return
@@ -58,7 +58,7 @@ def test_of_ranks(chosen: Selection) -> None:
 
 def beside(chosen: Selection, part: Part, row: int, output: int) -> None:
     """What methods that know nothing of ranks say of the same output, with what they leave unexplained."""
-    found = store.methods.computed("attributions", chosen.run or "", chosen.dataset, row, output)
+    found = store.methods.computed("attributions", chosen.trained, chosen.dataset, row, output)
     rows = [
         {"method": one.method, **{shown(name, 30): value for name, value in one.parts.items()}}
         | {"starts from": one.base, "gap": one.gap}
@@ -77,7 +77,7 @@ def beside(chosen: Selection, part: Part, row: int, output: int) -> None:
 
 def curve(chosen: Selection) -> None:
     """Quality against rank, from runs that differ in rank and seed alone."""
-    run = store.runs.run(chosen.run or "")
+    run = store.runs.run(chosen.trained)
     found = rank_curve(store.runs.runs(chosen.dataset), run)
     if len(found.ranks) < 2:
         st.info(

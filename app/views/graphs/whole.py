@@ -61,7 +61,7 @@ def choose_window(clip: Clip, model: Fusion) -> bool:
 
 def page(chosen: Selection, clip: Clip, model: Fusion, changes: str) -> None:
     """Everything below the controls when a clip is one window."""
-    run = chosen.run or ""
+    run = chosen.trained
     if why := refusal(model):
         st.info(f"This run cannot take a clip as one window: {markdown_text(why, 300)}. Choose **as trained** above.")
         return
@@ -110,7 +110,7 @@ def page(chosen: Selection, clip: Clip, model: Fusion, changes: str) -> None:
 
 def _offer(chosen: Selection, clip: Clip, changes: str) -> None:
     """What it costs, the button that starts the job, and how far the job is."""
-    run, n = chosen.run or "", clip.units
+    run, n = chosen.trained, clip.units
     file = store.graphs.whole_file(run, chosen.dataset, clip.name, changes)
     mine = [job for job in jobs.listing(job_root()) if job.kind == "whole" and job.arguments.get("out") == str(file)]
     if mine and mine[-1].active:
@@ -137,8 +137,8 @@ def _rounded(seconds: float) -> str:
 
 
 def _start(chosen: Selection, clip: Clip, changes: str, file: Path) -> None:
-    run = chosen.run or ""
-    A = store.graphs.changed_operator_of(run, chosen.dataset, changes)
+    run = chosen.trained
+    A = store.graphs.put_in(run, changes)
     given: dict[str, Any] = {
         "dataset": str(store.keys.datasets()[chosen.dataset].resolve()),
         "run": str(store.keys.all_runs()[run].resolve()),
@@ -234,7 +234,7 @@ def _breadcrumb(chosen: Selection, clip: Clip, changes: str) -> tuple[int, ...]:
     if state.get("part_of", owner) != owner:
         asked = ()
     state["part_of"] = owner
-    _, _, path = store.graphs.whole_part(chosen.run or "", chosen.dataset, clip.name, changes, asked)
+    _, _, path = store.graphs.whole_part(chosen.trained, chosen.dataset, clip.name, changes, asked)
     state["part"] = figures.name_of(path)
     st.segmented_control(
         "Part of the clip",
@@ -269,7 +269,7 @@ def _communities(
     marked: np.ndarray,
     what: str,
 ) -> None:
-    _, places = store.graphs.whole_part_drawn(chosen.run or "", chosen.dataset, clip.name, changes, path)
+    _, places = store.graphs.whole_part_drawn(chosen.trained, chosen.dataset, clip.name, changes, path)
     key = f"whole-graph-{figures.name_of(path)}"
     count = len(now.kinds)
     drawn = len(figures.drawn_pairs(now.relations, figures.STRONGEST)[0])
@@ -300,7 +300,7 @@ def _units(
     marked: np.ndarray,
     what: str,
 ) -> None:
-    graph, places = store.graphs.whole_part_drawn(chosen.run or "", chosen.dataset, clip.name, changes, path)
+    graph, places = store.graphs.whole_part_drawn(chosen.trained, chosen.dataset, clip.name, changes, path)
     key = f"whole-graph-{figures.name_of(path)}"
     i, _, strength = figures.drawn_pairs(graph, figures.PER_UNIT)
     m = len(members)

@@ -7,14 +7,14 @@ from typing import Any
 import pandas as pd
 
 from core.data.check import Report
-from core.machine.names import shown
+from core.machine.names import Name, shown
 from core.run import Run
 
 RESULTS = ("accuracy", "correlation")  # of runs on samples
 SEVERITY = {"error": "● error", "warning": "▲ warning", "note": "· note"}  # a sign and a word, never colour alone
 
 
-def dataset_table(found: Mapping[str, Mapping[str, Any]], wanted: str = "") -> pd.DataFrame:
+def dataset_table(found: Mapping[Name, Mapping[str, Any]], wanted: str = "") -> pd.DataFrame:
     """One row a dataset whose name, modalities or licence hold the wanted words; index: its key.
 
     found   key -> {"index": dataset.json's content, or None where it cannot be read, "bytes", "when", "own"}
@@ -39,7 +39,7 @@ def dataset_table(found: Mapping[str, Mapping[str, Any]], wanted: str = "") -> p
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def run_table(found: Mapping[str, Run], own: Sequence[str], wanted: str = "") -> pd.DataFrame:
+def run_table(found: Mapping[Name, Run], own: Sequence[str], wanted: str = "") -> pd.DataFrame:
     """One row a run, best unit AUC first, then those on samples; index: its folder's name."""
     rows = {}
     for name, run in found.items():

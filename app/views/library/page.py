@@ -4,6 +4,7 @@ import streamlit as st
 
 from app import store
 from app.figures.style import markdown_text
+from app.store.keys import DataKey
 from app.views.library import figures as tables
 from app.views.library import parts
 from app.widgets import waiting
@@ -46,7 +47,7 @@ else:
         alt=f"{len(found)} datasets with their clips or samples, modalities and sizes",
     )  # fmt: skip
     picked = event["selection"]["rows"]
-    key = rows.index[min(picked[0], len(rows) - 1)] if picked and len(rows) else found.index[0]
+    key = DataKey(rows.index[min(picked[0], len(rows) - 1)] if picked and len(rows) else found.index[0])
     report = store.data.report(key) if store.server.unfinished("report", None, key) is None else None
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):

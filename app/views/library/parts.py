@@ -12,6 +12,7 @@ import streamlit as st
 from app import store
 from app.figures.style import markdown_text
 from app.state import selection
+from app.store.keys import DataKey
 from app.views.library import figures as tables
 from app.widgets.jobs import IMPORTS, chosen_data, holds_samples, job_root, listed, state, stop_or_hide, watched
 from core import jobs, workspace
@@ -47,7 +48,7 @@ def video() -> None:
         name = left.text_input("Name", placeholder="the file's own name", max_chars=60)
         reference = right.selectbox(
             "Measured like",
-            [*known, ""],
+            [*known, DataKey()],
             format_func=lambda key: shown(key) if key else "nothing else: by itself",
             help="Models know only features measured the same way: take the dataset whose runs should score it.",
         )
@@ -58,7 +59,7 @@ def video() -> None:
         told(lambda: _send_video(file.name, file.getvalue(), name, reference))
 
 
-def _send_video(file: str, content: bytes, name: str, reference: str) -> None:
+def _send_video(file: str, content: bytes, name: str, reference: DataKey) -> None:
     called = workspace.free_name(store.keys.workspace() / "data", name.strip() or Path(workspace.file_name(file)).stem)
     if workspace.file_suffix(file) not in guard.VIDEOS:
         raise ValueError(f"'{shown(file)}' is no video by its name; {', '.join(guard.VIDEOS)} are read")
@@ -144,7 +145,7 @@ def samples() -> None:
         told(lambda: _send([(file.name, file.getvalue()) for file in files], name, "Samples", samples=options))
 
 
-def _modalities(key: str) -> Sequence[str]:
+def _modalities(key: DataKey) -> Sequence[str]:
     index = store.data.index(key)
     return [] if index is None or "samples" in index else list(index["modalities"])
 
@@ -228,17 +229,18 @@ def _arriving() -> None:
         with st.container(border=True, horizontal=True, vertical_alignment="center"):
             with st.container():
                 state(job, f"is ready as *{markdown_text(job.result)}*", "could not be read")
-            if job.state == "done" and job.result in store.keys.datasets():
-                held = holds_samples(job.result)
+            key = DataKey(job.result)
+            if job.state == "done" and key in store.keys.datasets():
+                held = holds_samples(key)
                 label = "Look at it" if held else "Open its graphs"
-                if st.button(label, key=f"open-{job.id}", type="primary", on_click=_put, args=(job.result,)):
-                    selection.open_page("overview" if held else "graphs", **chosen_data(job.result))
+                if st.button(label, key=f"open-{job.id}", type="primary", on_click=_put, args=(key,)):
+                    selection.open_page("overview" if held else "graphs", **chosen_data(key))
             stop_or_hide(job)
     if len(found) > 8:
         st.caption(f"and {len(found) - 8} earlier ones")
 
 
-def _put(key: str) -> None:
+def _put(key: DataKey) -> None:
     selection.put(**chosen_data(key))
 
 

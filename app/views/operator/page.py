@@ -8,9 +8,9 @@ from app.figures import operator as figures
 from app.figures.graphs import relation_matrices
 from app.figures.style import above_noise, markdown_text, plotly_config
 from app.state import selection
-from app.state.changes import Changes
 from app.widgets import controls, details, retrain, samples
 from core.fusion.lego import Lego
+from core.score.changes import Changes
 
 chosen = selection.current()
 if store.data.samples(chosen.dataset) is not None:
@@ -29,8 +29,8 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     changes = controls.operator_controls(model)
     rest = controls.pick_slice(names, shape)
 now = Changes.read(changes, shape)
-trained, initial = store.graphs.trained_operator(chosen.run), store.graphs.initial_operator(chosen.run)
-A = store.graphs.changed_operator(chosen.run, chosen.dataset, changes)
+trained, initial = store.graphs.operator(chosen.run), store.graphs.initial_operator(chosen.run)
+A = store.graphs.operator(chosen.run, changes)
 axes = (names[0], names[1]) if len(names) > 1 else (names[0], names[0])
 
 
@@ -112,7 +112,7 @@ before, training, after = st.tabs(
 )  # fmt: skip
 with before:
     if before.open:
-        was = store.graphs.window(chosen.run, chosen.dataset, clip.name, index).fused
+        was = store.graphs.window(chosen.run, chosen.dataset, clip.name, index, "").fused
         labels = np.zeros(stop - first, bool) if clip.labels is None else clip.labels.numpy()[first:stop]
         off = ~np.eye(stop - first, dtype=bool)
         low, high = (float(np.quantile(np.stack([was[off], shares.fused[off]]), q)) for q in (0.02, 1.0))

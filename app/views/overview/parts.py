@@ -8,6 +8,7 @@ from app.figures.methods import BARS
 from app.figures.style import markdown_text
 from app.state import selection
 from app.state.selection import Selection
+from app.store.keys import RunKey
 from app.widgets import show
 from app.widgets.samples import method_links
 from core.machine.names import shown
@@ -89,7 +90,7 @@ def contents(chosen: Selection) -> None:
             st.text(shown(note, 400))
 
 
-def moments(chosen: Selection, run: str) -> None:
+def moments(chosen: Selection, run: RunKey) -> None:
     """The ten units with the highest scores, each with its picture; a click goes there."""
     top = store.models.moments(run, chosen.dataset)
     for row in (top[:5], top[5:]):

@@ -10,6 +10,7 @@ from app import store
 from app.figures import samples, scores
 from app.figures.style import markdown_text, plotly_config
 from app.state.selection import Selection
+from app.store.keys import RunKey
 from app.views.robustness import figures
 from app.widgets import show
 from core.experiments.ranks import trends, verdict
@@ -27,7 +28,7 @@ class Asked:
 
     kind: str
     modalities: tuple[str, ...]
-    rival: str | None
+    rival: RunKey | None
 
 
 def kinds_of(chosen: Selection) -> dict[str, str]:
@@ -83,26 +84,29 @@ def pick(chosen: Selection) -> Asked:
     return Asked(kind or "noise", tuple(name for name in names if name in modalities), rival)
 
 
-def usual_rival(chosen: Selection) -> str:
+def usual_rival(chosen: Selection) -> RunKey:
     """Plain concatenation of the same seed where there is one, else the next configuration."""
     runs = store.runs.runs(chosen.dataset)
-    mine = runs[chosen.run or ""]
+    mine = runs[chosen.trained]
     others = {name: run for name, run in runs.items() if name != chosen.run}
     apart = [name for name, run in others.items() if run.group != mine.group] or list(others)
     plain = [name for name in apart if others[name].fusion == "concat"] or apart
     return next((name for name in plain if others[name].seed == mine.seed), plain[0])
 
 
-def stress(name: str, chosen: Selection, asked: Asked) -> Stress | None:
+def _stressed(name: RunKey, chosen: Selection, kind: str, asked: Asked) -> Stress:
+    return store.methods.computed("stress", name, chosen.dataset, kind, *asked.modalities)  # type: ignore[no-any-return]
+
+
+def stress(name: RunKey, chosen: Selection, asked: Asked) -> Stress | None:
     """A run's curve; a sentence and None where it cannot be made."""
-    arguments = (name, chosen.dataset, asked.kind, *asked.modalities)
     try:
         if asked.kind != "pgd":
-            return store.methods.computed("stress", *arguments)  # type: ignore[no-any-return]
+            return _stressed(name, chosen, asked.kind, asked)
         # one gradient and one pass a strength are known from FGSM; PGD takes ten steps and more a strength
-        seconds = 11 * store.methods.computed("stress", name, chosen.dataset, "fgsm", *asked.modalities).seconds
+        seconds = 11 * _stressed(name, chosen, "fgsm", asked).seconds
         with st.spinner(f"Attacking with PGD: ten steps at every strength, about {max(1, round(seconds))} s"):
-            return store.methods.computed("stress", *arguments)  # type: ignore[no-any-return]
+            return _stressed(name, chosen, asked.kind, asked)
     except ValueError as error:
         st.info(f"{markdown_text(store.runs.run_titles(chosen.dataset)[name])}: {markdown_text(error, 300)}.")
         return None
@@ -156,10 +160,10 @@ def cards(mine: Stress, other: Stress | None, now: int) -> None:
             )
 
 
-def curves(chosen: Selection, mine: Stress, other: Stress | None, rival: str | None, now: int) -> None:
+def curves(chosen: Selection, mine: Stress, other: Stress | None, rival: RunKey | None, now: int) -> None:
     """Metric against strength."""
     titles = store.runs.run_titles(chosen.dataset)
-    found = [(titles[chosen.run or ""], mine)]
+    found = [(titles[chosen.trained], mine)]
     if other is not None and rival is not None:
         found.append((titles[rival], other))
     if mine.why:
@@ -175,7 +179,7 @@ def curves(chosen: Selection, mine: Stress, other: Stress | None, rival: str | N
         + (f" On {stage.note}." if stage.note else "")
         + (
             " All that the run reads moves together: choose one modality to set it apart from the others."
-            if mine.kind == "shift" and set(store.models.model(chosen.run or "").used) <= set(mine.modalities)
+            if mine.kind == "shift" and set(store.models.model(chosen.trained).used) <= set(mine.modalities)
             else ""
         ),
         "; ".join(
@@ -285,7 +289,7 @@ def pictures(chosen: Selection, mine: Stress, now: int) -> None:
 # ---------------------------------------------------------------------------- the tabs
 
 
-def reliability(chosen: Selection, rival: str | None) -> None:
+def reliability(chosen: Selection, rival: RunKey | None) -> None:
     """Confidence against truth of both runs, clean."""
     stage = store.methods.stage(chosen.dataset)
     if stage.task.kind == "real":
@@ -350,7 +354,7 @@ def reliability(chosen: Selection, rival: str | None) -> None:
 def doubts(chosen: Selection) -> None:
     """The ensemble of seeds, and dropout where the run has it: what the entropy says of the errors."""
     stage = store.methods.stage(chosen.dataset)
-    run = chosen.run or ""
+    run = chosen.trained
     seeds = store.runs.seeds_of(run, chosen.dataset)
     titles = store.runs.run_titles(chosen.dataset)
     left, right = st.columns(2, gap="medium")
@@ -432,7 +436,7 @@ def _doubt(chosen: Selection, found: calibration.Doubt, key: str, what: str) -> 
     )
 
 
-def missing(chosen: Selection, rival: str | None) -> None:
+def missing(chosen: Selection, rival: RunKey | None) -> None:
     """The metric when modalities are missing altogether."""
     stage = store.methods.stage(chosen.dataset)
     if not stage.known.any():

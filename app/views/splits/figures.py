@@ -14,7 +14,7 @@ from app.figures.samples import probabilities
 from app.figures.style import SCORES, Colours, plotly_text
 from core.explain.probes import Probe
 from core.explain.split import INVARIANT, Available, Cloud, Compared, Parts
-from core.machine.names import shown
+from core.machine.names import Name, shown
 from core.measure.retrieval import Retrieval
 from core.run import Run
 from core.sample import Part
@@ -361,7 +361,7 @@ def availability_figure(found: Sequence[Available], metric: str, colours: Colour
     return figure.update_layout(template=colours.template, height=80 + 30 * max(1, len(known)), margin={"t": 12})
 
 
-def availability_table(runs: Mapping[str, Run], chosen: str | None, modalities: Sequence[str]) -> pd.DataFrame:
+def availability_table(runs: Mapping[Name, Run], chosen: Name | None, modalities: Sequence[str]) -> pd.DataFrame:
     """Every method trained on this data: mean over its seeds with all modalities, with each alone, and what that costs.
 
     Methods that read other modalities are left out, and so are those that say nothing of single modalities.

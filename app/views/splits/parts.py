@@ -74,7 +74,7 @@ def places_of(chosen: Selection, cloud: Cloud, kinds: str, how: str) -> tuple[np
         st.caption("UMAP needs 20 points and a process of its own; there is none of it here, so this is PCA.")
     if found is not None:
         return found, "UMAP"
-    return store.methods.computed("split pca", chosen.run or "", chosen.dataset, kinds), "PCA"
+    return store.methods.computed("split pca", chosen.trained, chosen.dataset, kinds), "PCA"
 
 
 @st.fragment(run_every=POLL)
@@ -182,7 +182,7 @@ def picture(chosen: Selection, part: Part, row: int, modality: str) -> str | Non
 
 
 def probes(chosen: Selection) -> None:
-    found = store.methods.computed("split probes", chosen.run or "", chosen.dataset)
+    found = store.methods.computed("split probes", chosen.trained, chosen.dataset)
     if not found:
         st.info("A probe is fitted on the training part and judged on the test part; this dataset names no such parts.")
         return
@@ -240,7 +240,7 @@ def masses(chosen: Selection, found: Parts, row: int) -> None:
 
 
 def missing(chosen: Selection, model: Fusion) -> None:
-    found = store.methods.computed("availability", chosen.run or "", chosen.dataset)
+    found = store.methods.computed("availability", chosen.trained, chosen.dataset)
     if not found:
         st.info("Nobody labelled these rows, so there is nothing to judge against.")
         return
@@ -271,7 +271,7 @@ def missing(chosen: Selection, model: Fusion) -> None:
 
 
 def across(chosen: Selection) -> None:
-    found = store.methods.computed("split retrieval", chosen.run or "", chosen.dataset)
+    found = store.methods.computed("split retrieval", chosen.trained, chosen.dataset)
     if found is None:
         st.info("Retrieval needs classes: an answer is right when its class is the query's.")
         return
@@ -288,7 +288,7 @@ def across(chosen: Selection) -> None:
 
 
 def boundaries(chosen: Selection) -> None:
-    run = store.runs.run(chosen.run or "")
+    run = store.runs.run(chosen.trained)
     found = boundary_curve(run, list(store.runs.runs(chosen.dataset).values()))
     if not found:
         st.info("Only GMF and its front ends have a boundary and a magnification.")

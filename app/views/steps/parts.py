@@ -80,7 +80,7 @@ def cards(found: Answers, turn: Turns, now: int) -> None:
 def probes(chosen: Selection, relative: bool, trained: int, now: int) -> None:
     """The figure of appendix G with its control; a sentence where no probe can be fitted."""
     try:
-        found = store.methods.computed("step probes", chosen.run or "", chosen.dataset)
+        found = store.methods.computed("step probes", chosen.trained, chosen.dataset)
     except ValueError as error:
         st.info(f"No probe here: {markdown_text(error, 300)}.")
         return
@@ -170,7 +170,7 @@ def flow(chosen: Selection, found: Answers) -> None:
 
 def cost(chosen: Selection) -> None:
     """B.2: what R steps cost on this machine."""
-    found = store.methods.computed("step cost", chosen.run or "", chosen.dataset)
+    found = store.methods.computed("step cost", chosen.trained, chosen.dataset)
     times = figures.over_first(found.flops)
     show.figure(
         figures.cost_lines(found, chosen.colours),

@@ -64,7 +64,7 @@ def judge(chosen: Selection, samples: Samples | None) -> Judged:
         price = st.slider(
             "A miss costs as much as … false alarms", 1, 100, 5, key="price", bind="query-params", width=360
         )
-    found = store.models.grades(chosen.run or "", chosen.dataset, str(level), about)
+    found = store.models.grades(chosen.trained, chosen.dataset, str(level), about)
     return Judged(chosen, found, str(level), float(price))
 
 
@@ -165,7 +165,7 @@ def confusion(judged: Judged) -> None:
 
 def kinds(chosen: Selection) -> None:
     """Units found, by kind of anomaly."""
-    units, *_ = store.models.units(chosen.run or "", chosen.dataset)
+    units, *_ = store.models.units(chosen.trained, chosen.dataset)
     st.dataframe(
         figures.kind_table(store.data.kinds(chosen.dataset), units, chosen.threshold),
         hide_index=True,
@@ -178,7 +178,7 @@ def kinds(chosen: Selection) -> None:
 def clips(chosen: Selection) -> None:
     """Units found, missed and falsely alarmed, by clip; long lists can be ordered and are paged."""
     every = store.data.clips(chosen.dataset)
-    units, *_ = store.models.units(chosen.run or "", chosen.dataset)
+    units, *_ = store.models.units(chosen.trained, chosen.dataset)
     order, rows = "as listed", slice(None)
     if len(every) > paging.MOST:
         order = st.selectbox("Order of the clips", figures.ORDERS, key="clip-order", bind="query-params", width=200)

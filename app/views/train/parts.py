@@ -11,6 +11,7 @@ import streamlit as st
 from app import store
 from app.figures.style import markdown_text
 from app.state.selection import Selection
+from app.store.keys import DataKey, RunKey
 from app.views.train import figures
 from app.widgets import show
 from app.widgets.jobs import clock, job_root, listed, open_run, state, stop_or_hide, watched
@@ -182,13 +183,13 @@ def _start(chosen: Selection, asked: Order, like: Run | None) -> None:
             st.markdown(words)
 
 
-def _clicked(key: str, asked: Order, beside: str | None) -> None:
+def _clicked(key: DataKey, asked: Order, beside: str | None) -> None:
     job = start(key, asked, beside)
     if job is not None:
         st.session_state["job"] = job.id
 
 
-def start(key: str, asked: Order, beside: str | None = None, title: str = "") -> jobs.Job | None:
+def start(key: DataKey, asked: Order, beside: str | None = None, title: str = "") -> jobs.Job | None:
     """Submit it, for a button's callback; what stands in the way is kept for the next drawing of the page."""
     try:
         data = store.data.data(key)
@@ -257,14 +258,14 @@ def card(job: jobs.Job) -> None:
 
 def results(job: jobs.Job) -> None:
     """Buttons that open what came out, everywhere."""
-    key, names = str(job.arguments.get("key", "")), job.result.split()
+    key, names = DataKey(job.arguments.get("key") or ""), job.result.split()
     if job.state != "done" or key not in store.keys.datasets() or not names or names[0] not in store.runs.runs(key):
         return
     pages = {"overview": "Overview", "graphs": "Graphs", "clips": "Clips"}
     if store.data.samples(key) is not None:
         pages = {"overview": "Overview", "thresholds": "Threshold"}
     for page, label in pages.items():
-        open_run(key, names[0], page, label, job.id)
+        open_run(key, RunKey(names[0]), page, label, job.id)
 
 
 def values_of(names: Sequence[str], metric: str) -> list[float | None]:

@@ -14,6 +14,7 @@ from app.figures.operator import operator_matrix, operator_sentence, plane
 from app.figures.style import markdown_text, plotly_config
 from app.state import selection
 from app.state.selection import Selection
+from app.store.keys import DataKey, SweepKey
 from app.views.library.parts import job_root
 from app.views.train import sweep_figures as figures
 from app.widgets import show
@@ -62,7 +63,7 @@ def _title(sweep: core.Sweep) -> str:
     return f"{sweep.title} · {sweep.id[-4:]}"
 
 
-def _job(name: str) -> jobs.Job | None:
+def _job(name: SweepKey) -> jobs.Job | None:
     """The job that is at work on the sweep or will be."""
     place = str(store.sweeps.sweeps_root() / name)
     return next((job for job in jobs.listing(job_root()) if job.active and job.arguments.get("sweep") == place), None)
@@ -193,7 +194,7 @@ def _fixed(text: str) -> dict[str, Any]:
     return found
 
 
-def _cost(key: str, plan: Plan) -> str:
+def _cost(key: DataKey, plan: Plan) -> str:
     """How many trainings, and about how long."""
     seeds = f"{plan.seeds} {'seed' if plan.seeds == 1 else 'seeds'}"
     said = f"**{plan.size:,} cells × {seeds} = {plan.trainings:,} trainings**"
@@ -203,24 +204,24 @@ def _cost(key: str, plan: Plan) -> str:
     return f"{said}, {found.words}, judging by a few steps of it just now"
 
 
-def _start(key: str, plan: Plan) -> None:
+def _start(key: DataKey, plan: Plan) -> None:
     try:
         root = core.begin(plan, store.data.data(key), store.sweeps.sweeps_root())
     except ValueError as refused:
         st.session_state["sweep-refused"] = str(refused)
         return
     st.session_state["sweep"] = root.name
-    _resume(key, root.name)
+    _resume(key, SweepKey(root.name))
 
 
-def _resume(key: str, name: str) -> None:
+def _resume(key: DataKey, name: SweepKey) -> None:
     if _job(name) is None:
         root = store.sweeps.sweeps_root() / name
         given = {"sweep": str(root), "dataset": str(store.keys.datasets()[key].resolve())}
         jobs.submit(job_root(), "sweep", core.read(root).title, given)
 
 
-def _remove(name: str) -> None:
+def _remove(name: SweepKey) -> None:
     try:
         if _job(name) is not None:
             raise ValueError("a job is at work on this sweep or waits for it; stop it first")
@@ -250,7 +251,7 @@ def _put_back(ticket: str, name: str) -> None:
 # ---------------------------------------------------------------------------- look at one
 
 
-def _look(name: str, active: bool, chosen: Selection) -> None:
+def _look(name: SweepKey, active: bool, chosen: Selection) -> None:
     """Everything about one sweep; drawn anew every two seconds while it is at work."""
     gone = not (store.sweeps.sweeps_root() / name / "sweep.json").is_file()
     if st.session_state.pop("sweep-opened", False) or (_job(name) is not None) != active or gone:
@@ -301,7 +302,7 @@ def _label(found: Results, row: Row) -> str:
     return core.told(found.sweep.plan.names, row.cell)
 
 
-def _status(name: str, found: Results, chosen: Selection) -> None:
+def _status(name: SweepKey, found: Results, chosen: Selection) -> None:
     """Where the sweep stands, with its buttons."""
     job = _job(name)
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
@@ -332,7 +333,7 @@ def _status(name: str, found: Results, chosen: Selection) -> None:
                 st.rerun()
 
 
-def _last(name: str) -> jobs.Job | None:
+def _last(name: SweepKey) -> jobs.Job | None:
     place = str(store.sweeps.sweeps_root() / name)
     return next((job for job in reversed(jobs.listing(job_root())) if job.arguments.get("sweep") == place), None)
 
@@ -351,7 +352,7 @@ def _across(found: Results, cell: Cell) -> tuple[tuple[str, str], Mapping[str, A
     return axes, {name: value for name, value in settings.items() if name not in axes}
 
 
-def _strongest(name: str, found: Results, row: Row) -> str:
+def _strongest(name: SweepKey, found: Results, row: Row) -> str:
     """What is strongest in a cell's learned A, "" where there is none or there are too many cells to look into."""
     if found.sweep.plan.fusion != "lego" or not row.runs or len(found.rows) > MOST_POINTED:
         return ""
@@ -360,7 +361,7 @@ def _strongest(name: str, found: Results, row: Row) -> str:
 
 
 def _surface(
-    name: str, found: Results, axes: tuple[str, str], rest: Mapping[str, Any], cell: Cell, chosen: Selection
+    name: SweepKey, found: Results, axes: tuple[str, str], rest: Mapping[str, Any], cell: Cell, chosen: Selection
 ) -> None:
     metric, best = found.sweep.metric, found.best
     known = sum(row.n > 0 for row in found.rows)
@@ -418,7 +419,7 @@ def _lines(found: Results, chosen: Selection) -> None:
     )
 
 
-def _cell(name: str, found: Results, row: Row, chosen: Selection) -> None:
+def _cell(name: SweepKey, found: Results, row: Row, chosen: Selection) -> None:
     """The chosen cell's numbers, its learned A, and the way to open it everywhere."""
     metric = found.sweep.metric
     best = found.best is not None and row.cell == found.best.cell
@@ -468,7 +469,7 @@ def _cell(name: str, found: Results, row: Row, chosen: Selection) -> None:
 
 
 def _operators(
-    name: str, found: Results, axes: tuple[str, str], rest: Mapping[str, Any], cell: Cell, chosen: Selection
+    name: SweepKey, found: Results, axes: tuple[str, str], rest: Mapping[str, Any], cell: Cell, chosen: Selection
 ) -> None:
     """Figure 5's lower row for every cell."""
     plan = found.sweep.plan
@@ -527,7 +528,7 @@ def _importance(found: Results, weighed: core.Importance | None, chosen: Selecti
     )
 
 
-def _table(name: str, found: Results) -> None:
+def _table(name: SweepKey, found: Results) -> None:
     learned = {row.cell: said for row in found.rows if (said := _strongest(name, found, row))}
     numbers = figures.cell_table(found, {row.cell for row in found.close}, learned)
     order = sorted((row for row in found.rows if row.tried), key=lambda row: (np.isnan(row.mean), -row.mean))

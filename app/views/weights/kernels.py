@@ -4,13 +4,15 @@ import time
 from typing import cast
 
 import numpy as np
+import plotly.graph_objects as go
 import streamlit as st
 
 from app import store
 from app.figures.marks import clicked_row
-from app.figures.style import markdown_text
+from app.figures.style import colours, markdown_text
 from app.state import selection
 from app.state.selection import Selection
+from app.store.keys import DataKey, RunKey, resource
 from app.views.weights import kernel_figures as figures
 from app.widgets import show
 from core.explain.mkl import AtNorm, Panels, norms
@@ -32,14 +34,14 @@ def draw(chosen: Selection) -> None:
     path = st.container()  # filled last: solving again takes seconds the first time, and nothing below waits for it
     st.header("What each kernel sees")
     seen: Panels = store.methods.computed("kernel panels", chosen.run, chosen.dataset)
-    sights(chosen, model, seen)
+    sights(chosen, seen)
     left, right = st.columns([1, 1], gap="medium")
     with left:
         st.header("How the solution was reached")
         reached(chosen, model)
     with right:
         st.header("How useful each kernel is")
-        useful(chosen, model, seen)
+        useful(chosen, seen)
     with path:
         against_p(chosen, model)
 
@@ -75,7 +77,7 @@ def against_p(chosen: Selection, model: Mkl) -> None:
     with left:
         rows = f"{at.rows:,} of {at.of:,} training rows" if at.rows < at.of else f"all {at.of:,} training rows"
         few = f" The {figures.MOST_LINES} heaviest are drawn." if len(names) > figures.MOST_LINES else ""
-        here = store.data.digest(chosen.dataset) == store.runs.run(chosen.run or "").source.digest
+        here = store.data.digest(chosen.dataset) == store.runs.run(chosen.trained).source.digest
         whose = "" if here else " These are not the data that the run was trained on."
         show.figure(
             figures.norm_path(found, names, own, at.p, chosen.colours),
@@ -111,7 +113,7 @@ def against_p(chosen: Selection, model: Mkl) -> None:
 
 def solutions(chosen: Selection, model: Mkl) -> list[AtNorm]:
     """The run solved again at every p; a bar while that takes time, all of it cached."""
-    run = store.runs.run(chosen.run or "")
+    run = store.runs.run(chosen.trained)
     training = run.training
     how = (training.get("supervision", "clip"), int(training.get("units", 32)), run.source.protocol)
     asked = norms(model.config.norm)
@@ -119,7 +121,7 @@ def solutions(chosen: Selection, model: Mkl) -> list[AtNorm]:
     for at, p in enumerate(asked):
         if time.monotonic() - began > PATIENCE:
             place.progress(at / len(asked), f"Solving at p = {figures.norm_word(p)}, {at + 1} of {len(asked)}")
-        found.append(store.methods.computed("kernel path", chosen.run or "", chosen.dataset, p, *how))
+        found.append(store.methods.computed("kernel path", chosen.trained, chosen.dataset, p, *how))
     place.empty()
     return found
 
@@ -140,7 +142,7 @@ def pick(chosen: Selection, found: list[AtNorm], own: float) -> str:
 
 def numbers(chosen: Selection, at: AtNorm, own: AtNorm) -> None:
     """The metric at the chosen p beside the run's, how many kernels count, and how exact the solution is."""
-    metric = store.runs.run(chosen.run or "").metric
+    metric = store.runs.run(chosen.trained).metric
     digits = 3 if metric == "correlation" else 1
     share = at.share[at.share > 0]
     with st.container(horizontal=True):
@@ -170,11 +172,19 @@ def numbers(chosen: Selection, at: AtNorm, own: AtNorm) -> None:
 # ---------------------------------------------------------------------------- what each kernel sees
 
 
-def sights(chosen: Selection, model: Mkl, seen: Panels) -> None:
+@resource(64)
+def _maps(run: RunKey, key: DataKey, row: int, theme: str) -> go.Figure:
+    """What every kernel of a run sees, drawn: a hundred traces take longer than the rest of their page."""
+    seen: Panels = store.methods.computed("kernel panels", run, key)
+    drawn = figures.drawn_panels(seen, seen.beta)
+    return figures.panel_maps(seen, drawn, store.data.part(key), row, colours(theme))
+
+
+def sights(chosen: Selection, seen: Panels) -> None:
     """Kernel PCA of each kernel and of all together, small multiples in the same colours."""
     assert chosen.run is not None
     part, row = store.data.part(chosen.dataset), store.data.row(chosen)
-    beta = model.beta.detach().mean(1).double().numpy()
+    beta = seen.beta
     drawn = figures.drawn_panels(seen, beta)
     rows = f"{len(seen.rows):,} of {len(part):,} rows" if len(seen.rows) < len(part) else f"all {len(part):,} rows"
     separated = not np.isnan(seen.chance)
@@ -188,7 +198,7 @@ def sights(chosen: Selection, model: Mkl, seen: Panels) -> None:
     left_out = len(seen.panels) - 1 - (len(drawn) - 1) if len(beta) > 1 else 0
     few = f" The {len(drawn) - 1} heaviest of {len(beta)} kernels are drawn." if left_out else ""
     show.figure(
-        store.methods.kernel_maps(chosen.run, chosen.dataset, row, chosen.colours.name),
+        _maps(chosen.run, chosen.dataset, row, chosen.colours.name),
         f"Kernel PCA of {rows} of the test part: each kernel's two directions of largest variance. {told} Click a "
         f"point to choose its row.{missing}{few}",
         "; ".join(
@@ -216,7 +226,7 @@ def clicked() -> None:
 
 def reached(chosen: Selection, model: Mkl) -> None:
     """The duality gap over the rounds, from the run's own history."""
-    history = store.runs.history(chosen.run or "")
+    history = store.runs.history(chosen.trained)
     if not history or "gap" not in history[0]:
         st.info("This run has no record of its rounds.")
         return
@@ -241,7 +251,7 @@ def reached(chosen: Selection, model: Mkl) -> None:
     )
 
 
-def useful(chosen: Selection, model: Mkl, seen: Panels) -> None:
+def useful(chosen: Selection, seen: Panels) -> None:
     """Alignment and separation of each kernel, beside each other."""
     if all(np.isnan(each.alignment) for each in seen.panels):
         st.info("These rows have no labels, or one class alone: there is nothing for a kernel to be aligned with.")
@@ -261,6 +271,6 @@ def useful(chosen: Selection, model: Mkl, seen: Panels) -> None:
         "kernel-usefulness",
         chosen.colours,
         chosen.picture,
-        figures.panel_table(seen, model.beta.detach().mean(1).double().numpy()),
+        figures.panel_table(seen, seen.beta),
         name=f"usefulness of the kernels of {chosen.run}",
     )

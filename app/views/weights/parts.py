@@ -8,6 +8,7 @@ from app import store
 from app.figures.style import markdown_text
 from app.state import selection
 from app.state.selection import Selection
+from app.store.keys import RunKey
 from app.views.splits.parts import chosen_row as what_row
 from app.views.weights import figures
 from app.widgets import show
@@ -62,7 +63,7 @@ def losses(chosen: Selection, how: str) -> Removals | None:
     """What removals cost; None, with a sentence, where that cannot be judged."""
     try:
         what = "weight losses" if how == BRANCHES else "modality losses"
-        found: Removals = store.methods.computed(what, chosen.run or "", chosen.dataset)
+        found: Removals = store.methods.computed(what, chosen.trained, chosen.dataset)
     except ValueError as error:
         st.info(f"What a removal costs cannot be told: {markdown_text(error, 300)}.")
         return None
@@ -71,7 +72,7 @@ def losses(chosen: Selection, how: str) -> Removals | None:
 
 def cards(chosen: Selection, found: Weights, costs: Removals | None) -> None:
     """The run's metric, p, the heaviest, and the share of all interactions."""
-    metric = store.runs.run(chosen.run or "").metric
+    metric = store.runs.run(chosen.trained).metric
     heavy = int(found.values.argmax())
     with st.container(horizontal=True):
         value = None if costs is None else costs.whole
@@ -90,13 +91,13 @@ def cards(chosen: Selection, found: Weights, costs: Removals | None) -> None:
 # ---------------------------------------------------------------------------- weights beside losses
 
 
-def group(chosen: Selection) -> tuple[list[str], int]:
+def group(chosen: Selection) -> tuple[list[RunKey], int]:
     """Names of the chosen run's seeds, and which of them is the chosen one."""
-    names = seeds_of(store.runs.run(chosen.run or ""), store.runs.runs(chosen.dataset))
-    return names, names.index(chosen.run or "")
+    names = seeds_of(store.runs.run(chosen.trained), store.runs.runs(chosen.dataset))
+    return names, names.index(chosen.trained)
 
 
-def over_seeds(chosen: Selection, names: list[str], how: str) -> np.ndarray:
+def over_seeds(chosen: Selection, names: list[RunKey], how: str) -> np.ndarray:
     """Weights of every seed, `(seeds, names)`: of branches and kernels, or of modalities their shares."""
     every: list[Weights] = [store.methods.computed("weights", name, chosen.dataset) for name in names]
     if how == BRANCHES:
@@ -241,11 +242,11 @@ def chosen_row(chosen: Selection, part: Part, row: int, found: Opened) -> None:
 
 def against_p(chosen: Selection, found: Weights, how: str) -> None:
     """Runs that differ in p and seed alone."""
-    every = norms_of(store.runs.run(chosen.run or ""), store.runs.runs(chosen.dataset))
+    every = norms_of(store.runs.run(chosen.trained), store.runs.runs(chosen.dataset))
     names = found.names if how == BRANCHES else found.modalities
     values = {p: over_seeds(chosen, runs, how) for p, runs in every.items()}
     if len(values) < 2:
-        fusion = store.runs.run(chosen.run or "").fusion
+        fusion = store.runs.run(chosen.trained).fusion
         st.info(
             "There is no other run yet that differs from this one in p and the seed alone: "
             f"`python -m core train DATASET --fusion {fusion} --set p=1` with the other options as they are."

@@ -7,8 +7,9 @@ import torch
 from core.fusion import FUSIONS
 from core.fusion import graph as g
 from core.measure.metrics import measure
-from core.score.infer import score
-from core.score.sliders import Gate, GraphSet
+from core.score.changes import Changes
+from core.score.infer import look, score
+from core.score.sliders import Gate, GraphSet, changed
 from tests.core.made import WIDTHS, clip
 
 CASES = [
@@ -60,7 +61,7 @@ def test_an_edited_operator_scores_as_a_model_with_that_operator(clips):
     torch.manual_seed(0)
     model = FUSIONS["lego"](WIDTHS, FUSIONS["lego"].Config(gate="none")).eval()
     ready = GraphSet(model, clips)
-    A = ready.edited({(1, 2): 0.75, (0, 0): 0.0}, tops=(3, 2))
+    A = Changes({(1, 2): 0.75, (0, 0): 0.0}, {1: 2}).applied(ready.operator)
     assert (A[:, 3] == 0).all()
     found = ready.scores(ready.fused(A))
     with torch.no_grad():
@@ -69,11 +70,38 @@ def test_an_edited_operator_scores_as_a_model_with_that_operator(clips):
     np.testing.assert_allclose(found, np.concatenate([wanted[c.name] for c in clips]), atol=2e-6)
 
 
+def test_a_window_of_a_set_is_what_the_model_makes_of_its_clip(model, clips):
+    ready = GraphSet(model, clips)
+    for each in clips:
+        for index, own in enumerate(look(model, each).windows):
+            found = ready.window(each.name, index, ready.fused())
+            assert list(found.graphs) == list(own.trace.graphs)
+            for name in found.graphs:
+                np.testing.assert_allclose(found.graphs[name], own.trace.graphs[name], atol=1e-5)
+            np.testing.assert_allclose(found.fused, own.trace.fused, atol=1e-5)
+            np.testing.assert_allclose(found.raw, own.trace.raw, atol=1e-5)
+            assert (found.operator is None) == (own.trace.operator is None)
+
+
+def test_a_model_under_another_operator_shares_its_weights_and_leaves_it_alone(clips):
+    torch.manual_seed(0)
+    model = FUSIONS["lego"](WIDTHS).eval()
+    ready = GraphSet(model, clips)
+    A = changed(model, "1,2=0.5 0<2")
+    assert A[1, 2] == 0.5
+    assert (A[3] == 0).all()
+    wanted = score(model.under(A), clips)
+    np.testing.assert_allclose(ready.scores(ready.fused(A)), np.concatenate([wanted[c.name] for c in clips]), atol=2e-6)
+    assert model.under(A).head is model.head
+    assert torch.equal(model.operator(), ready.operator)
+    assert changed(FUSIONS["mtn"](WIDTHS), "1,2=0.5") is None
+
+
 def test_one_entry_moved_is_the_whole_sum_again(clips):
     torch.manual_seed(0)
     ready = GraphSet(FUSIONS["lego"](WIDTHS), clips)
     A = ready.operator
-    moved = ready.edited({(2, 1): float(A[2, 1]) + 0.3})
+    moved = Changes({(2, 1): float(A[2, 1]) + 0.3}).applied(A)
     torch.testing.assert_close(ready.nudged(ready.raw(A), (2, 1), 0.3), ready.raw(moved), atol=1e-5, rtol=1e-5)
 
 

@@ -1,4 +1,4 @@
-"""What the user changed in the operator A, as one short line of text, so that a link holds it.
+"""Changes to an operator A by hand, as one short line of text, so that a link or a command can hold them.
 
 1,2=0.5     entry A[1, 2] is 0.5 (one index a modality)
 0<2         powers above 2 of the first modality are switched off
@@ -8,6 +8,9 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+
+from jaxtyping import Float
+from torch import Tensor
 
 Entry = tuple[int, ...]
 _ENTRY = re.compile(r"(\d{1,3}(?:,\d{1,3})*)=(-?\d{1,6}(?:\.\d{1,6})?)")
@@ -64,3 +67,18 @@ class Changes:
         """The same with one modality's highest power changed, or, with None, all of them used."""
         kept = {at: power for at, power in self.tops.items() if at != axis}
         return Changes(self.entries, kept if top is None else kept | {axis: top})
+
+    def applied(self, A: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        """A with these entries instead of its own, and without the powers above `tops`; A itself stays as it is.
+
+        >>> import torch
+        >>> Changes({(0, 1): 0.5}, {0: 0}).applied(torch.ones(2, 2))
+        tensor([[1.0000, 0.5000],
+                [0.0000, 0.0000]])
+        """
+        A = A.detach().clone()
+        for entry, value in self.entries.items():
+            A[entry] = value
+        for axis, top in self.tops.items():
+            A.narrow(axis, top + 1, A.shape[axis] - top - 1).zero_()
+        return A
