@@ -1,5 +1,6 @@
 """What is wrong with data, one record a problem, so that a reader can go on and list them all."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -28,7 +29,24 @@ class Problem:
         return asdict(self)
 
 
-def sentence(problems: list[Problem], limit: int = 5) -> str:
+class Problems(list[Problem]):
+    """Problems in the order they turn up."""
+
+    def error(self, text: str, where: str = "", fix: str = "") -> None:
+        self.append(Problem("error", text, where, fix))
+
+    def warning(self, text: str, where: str = "", fix: str = "") -> None:
+        self.append(Problem("warning", text, where, fix))
+
+    def note(self, text: str, where: str = "", fix: str = "") -> None:
+        self.append(Problem("note", text, where, fix))
+
+    @property
+    def failed(self) -> bool:
+        return any(problem.severity == "error" for problem in self)
+
+
+def sentence(problems: Sequence[Problem], limit: int = 5) -> str:
     """The errors among these as one message, the first few in words."""
     errors = [problem for problem in problems if problem.severity == "error"]
     lines = [str(problem) for problem in errors[:limit]]

@@ -33,7 +33,7 @@ def report(path: Path, name: str, given: Mapping[str, Any]) -> Report:
 def _modality(name: str, shapes: Mapping[str, tuple[int, ...]], sources: Mapping[str, Source]) -> Modality:
     """What the shapes on disk say: (units, width), or a cube whose crops come first or second."""
     cubes = {clip: shape for clip, shape in shapes.items() if len(shape) == 3}
-    axis = rtfm.common_axis([shape for clip, shape in cubes.items() if not sources[clip].by_crop], name)[0]
+    axis = rtfm.crop_axis([shape for clip, shape in cubes.items() if not sources[clip].by_crop], name)
     first = {clip for clip in cubes if sources[clip].by_crop or axis == 0}  # crops come first
     lengths = [shape[1] if clip in first else shape[0] for clip, shape in shapes.items()]
     return Modality(

@@ -3,11 +3,10 @@
 Every reader (`views`, `matlab`, `sequences`) ends in a `Raw`; `finish` finds everything that is wrong with it.
 """
 
-import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,12 @@ import numpy as np
 import torch
 
 from core.clip import HUGE, MODALITY
-from core.data.problems import Problem, sentence
+from core.data import sidecar
+from core.data.problems import Problem, Problems, sentence
 from core.data.samples.digits import stratified
-from core.machine.names import RefusedError, opened, shown
+from core.machine.names import RefusedError, shown
 from core.sample import MOST_NAMES, Samples, Task
 
-SIDECAR = "fusescope.json"
 ENDINGS = {
     ".csv": "csv",
     ".tsv": "csv",
@@ -73,13 +72,13 @@ class Raw:
     splits: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
     rows: tuple[str, ...] = ()
     origins: dict[str, str] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
+    problems: Problems = field(default_factory=Problems)
 
     def error(self, text: str, where: str = "", fix: str = "") -> None:
-        self.problems.append(Problem("error", text, where, fix))
+        self.problems.error(text, where, fix)
 
     def note(self, text: str, where: str = "", fix: str = "") -> None:
-        self.problems.append(Problem("note", text, where, fix))
+        self.problems.note(text, where, fix)
 
 
 @dataclass(frozen=True)
@@ -111,7 +110,7 @@ def read(path: Path, given: Mapping[str, Any] | None = None) -> Samples:
     """The sample set in these files; `given` as in `examine`. Errors: `ValueError` with the first problems in words."""
     examined = examine(path, given)
     if examined.samples is None:
-        raise ValueError(sentence(list(examined.problems)))
+        raise ValueError(sentence(examined.problems))
     return examined.samples
 
 
@@ -122,9 +121,9 @@ def examine(path: Path, given: Mapping[str, Any] | None = None) -> Examined:
     """
     from core.data.samples import matlab, sequences, views
 
-    problems: list[Problem] = []
+    problems = Problems()
     root = path if path.is_dir() else path.parent
-    beside = sidecar(path, problems) if path.is_dir() else Options()
+    beside = sidecar.read(path, _beside, problems) if path.is_dir() else Options()
     said = replace(beside, **{name: getattr(options(given or {}), name) for name in given or {}})
     files = _files(path) if path.is_dir() else {ENDINGS.get(path.suffix.lower(), ""): [path.name]}
     try:
@@ -140,7 +139,8 @@ def examine(path: Path, given: Mapping[str, Any] | None = None) -> Examined:
         reader = {"csv": views.read, "mat": matlab.read, "h5": sequences.read_h5, "pickle": sequences.read_pickle}[kind]
         raw = reader(root, names, path.stem if path.is_file() else path.resolve().name, said)
     except RefusedError as refused:
-        return Examined(None, (*problems, Problem("error", str(refused))))
+        problems.error(str(refused))
+        return Examined(None, tuple(problems))
     raw.problems[:0] = problems
     return finish(raw, said)
 
@@ -166,7 +166,7 @@ def finish(raw: Raw, options: Options) -> Examined:
         if len(options.names) != len(raw.names):
             raw.error(f"{len(options.names)} names are given for {len(raw.names)} {_word(raw)}")
         raw.names = options.names
-    if any(problem.severity == "error" for problem in raw.problems):
+    if raw.problems.failed:
         return Examined(None, tuple(raw.problems))
     assert raw.target is not None
     if not raw.splits:
@@ -374,35 +374,16 @@ def _split_problems(
     return found
 
 
-def sidecar(root: Path, found: list[Problem]) -> Options:
-    """Options kept beside the data in fusescope.json; defaults where there is none."""
-    place = root / SIDECAR
-    if not os.path.lexists(place):
-        return Options()
-    try:
-        stream, size = opened(place, 1 << 20, SIDECAR)
-        with stream:
-            given = json.loads(stream.read(size).decode("utf-8"))
-        if isinstance(given, dict) and given.get("pickle"):
-            # a folder must not be able to ask for this itself
-            raise RefusedError("pickle is asked for by whoever reads the folder, not by a file in it")
-        return options(given if isinstance(given, dict) else {SIDECAR: given})
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError):
-        found.append(Problem("error", "cannot be read as JSON", SIDECAR))
-    except RefusedError as refused:
-        found.append(Problem("error", str(refused), SIDECAR))
-    return Options()
+def _beside(given: Mapping[str, Any]) -> Options:
+    """Options of a file beside the data, which must not be able to ask for pickles itself."""
+    if given.get("pickle"):
+        raise RefusedError("pickle is asked for by whoever reads the folder, not by a file in it")
+    return options(given)
 
 
 def options(given: Mapping[str, Any]) -> Options:
     """Options from words and literals. Errors: `RefusedError` naming the unknown or unusable one."""
-    known = [entry.name for entry in fields(Options)]
-    for name, value in given.items():
-        if name not in known:
-            raise RefusedError(f"there is no option '{shown(name, 40)}'; there are {', '.join(known)}")
-        needed = _unusable(name, value)
-        if needed:
-            raise RefusedError(f"option {name} is {shown(repr(value), 60)}; {needed} is needed")
+    sidecar.check(given, Options, _unusable)
     return Options(**{**given, "names": tuple(given.get("names") or ())})
 
 

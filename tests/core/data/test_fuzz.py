@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.data import lists, native, read, rtfm
+from core.data import lists, native, read
+from core.data.problems import Problems
+from core.data.rtfm import settings
 from core.data.samples import native as stored
 from core.machine.names import RefusedError
 from tests.core.data import fuzz, hostile
@@ -66,7 +68,7 @@ def test_a_mutated_ground_truth_or_sidecar_is_reported(tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
     for _ in range(200):
         (folder / "fusescope.json").write_bytes(fuzz.mutated(side, generator))
-        rtfm.sidecar(folder, [])
+        settings.beside(folder, Problems())
 
 
 @pytest.mark.parametrize("recipe", [False, True])

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from core.clip import frame_labels, unit_labels
 from core.data import check, lists, native, read, rows, rtfm
+from core.data.rtfm import arrays
+from core.data.rtfm.truth import shifted
 from core.machine.names import RefusedError
 from tests.core.data.made import LENGTHS, SPANS, TEST, feature_folder, frame_truth
 
@@ -340,7 +342,7 @@ def test_a_truth_inside_its_clips_is_never_called_shifted_for_spilling(clips: li
         first = int(start * count * 16)
         labels[first : first + max(2, int(length * count * 16))] = True
         parts.append(labels)
-    found = rtfm.shifted(np.concatenate(parts), units, 16)
+    found = shifted(np.concatenate(parts), units, 16)
     assert found is None or "clips" not in found[1]
 
 
@@ -442,5 +444,5 @@ def test_everything_wrong_is_listed_at_once(tmp_path: Path) -> None:
 
 def test_more_than_memory_is_refused_before_anything_is_read(tmp_path: Path, monkeypatch) -> None:
     folder = feature_folder(tmp_path / "made")
-    monkeypatch.setattr(rtfm, "_memory", lambda: 1000)
+    monkeypatch.setattr(arrays, "free", lambda: 1000)
     assert "of memory are free. Average the crops (crops=mean)" in problems(folder)
