@@ -137,7 +137,7 @@ def load_index(path: Path) -> dict[str, Any]:
         "frames_per_unit": fields.whole(found.get("frames_per_unit", 16), "frames_per_unit", 1, 10_000),
         "licence": fields.text(found.get("licence", ""), "licence"),
         "simulated": fields.of(found.get("simulated", False), bool, "simulated"),
-        "notes": [fields.text(note, "notes") for note in fields.of(found.get("notes", []), list, "notes")],
+        "notes": fields.texts(found.get("notes", []), "notes"),
         "modalities": {},
         "splits": {},
         "clips": {},
@@ -154,7 +154,7 @@ def load_index(path: Path) -> dict[str, Any]:
     for protocol, parts in fields.of(found.get("splits", {}), dict, "splits").items():
         check_name(protocol, "split")
         index["splits"][protocol] = {
-            check_name(part, "split"): [fields.text(name, "splits") for name in fields.of(names, list, "splits")]
+            check_name(part, "split"): fields.texts(names, "splits")
             for part, names in fields.of(parts, dict, f"split '{shown(protocol)}'").items()
         }
     for name, entry in fields.of(found.get("clips"), dict, "clips").items():
@@ -279,9 +279,7 @@ def _clip_entry(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
         fields.of(anomalous, bool, f"{where}: anomalous")
     if video is not None:
         fields.of(video, str, f"{where}: video")
-    kinds = tuple(
-        fields.text(kind, f"{where}: kinds") for kind in fields.of(entry.get("kinds", []), list, f"{where}: kinds")
-    )
+    kinds = fields.texts(entry.get("kinds", []), f"{where}: kinds")
     if truth is not None:
         truth = _truth(fields.of(truth, list, f"{where}: truth"), frames, where)
     return {"frames": frames, "truth": truth, "anomalous": anomalous, "kinds": kinds, "video": video}
@@ -290,7 +288,7 @@ def _clip_entry(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
 def _truth(pairs: list[Any], frames: int | None, where: str) -> Intervals:
     for pair in pairs:
         whole = isinstance(pair, list) and len(pair) == 2 and all(type(edge) is int for edge in pair)
-        if not whole or not 0 <= pair[0] < pair[1]:
+        if not whole or not 0 <= pair[0] < pair[1] <= 1 << 31:
             raise RefusedError(f"{where}: truth {shown(pair, 40)} is no interval [start, stop) of frames")
         if frames is not None and pair[1] > frames:
             raise RefusedError(f"{where}: truth {pair} reaches past its {frames} frames")

@@ -1,12 +1,12 @@
 """`fusescope.json`: what files cannot say themselves, kept beside the data."""
 
-import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+from core.data.fields import parsed
 from core.data.problems import Problems
 from core.machine.names import RefusedError, opened, shown
 
@@ -21,10 +21,8 @@ def read(root: Path, options: Callable[[Mapping[str, Any]], Options], problems: 
     try:
         stream, size = opened(root / SIDECAR, 1 << 20, SIDECAR)
         with stream:
-            given = json.loads(stream.read(size).decode("utf-8"))
+            given = parsed(stream.read(size), SIDECAR)
         return options(given if isinstance(given, dict) else {SIDECAR: given})
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError):
-        problems.error("cannot be read as JSON", SIDECAR)
     except RefusedError as refused:
         problems.error(str(refused), SIDECAR)
     return options({})

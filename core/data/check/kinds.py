@@ -1,13 +1,12 @@
 """Which of the known things a path is, told from names alone."""
 
-import json
 import os
 from pathlib import Path
 
 from core.data import fields, guard, rtfm
 from core.data.check.report import WORDS
 from core.data.samples import foreign
-from core.machine.names import opened, shown
+from core.machine.names import RefusedError, opened, shown
 
 SAMPLE_FORMATS = ("fusescope-samples", "fusescope-recipe")
 SHORT = 4 << 20
@@ -57,9 +56,9 @@ def stated_format(path: Path) -> str:
         with stream:
             # an index of samples is short, and one of many clips need not be read twice to be told from it
             content = stream.read(min(size, SHORT))
-        told = json.loads(content.decode("utf-8"))
+        told = fields.parsed(content, "dataset.json")
         return str(told.get("format", "")) if isinstance(told, dict) else ""
-    except (RecursionError, ValueError):
+    except RefusedError:
         return next((form for form in SAMPLE_FORMATS if f'"{form}"'.encode() in content[:200]), "")
 
 

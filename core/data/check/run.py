@@ -1,9 +1,8 @@
 """A run folder: its files are there and whole; nothing of the model is built."""
 
-import json
 from pathlib import Path
 
-from core.data import guard
+from core.data import fields, guard
 from core.data.check.report import Report
 from core.data.problems import Problem
 from core.machine.names import RefusedError, opened, shown
@@ -15,11 +14,9 @@ def report(path: Path, name: str) -> Report:
     try:
         stream, size = opened(path / "run.json", 16 << 20, "run.json")
         with stream:
-            told = json.loads(stream.read(size).decode("utf-8"))
-        config = told.get("config", {}) if isinstance(told, dict) else {}
+            told = fields.of(fields.parsed(stream.read(size), "run.json"), dict, "what it holds", "run.json")
+        config = fields.of(told.get("config", {}), dict, "config", "run.json")
         contents += [f"{shown(key, 40)}: {shown(value, 80)}" for key, value in sorted(config.items())][:40]
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError):
-        problems.append(Problem("error", "cannot be read as JSON", "run.json"))
     except RefusedError as refused:
         problems.append(Problem("error", str(refused)))
     try:

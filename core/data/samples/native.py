@@ -84,18 +84,18 @@ def load_index(path: Path) -> dict[str, Any]:
     """dataset.json with every field present, of its type, and believable."""
     found = fields.load(path, FORMAT, VERSION)
     asked = fields.of(found.get("task"), dict, "task")
-    outputs = [fields.text(name, "task: names") for name in fields.of(asked.get("names"), list, "task: names")]
+    outputs = fields.texts(asked.get("names"), "task: names")
     kind = fields.text(asked.get("kind"), "task: kind")
     if kind not in ("class", "real"):
         raise RefusedError(f"dataset.json: task is '{shown(kind, 20)}'; samples have a class or real targets")
     index: dict[str, Any] = {
         "name": check_name(found.get("name", path.name), "dataset"),
-        "task": Task(kind, tuple(outputs)),  # type: ignore[arg-type]
+        "task": Task(kind, outputs),  # type: ignore[arg-type]
         "samples": fields.whole(found.get("samples"), "samples", 1, MOST),
         "named": fields.of(found.get("named", False), bool, "named"),
         "licence": fields.text(found.get("licence", ""), "licence"),
         "simulated": fields.of(found.get("simulated", False), bool, "simulated"),
-        "notes": [fields.text(note, "notes") for note in fields.of(found.get("notes", []), list, "notes")],
+        "notes": fields.texts(found.get("notes", []), "notes"),
         "modalities": {},
         "splits": {},
         "files": None if found.get("files") is None else fields.of(found["files"], dict, "files"),
@@ -194,10 +194,7 @@ def _shape(array: np.ndarray, wanted: tuple[int, ...], relative: str) -> None:
 
 
 def _names(path: Path, count: int, sums: Mapping[str, Any] | None) -> tuple[str, ...]:
-    try:
-        found = json.loads(fields.content(path, "names.json", sums).decode("utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError):
-        raise RefusedError("names.json cannot be read as JSON") from None
+    found = fields.parsed(fields.content(path, "names.json", sums), "names.json", MOST)
     if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
         raise RefusedError("names.json is no list of texts")
     if len(found) != count:

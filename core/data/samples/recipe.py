@@ -24,8 +24,7 @@ def _digits(name: str, given: Mapping[str, Any]) -> Samples:
         raise RefusedError(f"dataset.json: options: there is no '{shown(unknown[0], 40)}'; there is {', '.join(known)}")
     options: dict[str, Any] = dict(given)
     if "views" in given:
-        views = fields.of(given["views"], list, "options: views")
-        options["views"] = tuple(fields.text(view, "options: views") for view in views)
+        options["views"] = fields.texts(given["views"], "options: views")
     for key, high in (("noise", 64), ("seed", (1 << 31) - 1)):
         if key in given:
             fields.whole(given[key], f"options: {key}", 0, high)
