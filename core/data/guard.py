@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -27,19 +27,21 @@ from typing import Any
 import numpy as np
 
 from core.data import tensors
+from core.data.guarded import ONLY as ONLY
+from core.machine import process
 from core.machine.names import RefusedError, opened, shown
 
 log = logging.getLogger(__name__)
 
-ONLY = "array"
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")  # video endings of every reader, page and upload
 KINDS = {
     **{".npy": "npy", ".npz": "npz", ".pt": "pt", ".pth": "pt", ".ckpt": "pt", ".safetensors": "safetensors"},
     **{".h5": "h5", ".hdf5": "h5", ".pkl": "pickle", ".pickle": "pickle"},
     **dict.fromkeys(VIDEOS, "video"),
 }
-CHILD = Path(__file__).with_name("guard_child.py")
-ANSWER = 4 << 20
+CHILD = Path(__file__).parent / "guarded" / "child.py"
+PACKAGE = Path(__file__).parents[2]  # where the child finds it
+ANSWER = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -105,18 +107,11 @@ def video(path: Path, *, what: str | None = None, caps: Caps = CAPS) -> Mapping[
         return reader.read("video", path, what).facts
 
 
-def read_many(
-    files: Iterable[tuple[Path, str]], *, kind: str = "npy", caps: Caps = CAPS, keep: bool = True
-) -> Iterator[Contents | RefusedError]:
-    """The contents of many files, in order, through one child; a file that breaks it gets the blame and a new child
-    reads on. With `keep=False` only facts come back.
-    """
-    with Reader(caps) as reader:
-        for path, what in files:
-            try:
-                yield reader.read(kind, path, what, keep=keep)
-            except RefusedError as refused:
-                yield refused
+def listed(path: Path, what: str) -> list[tuple[int, str, str]]:
+    """The lines of a list that is saved as a table, without empty ones: number, first cell, second cell or ""."""
+    with Reader() as reader:
+        rows = reader.read("list", path, what, keep=False).facts["rows"]
+    return [(number, str(row[0]), str(row[1])) for number, row in enumerate(rows, 1) if row]
 
 
 class Reader:
@@ -133,11 +128,22 @@ class Reader:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the child and remove its folder."""
         self._stop()
         shutil.rmtree(self._home, ignore_errors=True)
 
-    def read(self, kind: str, path: Path, what: str | None = None, *, keep: bool = True) -> Contents:
-        """Arrays and facts of one file. Errors: `RefusedError`."""
+    def read(
+        self, kind: str, path: Path, what: str | None = None, *, keep: bool = True, **how: float | int
+    ) -> Contents:
+        """Arrays and facts of one file; of the arrays only facts, unless they are to be kept.
+
+        kind    as in `read`, or "table", "list", "truth", "mat", "video" or "still" (core/data/guarded)
+        how     what the reader of this kind is to be told beside the file
+        Errors: `RefusedError`.
+        """
         what = what or f"file '{shown(path.name)}'"
         if kind == "pickle" and not self.pickles:
             raise RefusedError(
@@ -145,7 +151,8 @@ class Reader:
                 "save it as .npz or .safetensors"
             )
         out = self._home / "out.safetensors"
-        facts = self._ask({"kind": kind, "path": os.path.abspath(path), "what": what, "out": str(out) if keep else ""})
+        job = {"kind": kind, "path": os.path.abspath(path), "what": what, "out": str(out) if keep else "", "how": how}
+        facts = self._ask(job)
         arrays: dict[str, np.ndarray] = {}
         if keep:
             stream, size = opened(out, self.caps.file, "what the reader wrote")
@@ -182,7 +189,7 @@ class Reader:
             self._stop()
             self.started += 1
             self._child = subprocess.Popen(
-                [sys.executable, "-I", str(CHILD), json.dumps(asdict(self.caps))],
+                [sys.executable, "-I", str(CHILD), str(PACKAGE), json.dumps(asdict(self.caps))],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -247,6 +254,7 @@ def _bare_environment(home: Path) -> dict[str, str]:
         "OPENBLAS_NUM_THREADS": "1",
         "HDF5_PLUGIN_PATH": "::",
         "HDF5_USE_FILE_LOCKING": "FALSE",
+        "OPENCV_IO_MAX_IMAGE_PIXELS": str(process.PIXELS),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
 

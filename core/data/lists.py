@@ -4,11 +4,10 @@ The field's lists name feature files, `UCF/Abuse028_x264_i3d.npy`; XD-Violence a
 a column (`path,label`). A line never leaves the dataset's folder.
 """
 
-import csv
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.data import fields, guard
 from core.machine.names import RefusedError, inside, opened
 
 LARGEST = 1 << 20
@@ -36,20 +35,9 @@ def read(path: Path, what: str) -> tuple[Line, ...]:
     """
     stream, size = opened(path, LARGEST, what)
     with stream:
-        content = stream.read(size + 1)
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise RefusedError(f"{what} is not UTF-8 text: byte {error.start} is {content[error.start]:#04x}") from None
-    if "\0" in text:
-        line = text[: text.index("\0")].count("\n") + 1
-        raise RefusedError(f"{what} is not a list: line {line} holds a zero byte")
+        text = fields.decoded(stream.read(size), what)
     if path.suffix.lower() == ".csv":
-        try:
-            cells = [row for row in csv.reader(io.StringIO(text, newline=""))]
-        except csv.Error:
-            raise RefusedError(f"{what} cannot be read as a table of comma separated values") from None
-        rows = [(n, row[0].strip(), row[1].strip() if len(row) > 1 else "") for n, row in enumerate(cells, 1) if row]
+        rows = [(n, name.strip(), label.strip()) for n, name, label in guard.listed(path, what)]
     else:
         rows = [(n, row.strip(), "") for n, row in enumerate(text.split("\n"), 1)]
     lines = [Line(n, name, label) for n, name, label in rows if name and not name.startswith("#")]

@@ -12,10 +12,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-try:
-    from core.machine.names import RefusedError, shown
-except ImportError:  # inside the guarded child, which knows no package
-    from names import RefusedError, shown  # type: ignore[no-redef]
+from core.machine.names import RefusedError, shown
 
 HEADER = 4096
 KINDS = {"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"}

@@ -1,15 +1,23 @@
-"""Single pictures out of a clip's video: the frames of one unit, decoded only where they are."""
+"""Single pictures out of a clip's video: the frames of one unit, decoded in the guarded child, only where they are."""
 
-import av
+import atexit
+import threading
+from typing import Any
+
 import cv2
 import numpy as np
-from av.video.stream import VideoStream
 from jaxtyping import UInt8
 
 from core.clip import Clip
-from core.data.video import FORMATS, container
+from core.data import guard
+from core.machine.names import shown
 
 Pictures = UInt8[np.ndarray, "frames height width 3"]
+CAPS = guard.Caps(bytes=16 << 30, memory=2 << 30, file=512 << 20, cpu=20, wall=20)
+
+# one child for all who look: starting one takes half a second, a picture out of a running one some milliseconds
+_turn = threading.Lock()
+_reader: guard.Reader | None = None
 
 
 def unit_frames(clip: Clip, unit: int, height: int = 120, every: int = 1) -> Pictures:
@@ -21,27 +29,25 @@ def unit_frames(clip: Clip, unit: int, height: int = 120, every: int = 1) -> Pic
         return np.zeros((0, height, height, 3), np.uint8)
     if not 0 <= unit < clip.units:
         raise ValueError(f"clip {clip.name!r} has units 0 to {clip.units - 1}, not {unit}")
-    container(clip.video)
-    per_frame = clip.seconds / clip.frames_per_unit
-    start, stop = unit * clip.seconds, (unit + 1) * clip.seconds
-    found: list[np.ndarray] = []
-    # "file:" and the white list keep a playlist in disguise from opening its neighbours
-    with av.open(f"file:{clip.video}", options={"protocol_whitelist": "file", "format_whitelist": FORMATS}) as file:
-        stream: VideoStream = file.streams.video[0]
-        base = float((stream.start_time or 0) * stream.time_base) if stream.time_base else 0.0
-        if stream.time_base:
-            file.seek(int((start + base) / stream.time_base), stream=stream)  # to the key frame before
-        for frame in file.decode(stream):
-            time = (frame.time or 0.0) - base
-            if time >= stop - per_frame / 2:
-                break
-            if time >= start - per_frame / 2:
-                image = frame.to_ndarray(format="rgb24")
-                width = max(1, round(image.shape[1] * height / image.shape[0]))
-                found.append(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA))
-    if not found:
+    start = unit * clip.seconds
+    how: dict[str, Any] = {
+        **{"start": start, "stop": (unit + 1) * clip.seconds, "step": clip.seconds / clip.frames_per_unit},
+        **{"height": height, "every": every},
+    }
+    with _turn:
+        found = _reading().read("still", clip.video, f"clip '{shown(clip.name)}'", **how)
+    pictures: Pictures = found.arrays["frames"]
+    if not len(pictures):
         raise ValueError(f"clip {clip.name!r}: the video ends before unit {unit} at {start:.2f} s")
-    return np.stack(found[::every])
+    return pictures
+
+
+def _reading() -> guard.Reader:
+    global _reader
+    if _reader is None:
+        _reader = guard.Reader(CAPS)
+        atexit.register(_reader.close)
+    return _reader
 
 
 def jpeg(picture: UInt8[np.ndarray, "height width 3"], quality: int = 85) -> bytes:

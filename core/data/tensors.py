@@ -11,10 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-try:
-    from core.machine.names import RefusedError, shown
-except ImportError:  # inside the guarded child, which knows no package
-    from names import RefusedError, shown  # type: ignore[no-redef]
+from core.machine.names import RefusedError, shown
 
 HEADER = 1 << 20
 TENSORS = 4096

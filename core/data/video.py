@@ -6,6 +6,7 @@ them, and time comes from their time stamps. A variable frame rate is laid on a 
 16 frames and must last equally long everywhere.
 """
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,12 +16,15 @@ from types import TracebackType
 import av
 import cv2
 import numpy as np
+from av.container import InputContainer
 from av.video.stream import VideoStream
+
+from core.machine.names import RefusedError
+from core.machine.process import PIXELS
 
 Picture = np.ndarray  # (height, width, 3) uint8, blue-green-red as OpenCV has it
 
 FRAMES = 100_000  # a file with more is refused: two hours at 14 frames a second
-PIXELS = 8192 * 4320
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,avi,matroska,webm"
 
 
@@ -56,23 +60,93 @@ class Probe:
         return len(steps) > 1 and float(steps.max()) > 1.5 * max(float(steps.min()), 1e-6)
 
 
-def container(path: Path) -> str:
-    """The container by its first bytes: "mp4", "avi" or "matroska"; a `ValueError` for anything else."""
+def container(path: Path, what: str = "") -> str:
+    """The container by its first bytes: "mp4", "avi" or "matroska". Errors: `RefusedError` for anything else."""
+    what = what or repr(path.name)
     if not path.is_file():
-        raise ValueError(f"{path.name!r} is not a file")
+        raise RefusedError(f"{what} is not a file")
     with path.open("rb") as file:
         head = file.read(16)
     if not head:
-        raise ValueError(f"{path.name!r} is empty")
+        raise RefusedError(f"{what} is empty")
     if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
         return "mp4"
     if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
         return "avi"
     if head[:4] == b"\x1a\x45\xdf\xa3":
         return "matroska"
-    raise ValueError(
-        f"{path.name!r} is no MP4, MOV, AVI, MKV or WebM by its content (it starts with {head[:8]!r}); convert it first"
+    raise RefusedError(
+        f"{what} is no MP4, MOV, AVI, MKV or WebM by its content (it starts with {head[:8]!r}); convert it first"
     )
+
+
+@contextlib.contextmanager
+def opened(path: Path, what: str = "") -> Iterator[tuple[InputContainer, VideoStream]]:
+    """The file and its picture stream, before anything is decoded. Errors: `RefusedError`."""
+    kind = container(path, what)
+    options = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
+    try:
+        opening = av.open(f"file:{path}", format=kind, options=options, timeout=10.0)
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever the library stumbles over
+        raise _undecodable(what or repr(path.name), error) from error
+    with opening as file:
+        if not file.streams.video:
+            raise RefusedError(f"{what or repr(path.name)} has no picture stream")
+        stream = file.streams.video[0]
+        stream.thread_type = "NONE"
+        yield file, stream
+
+
+def frames(
+    path: Path, notes: list[str], limit: int = FRAMES, what: str = "", start: float = 0.0
+) -> Iterator[av.VideoFrame]:
+    """Frames until the end, the limit or the first damage; damage after the first frame becomes a note.
+
+    start   seconds, from where frames are wanted: they begin at the last key frame before
+    Errors: `RefusedError` where none can be decoded, or one is too large.
+    """
+    what = what or repr(path.name)
+    count = 0
+    try:
+        with opened(path, what) as (file, stream):
+            _sized(stream.codec_context.width, stream.codec_context.height, what)
+            if start and stream.time_base:
+                file.seek(int((start + begin(stream)) / stream.time_base), stream=stream)
+            for frame in file.decode(stream):
+                if count == limit and limit == FRAMES:
+                    raise RefusedError(f"{what} has more than {FRAMES:,} frames; cut it into parts")
+                _sized(frame.width, frame.height, what)  # the picture size may change inside a file
+                count += 1
+                yield frame
+    except (RefusedError, MemoryError):
+        raise
+    except Exception as error:  # of a damaged file, whatever the library stumbles over
+        if count == 0:
+            raise _undecodable(what, error) from error
+        notes.append(f"{what} is damaged: nothing after frame {count} could be decoded")
+    if count == 0:
+        raise RefusedError(f"{what} holds no frame that can be decoded")
+
+
+def _undecodable(what: str, error: Exception) -> RefusedError:
+    return RefusedError(f"{what} holds no frame that can be decoded ({type(error).__name__}): damaged or cut off")
+
+
+def begin(stream: VideoStream) -> float:
+    """Seconds on the file's own clock at which its pictures begin."""
+    return float((stream.start_time or 0) * stream.time_base) if stream.time_base else 0.0
+
+
+def _sized(width: int, height: int, what: str) -> None:
+    if not 0 < width * height <= PIXELS:
+        raise RefusedError(f"{what} has pictures of {width} x {height}; up to {PIXELS:,} pixels are decoded")
+
+
+def time(frame: av.VideoFrame, index: int) -> float:
+    """Seconds at which a frame is shown; where the file does not say, 25 a second."""
+    return float(frame.time) if frame.time is not None else index / 25.0
 
 
 def probe(path: Path, limit: int = FRAMES) -> Probe:
@@ -80,8 +154,8 @@ def probe(path: Path, limit: int = FRAMES) -> Probe:
     times: list[float] = []
     notes: list[str] = []
     shape = (0, 0)
-    for frame in _decoded(path, notes, limit):
-        times.append(_time(frame, len(times)))
+    for frame in frames(path, notes, limit):
+        times.append(time(frame, len(times)))
         shape = (frame.width, frame.height)
     stamps = np.maximum.accumulate(np.array(times) - times[0])
     return Probe(container(path), *shape, times=stamps, notes=tuple(notes))
@@ -92,7 +166,7 @@ def pictures(path: Path, found: Probe, fps: float) -> Iterator[Picture]:
     wanted = grid(found, fps)
     notes: list[str] = []
     position = 0
-    for index, frame in enumerate(_decoded(path, notes, found.frames)):
+    for index, frame in enumerate(frames(path, notes, found.frames)):
         if position == len(wanted) or index == found.frames:
             return
         if index < wanted[position]:
@@ -165,34 +239,3 @@ class Writer:
         if self.stream is not None and error is None:
             self.file.mux(self.stream.encode())
         self.file.close()
-
-
-def _decoded(path: Path, notes: list[str], limit: int) -> Iterator[av.VideoFrame]:
-    """Frames until the end, the limit or the first damage; damage after the first frame becomes a note."""
-    kind = container(path)
-    options = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
-    count = 0
-    try:
-        with av.open(f"file:{path}", format=kind, options=options, timeout=10.0) as file:
-            if not file.streams.video:
-                raise ValueError(f"{path.name!r} has no picture stream")
-            stream = file.streams.video[0]
-            if not 0 < stream.codec_context.width * stream.codec_context.height <= PIXELS:
-                size = f"{stream.codec_context.width} x {stream.codec_context.height}"
-                raise ValueError(f"{path.name!r}: pictures of {size} are not accepted")
-            stream.thread_type = "NONE"
-            for frame in file.decode(stream):
-                if count == limit and limit == FRAMES:
-                    raise ValueError(f"{path.name!r} has more than {FRAMES} frames; cut it into parts")
-                count += 1
-                yield frame
-    except (av.error.FFmpegError, OSError) as error:
-        if count == 0:
-            raise ValueError(f"{path.name!r} cannot be decoded ({type(error).__name__}): damaged or cut off") from error
-        notes.append(f"{path.name!r} is damaged: nothing after frame {count} could be decoded")
-    if count == 0:
-        raise ValueError(f"{path.name!r} holds no frame that can be decoded")
-
-
-def _time(frame: av.VideoFrame, index: int) -> float:
-    return float(frame.time) if frame.time is not None else index / 25.0

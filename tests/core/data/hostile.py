@@ -73,6 +73,18 @@ def good_table() -> bytes:
     return b"a,b,class\n1,2.5,cat\n-3,4e2,dog\n5,6,cat\n"
 
 
+def good_list() -> bytes:
+    return b'path,label\n"UCF/a,1.npy",normal\nUCF/b.npy,fight\n'
+
+
+def good_truth() -> bytes:
+    stream = io.BytesIO()
+    cells = np.empty((1, 2), dtype=object)
+    cells[0, 0], cells[0, 1] = np.array([[1, 4], [2, 6]], np.uint8), np.array([[2], [5]], np.uint8)
+    scipy.io.savemat(stream, {"gt": cells, "other": np.ones((3, 3))}, do_compression=True)
+    return stream.getvalue()
+
+
 def good_video(frames: int = 4, container: str = "mp4", codec: str = "libx264") -> bytes:
     stream = io.BytesIO()
     with av.open(stream, "w", format=container) as file:
@@ -96,6 +108,8 @@ GOOD = {
     "pickle": good_pickle,
     "mat": good_mat,
     "table": good_table,
+    "list": good_list,
+    "truth": good_truth,
     "video": good_video,
 }
 SUFFIX = {"pickle": "pkl", "table": "csv", "video": "mp4"}

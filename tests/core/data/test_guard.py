@@ -74,6 +74,8 @@ def test_a_good_file_passes(pickle_reader: guard.Reader, tmp_path: Path, kind: s
         "pickle": {"train.vision": (3, 2), "train.labels": (3,)},
         "mat": {"X.0": (6, 4), "X.1": (2, 6), "y": (1, 6)},
         "table": {"values": (3, 2), "last": (3,)},
+        "list": {},
+        "truth": {"gt.0": (2, 2), "gt.1": (2, 1)},
     }
     assert {name: array.shape for name, array in arrays.items()} == expected[kind]
 
@@ -399,7 +401,7 @@ def test_a_compressed_mat_that_claims_too_much_is_refused_before_it_is_unpacked(
 ) -> None:
     stream = io.BytesIO()
     scipy.io.savemat(stream, {"X": np.zeros(1 << 22)}, do_compression=True)
-    assert "claims 33,554,432 bytes" in refused(reader, "mat", tmp_path / "a", stream.getvalue())
+    assert "claims 33,554,608 bytes" in refused(reader, "mat", tmp_path / "a", stream.getvalue())
 
 
 def test_mat_cells_structures_and_sparse_matrices_are_walked(reader: guard.Reader, tmp_path: Path) -> None:
@@ -480,7 +482,7 @@ def test_empty_and_foreign_content_is_refused(pickle_reader: guard.Reader, tmp_p
     refused(pickle_reader, kind, tmp_path / "a", b"")
     refused(pickle_reader, kind, tmp_path / "a", b"\0" * 300)
     refused(pickle_reader, kind, tmp_path / "a", bytes(range(256)))
-    other = "npy" if kind != "npy" else "npz"
+    other = {"npy": "npz", "truth": "pt"}.get(kind, "npy")
     refused(pickle_reader, kind, tmp_path / "a", hostile.GOOD[other]())
 
 
@@ -496,36 +498,50 @@ def test_names_from_files_are_escaped_and_cut_in_messages(reader: guard.Reader, 
 
 def test_a_file_that_breaks_the_child_gets_the_blame_and_the_rest_is_read(tmp_path: Path, monkeypatch) -> None:
     """A stand-in child that dies on one file: the parent must name that file and go on."""
-    child = tmp_path / "guard_child.py"
-    source = guard.CHILD.read_text().replace(
-        "def read_npy(path: str, what: str, cap: int) -> Answer:",
-        "def read_npy(path: str, what: str, cap: int) -> Answer:\n"
-        "    if 'crash' in path: os.kill(os.getpid(), 11)\n"
-        "    if 'hang' in path:\n        import time; time.sleep(60)\n"
-        "    if 'spin' in path:\n        while True: pass\n"
-        "    if 'fill' in path: open(os.path.join(os.path.dirname(path), 'big'), 'wb').write(bytes(100 << 20))\n"
-        "    if 'eat' in path: bytearray(8 << 30)\n",
-    )
-    child.write_text(source)
-    for leaf in ("names", "npy", "tensors"):
-        where = guard.CHILD.parents[1] / ("machine" if leaf == "names" else "data") / f"{leaf}.py"
-        (tmp_path / f"{leaf}.py").write_text(where.read_text())
+    child = tmp_path / "child.py"
+    child.write_text(STAND_IN.format(real=str(guard.CHILD), package=str(guard.PACKAGE)))
     monkeypatch.setattr(guard, "CHILD", child)
     names = ["a", "crash", "b", "spin", "c", "eat", "d", "fill", "e"]
     for name in [*names, "hang"]:
         (tmp_path / f"{name}.npy").write_bytes(hostile.good_npy())
     caps = guard.Caps(bytes=1 << 20, memory=2 << 30, file=50 << 20, cpu=1, wall=60)
-    found = list(guard.read_many([(tmp_path / f"{name}.npy", name) for name in names], caps=caps))
-    said = {name: str(one) for name, one in zip(names, found, strict=True) if isinstance(one, RefusedError)}
+    said, read = {}, []
+    with guard.Reader(caps) as reader:
+        for name in names:
+            try:
+                read.append(reader.read("npy", tmp_path / f"{name}.npy", name).arrays["array"].shape)
+            except RefusedError as refused:
+                said[name] = str(refused)
+        assert reader.started == 3
+    assert read == [(6, 4)] * 5
     assert said == {
         "crash": "crash is damaged: it broke the process that read it (SIGSEGV)",
         "spin": "spin took more than 1 s of processor time to read and was given up",
         "eat": "eat needs more memory to read than the 2,048 MB allowed",
         "fill": "fill cannot be read (File too large)",
     }
-    assert all(one.arrays["array"].shape == (6, 4) for one in found if not isinstance(one, RefusedError))
     with pytest.raises(RefusedError, match="hang took more than 2 s to read and was given up"):
         guard.read("npy", tmp_path / "hang.npy", what="hang", caps=guard.Caps(wall=2))
+
+
+STAND_IN = """
+import os, sys, time
+sys.path[:0] = [{package!r}]
+from core.data.guarded import arrays, child
+real = arrays.read_npy
+
+def read_npy(path, what, cap):
+    if "crash" in path: os.kill(os.getpid(), 11)
+    if "hang" in path: time.sleep(60)
+    if "spin" in path:
+        while True: pass
+    if "fill" in path: open(os.path.join(os.path.dirname(path), "big"), "wb").write(bytes(100 << 20))
+    if "eat" in path: bytearray(8 << 30)
+    return real(path, what, cap)
+
+arrays.read_npy = read_npy
+child.main()
+"""
 
 
 def test_the_child_knows_nothing_of_this_process(tmp_path: Path, monkeypatch) -> None:
