@@ -19,9 +19,9 @@ import networkx as nx
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from pyvis.network import Network
+from scipy.stats import rankdata
 
 from app.figures.style import LIGHT, above_noise
-from app.figures.tables import ranked
 from core.machine.names import shown
 
 Layout = Literal["spring", "distance", "time"]
@@ -29,6 +29,22 @@ GRID: Float[np.ndarray, " steps"] = np.arange(101) / 100  # the values α can ta
 EXTENT = 1000.0  # places lie in [-EXTENT, EXTENT] on both axes
 MOST_EDGES = 5000  # drawn in all panels together; more is a hairball and slow
 SENT_WHOLE = 200  # up to this many units every strength is sent, so that degrees move with α
+
+
+def ranked(graph: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "n n"]:
+    """Each relation between two units as its rank among all of them, 0 weakest to 1 strongest.
+
+    Equal ones share the highest of their ranks. Then α keeps the strongest 1 - α share (more where the last ones
+    are equal), however narrow the strengths lie. The diagonal is 1.
+
+    >>> ranked(np.array([[9.0, -3.0, -1.0], [-3.0, 9.0, -2.0], [-1.0, -2.0, 9.0]]))[0].tolist()
+    [1.0, 0.0, 1.0]
+    """
+    found = np.ones(graph.shape)
+    i, j = np.triu_indices(len(graph), 1)
+    if len(i):
+        found[i, j] = found[j, i] = (rankdata(graph[i, j], method="max") - 1) / max(len(i) - 1, 1)
+    return found
 
 
 def positions(graphs: Sequence[Float[np.ndarray, "n n"]], layout: Layout, seed: int = 7) -> Float[np.ndarray, "n 2"]:

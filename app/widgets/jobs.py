@@ -1,6 +1,8 @@
 """Jobs as pages show them: where one stands, its buttons, and the clock that draws them anew while one is at work."""
 
 import contextlib
+import logging
+import secrets
 import time
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -14,11 +16,26 @@ from app.state import selection
 from app.store.keys import DataKey, RunKey
 from core import jobs
 
+log = logging.getLogger("fusescope")
 IMPORTS = ("clip", "footage", "features", "files", "checkpoint")
 
 
 def job_root() -> Path:
     return store.keys.workspace() / "jobs"
+
+
+def told(act: Callable[[], Any]) -> Any:
+    """Run it; a `ValueError` of core becomes a sentence on the page, anything else a numbered line in the log."""
+    try:
+        return act()
+    except ValueError as refused:
+        st.error(markdown_text(refused, 900), icon=":material/block:")
+    except OSError as error:
+        number = secrets.token_hex(3)
+        log.exception("error %s while writing", number)
+        words = f"It could not be written to disk: {markdown_text(error.strerror)} (error {number})"
+        st.error(words, icon=":material/hard_drive:")
+    return None
 
 
 def listed(kinds: Collection[str]) -> list[jobs.Job]:

@@ -119,6 +119,26 @@ def numbers(facts: Mapping[str, str]) -> None:
         st.metric(label, value, width="content")
 
 
+def card(label: str, value: str, moved: str | None = None, words: str | None = None, **options: Any) -> None:
+    """A number in a frame, as wide as its neighbours: six stand side by side on a laptop.
+
+    moved     its distance from what it is compared with
+    words     what the number is, shown when it is asked for
+    options   for `st.metric`: delta_color, delta_arrow …
+    """
+    st.metric(label, value, moved, border=True, width=164, height=104, help=words, **options)
+
+
+def one_of(label: str, options: Sequence[str], key: str, **more: Any) -> str:
+    """One of a few words that stand side by side, the first unless chosen; the link holds which.
+
+    more   for `st.segmented_control`: help, disabled, format_func …
+    """
+    first = more.pop("default", options[0])
+    found = st.segmented_control(label, options, default=first, required=True, key=key, bind="query-params", **more)
+    return first if found is None else str(found)
+
+
 def csv(numbers: pd.DataFrame) -> str:
     """The table as CSV that no spreadsheet runs: texts that begin like a formula get a quote in front."""
     safe = numbers.copy()

@@ -12,10 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.figures import graphs as figures
-from app.figures import network, operator, tables
+from app.figures import graphs as matrices
+from app.figures import network, operator
 from app.figures.network import GRID, Panel
 from app.figures.style import DARK, LIGHT
+from app.views.graphs import figures, tables
+from app.views.operator import figures as of_operator
 from core.score.changes import Changes
 
 HOSTILE = "</script><img src=x onerror=alert(1)>![x](http://evil.test) href"
@@ -239,11 +241,11 @@ def test_weighted_degrees_are_those_of_the_regulariser() -> None:
 def test_ranks_keep_the_order_and_forget_scale_shift_and_narrowness(seed: int, scale: float, shift: float) -> None:
     graph = relations(8, seed).astype(float)
     off = ~np.eye(8, dtype=bool)
-    found = tables.ranked(graph)
+    found = network.ranked(graph)
     np.testing.assert_array_equal(found, found.T)
     assert (found[off].min(), found[off].max()) == (0, 1)
     np.testing.assert_array_equal(np.argsort(found[off], kind="stable"), np.argsort(graph[off], kind="stable"))
-    np.testing.assert_allclose(found, tables.ranked(np.exp(graph * scale / 50) + shift), atol=1e-9)
+    np.testing.assert_allclose(found, network.ranked(np.exp(graph * scale / 50) + shift), atol=1e-9)
     for alpha in (0.25, 0.5, 0.8):
         assert (found[off] >= alpha).mean() == pytest.approx(1 - alpha, abs=1 / 28)
 
@@ -253,7 +255,7 @@ def test_a_graph_is_flat_when_alpha_keeps_all_or_none() -> None:
     assert tables.flat(graph, 1.01)
     assert tables.flat(graph, -0.3)
     assert not tables.flat(graph, 0.5)
-    assert not tables.flat(tables.ranked(graph), 0.5)
+    assert not tables.flat(network.ranked(graph), 0.5)
 
 
 def test_a_contact_sheet_holds_every_frame_in_reading_order() -> None:
@@ -294,7 +296,7 @@ def test_a_bad_link_is_no_error_and_says_nothing_foreign(text: str) -> None:
 def test_matrices_share_one_scale_and_differences_are_centred(colours: network.Any) -> None:
     found = {"motion": relations(9, 1), "fused": relations(9, 2)}
     odd = np.arange(9) > 6
-    figure = figures.relation_matrices(found, 3, odd, colours, found["fused"] - found["motion"], 0.1, 0.8)
+    figure = matrices.relation_matrices(found, 3, odd, colours, found["fused"] - found["motion"], 0.1, 0.8)
     heat = [trace for trace in figure.data if trace.type == "heatmap"]
     assert [(trace.zmin, trace.zmax) for trace in heat[:2]] == [(0.1, 0.8)] * 2
     assert heat[2].zmin == -heat[2].zmax
@@ -311,12 +313,12 @@ def test_a_change_below_float_noise_is_none() -> None:
     """Two ways to compute the same graph differ by 4e-8; drawn on a scale of its own that would be a dark pattern."""
     graph = relations(9)
     again = graph + np.float32(4e-8) * np.sign(relations(9, 1) - 0.4)
-    drawn = figures.relation_matrices({"trained": graph, "changed": again}, 0, np.zeros(9, bool), LIGHT, again - graph)
+    drawn = matrices.relation_matrices({"trained": graph, "changed": again}, 0, np.zeros(9, bool), LIGHT, again - graph)
     assert not np.nan_to_num(drawn.data[2].z).any()
     panel = network.difference("change", "again", ["graph"], {"again": again, "graph": graph})
     assert not panel.graph.any()
     assert panel.high > 0
-    assert not operator.training(graph, again)["learned − drawn"].any()
+    assert not of_operator.training(graph, again)["learned − drawn"].any()
     real = again.copy()
     real[2, 5] += 1e-4
     assert np.count_nonzero(network.difference("c", "real", ["graph"], {"real": real, "graph": graph}).graph) == 1
@@ -355,11 +357,11 @@ def test_no_figure_reads_a_name_as_markup() -> None:
     name = "<a href='http://evil.test'>x</a>"
     graph = relations(4)
     drawn = [
-        figures.relation_matrices({name: graph}, 0, np.zeros(4, bool), LIGHT),
+        matrices.relation_matrices({name: graph}, 0, np.zeros(4, bool), LIGHT),
         figures.degree_change({name: np.ones(4)}, None, 0, np.zeros(4, bool), LIGHT),
-        figures.shares([name], np.ones(1), LIGHT, "share"),
+        figures.shares([name], np.ones(1), LIGHT, "share", 1.0),
         operator.operator_matrix(np.ones((2, 2)), (name, name), LIGHT),
-        operator.term_matrices({name: np.ones((2, 2))}, (name, name), LIGHT),
+        of_operator.term_matrices({name: np.ones((2, 2))}, (name, name), LIGHT),
     ]
     for figure in drawn:
         assert "<a" not in figure.to_json().replace("\\u003c", "<")
@@ -380,10 +382,13 @@ def test_the_operator_is_white_at_zero_and_marks_what_changed() -> None:
 
 def test_singular_values_rebuild_the_size_of_a() -> None:
     A = np.random.default_rng(0).normal(size=(4, 3, 2))
-    bars = operator.singular_values(operator.unfolded(A), None, LIGHT).data[0]
-    assert np.square(bars.y).sum() == pytest.approx(np.square(A).sum())
+    found = of_operator.singular_values(A)
+    assert np.square(found).sum() == pytest.approx(np.square(A).sum())
     one = np.multiply.outer(np.arange(1.0, 4), np.arange(1.0, 3))
-    values = operator.singular_values(one, one, LIGHT).data[0].y
+    values = of_operator.singular_values(one)
+    bars, strokes = of_operator.rank_bars(values, found[:2], LIGHT).data
+    assert list(bars.y) == list(values)
+    assert list(strokes.y) == list(found[:2])
     assert values[1] < 1e-9 < values[0]
 
 

@@ -9,7 +9,7 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from app import store
-from app.views.graphs import whole as summary
+from app.views.graphs.whole import parts as summary
 from core import jobs, run
 from core.clip import Clip
 from core.data import native

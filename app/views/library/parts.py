@@ -1,8 +1,6 @@
 """Parts of the library page: bringing data in, watching it arrive, putting back what was removed."""
 
-import logging
-import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,27 +12,11 @@ from app.figures.style import markdown_text
 from app.state import selection
 from app.store.keys import DataKey
 from app.views.library import figures as tables
-from app.widgets.jobs import IMPORTS, chosen_data, holds_samples, job_root, listed, state, stop_or_hide, watched
+from app.widgets.jobs import IMPORTS, chosen_data, holds_samples, job_root, listed, state, stop_or_hide, told, watched
 from core import jobs, workspace
 from core.data import check, guard
 from core.data.rtfm import SUFFIXES
 from core.machine.names import check_name, clip_name, shown
-
-log = logging.getLogger("fusescope")
-
-
-def told(act: Callable[[], Any]) -> Any:
-    """Run it; a `ValueError` of core becomes a sentence on the page, anything else a numbered line in the log."""
-    try:
-        return act()
-    except ValueError as refused:
-        st.error(markdown_text(refused, 900), icon=":material/block:")
-    except OSError as error:
-        number = secrets.token_hex(3)
-        log.exception("error %s in the library", number)
-        st.error(f"The disk said no: {markdown_text(error.strerror)} (error {number})", icon=":material/hard_drive:")
-    return None
-
 
 # ---------------------------------------------------------------------------- bring data in
 

@@ -8,7 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from jaxtyping import Float, Int
 
-from app.figures.graphs import DOWN, UP
+from app.figures.draw import DOWN, UP
 from app.figures.marks import SYMBOLS
 from app.figures.style import PRINTED, Colours, plotly_text
 from core.explain.removal import Removals

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
-from scipy.stats import rankdata
 
 from core.explain.whatif import WhatIf
 from core.machine.names import shown
@@ -59,22 +58,6 @@ def neighbours(
     table["truth"] = ["?" if truth is None else "anomaly" if truth[at] else "normal" for at in others]
     order = np.argsort(-list(graphs.values())[-1][unit, others], kind="stable")
     return pd.DataFrame(table).iloc[order].reset_index(drop=True)
-
-
-def ranked(graph: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "n n"]:
-    """Each relation between two units as its rank among all of them, 0 weakest to 1 strongest.
-
-    Equal ones share the highest of their ranks. Then α keeps the strongest 1 - α share (more where the last ones
-    are equal), however narrow the strengths lie. The diagonal is 1.
-
-    >>> ranked(np.array([[9.0, -3.0, -1.0], [-3.0, 9.0, -2.0], [-1.0, -2.0, 9.0]]))[0].tolist()
-    [1.0, 0.0, 1.0]
-    """
-    found = np.ones(graph.shape)
-    i, j = np.triu_indices(len(graph), 1)
-    if len(i):
-        found[i, j] = found[j, i] = (rankdata(graph[i, j], method="max") - 1) / max(len(i) - 1, 1)
-    return found
 
 
 def flat(graph: Float[np.ndarray, "n n"], alpha: float) -> bool:
@@ -164,3 +147,21 @@ def cut(answer: WhatIf, pair: tuple[int, int]) -> pd.DataFrame:
             for unit in pair
         ]
     )
+
+
+def scaled(graphs: Mapping[str, Float[np.ndarray, "n n"]], shared: bool) -> dict[str, tuple[float, float]]:
+    """Graph -> the strengths drawn palest and darkest: from the 5th percentile to the largest, of all or its own."""
+    ranges = {}
+    for name, graph in graphs.items():
+        off = graph[~np.eye(len(graph), dtype=bool)]
+        ranges[name] = (float(np.quantile(off, 0.05)), float(off.max())) if off.size else (0.0, 1.0)
+    if shared and ranges:
+        low, high = min(a for a, _ in ranges.values()), max(b for _, b in ranges.values())
+        ranges = dict.fromkeys(ranges, (low, high))
+    return ranges
+
+
+def leading(parts: Float[np.ndarray, "*shape"], count: int) -> list[tuple[int, ...]]:
+    """Places of the largest parts, either sign, the largest first."""
+    order = np.argsort(-np.abs(parts), axis=None, kind="stable")[:count]
+    return [tuple(int(at) for at in np.unravel_index(place, parts.shape)) for place in order]

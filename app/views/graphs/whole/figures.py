@@ -1,12 +1,15 @@
 """A long clip as one window: communities and units as graphs, when they take place, degrees, and their numbers."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from jaxtyping import Bool, Float, Int
+from scipy.stats import rankdata
 
+from app.figures.draw import Trace, cells, dots, framed, line, upright
 from app.figures.network import EXTENT, candidates
 from app.figures.style import Colours
 from core.measure.metrics import auc
@@ -16,6 +19,7 @@ LARGEST, LEAST = 64.0, 9.0  # pixels across of the largest community's node, and
 STRONGEST = 3  # connections of each community that are drawn
 PER_UNIT = 4  # connections of each unit that are drawn
 SHADES = 5  # darknesses of lines
+LOG = {"type": "log", "dtick": 1, "exponentformat": "power"}
 BINS, COLUMNS = 240, 160  # pieces of time in a line, and in the strip of communities
 WORDS: dict[Kind, str] = {
     "related": "",
@@ -47,68 +51,54 @@ def path_of(name: object, longest: int = 12) -> tuple[int, ...]:
     return tuple(int(word[:6]) - 1 for word in words)
 
 
-def drawn_pairs(
-    strengths: Float[np.ndarray, "n n"], per_node: int
-) -> tuple[Int[np.ndarray, " e"], Int[np.ndarray, " e"], Float[np.ndarray, " e"]]:
+Pairs = tuple[Int[np.ndarray, " e"], Int[np.ndarray, " e"], Float[np.ndarray, " e"]]
+
+
+def drawn_pairs(strengths: Float[np.ndarray, "n n"], per_node: int) -> Pairs:
     """(i, j, strength) of pairs i < j among the strongest of either end, weakest first."""
     i, j = candidates(strengths, per_node)
     return i, j, strengths[i, j]
 
 
 def _lines(
-    figure: go.Figure,
-    places: Float[np.ndarray, "n 2"],
-    pairs: tuple[Int[np.ndarray, " e"], Int[np.ndarray, " e"], Float[np.ndarray, " e"]],
-    alpha: float,
-    touched: Bool[np.ndarray, " n"],
-    colours: Colours,
-) -> None:
+    places: Float[np.ndarray, "n 2"], pairs: Pairs, alpha: float, touched: Bool[np.ndarray, " n"], colours: Colours
+) -> list[Trace]:
     """Connections in a few darknesses, green, purple where they touch a marked unit; below alpha dotted and grey."""
     i, j, strength = pairs
     rank = np.searchsorted(np.sort(strength), strength, side="right") / max(1, len(strength))
     shade = np.minimum((rank**3 * SHADES).astype(int), SHADES - 1)  # few are dark, or many would hide them all
     thick = min(1.0, 8 / np.sqrt(max(1, len(places))))
-    weak = strength < np.float32(alpha)
-    kinds = []
+    weak, odd = strength < np.float32(alpha), touched[i] | touched[j]
+    traces: list[Trace] = []
     for level in range(SHADES):
         share = (level + 1) / SHADES
-        look = 0.15 + 0.85 * share, 0.6 + 2.6 * thick * share**2
-        kinds.append((weak & (shade == level), "dot", colours.quiet, *look))
-        for purple, colour in ((False, colours.edge), (True, colours.anomaly)):
-            kinds.append((~weak & (shade == level) & ((touched[i] | touched[j]) == purple), "solid", colour, *look))
-    told: set[str] = set()
-    for chosen, dash, colour, opacity, width in kinds:
-        if not chosen.any():
-            continue
-        ends = np.full((int(chosen.sum()), 3, 2), np.nan, np.float32)
-        ends[:, 0], ends[:, 1] = places[i[chosen]], places[j[chosen]]
-        figure.add_scatter(
-            x=ends[:, :, 0].ravel().round(0),
-            y=-ends[:, :, 1].ravel().round(0),
-            mode="lines",
-            line={"color": colour, "width": width, "dash": dash},
-            opacity=opacity,
-            hoverinfo="skip",
-            showlegend=dash not in told,
-            legendgroup=dash,
-            name="below α" if dash == "dot" else "reaches α",
-        )
-        told.add(dash)
+        for flags, dash, colour, name in (
+            (weak, "dot", colours.quiet, "below α"),
+            (~weak & ~odd, "solid", colours.edge, "reaches α"),
+            (~weak & odd, "solid", colours.anomaly, "reaches α"),
+        ):
+            some = flags & (shade == level)
+            if not some.any():
+                continue
+            ends = np.full((int(some.sum()), 3, 2), np.nan, np.float32)
+            ends[:, 0], ends[:, 1] = places[i[some]], places[j[some]]
+            x, y = ends[:, :, 0].ravel().round(0), -ends[:, :, 1].ravel().round(0)
+            drawn = line(x, y, name, colour, width=0.6 + 2.6 * thick * share**2, dash=dash, legendgroup=dash)
+            shown = all(trace["name"] != name for trace in traces)
+            traces.append({**drawn, "opacity": 0.15 + 0.85 * share, "showlegend": shown})
+    return traces
 
 
-def _square(figure: go.Figure, colours: Colours, height: int) -> go.Figure:
+def _square(traces: list[Trace]) -> go.Figure:
     across = {"visible": False, "range": [-1.16 * EXTENT, 1.16 * EXTENT]}
     upwards = {"visible": False, "range": [-1.3 * EXTENT, 1.16 * EXTENT]}  # room for the lowest node's words
-    return figure.update_layout(
-        template=colours.template,
-        height=height,
-        margin={"l": 4, "r": 4, "t": 28, "b": 4},
-        xaxis=across,
-        yaxis=upwards,
-        clickmode="event+select",
-        dragmode="pan",
-        legend={"itemsizing": "constant"},
-    )
+    return framed(
+        traces, 470, across, upwards, top=None, margin={"l": 4, "r": 4, "t": 28, "b": 4}, clickmode="event+select",
+        dragmode="pan", legend={"itemsizing": "constant"},
+    )  # fmt: skip
+
+
+STILL = {"selected": {"marker": {"opacity": 1}}, "unselected": {"marker": {"opacity": 1}}}  # a click fades none
 
 
 def node_sizes(sizes: Int[np.ndarray, " groups"]) -> Float[np.ndarray, " groups"]:
@@ -131,65 +121,41 @@ def summary_graph(
     marked    of every unit of the clip; `what` says what they are ("anomalous")
     The customdata of a circle is its group.
     """
-    figure = go.Figure()
     sizes, counts = found.sizes, marked_in(found, marked)
-    _lines(figure, places, drawn_pairs(found.relations, STRONGEST), alpha, np.zeros(len(sizes), bool), colours)
-    across = node_sizes(sizes)
-    hover = [
-        f"<b>{name_of(path, group)}</b> {WORDS[found.kinds[group]]}<br>{sizes[group]:,} units, "
-        f"{seconds * found.inside(group)[0]:,.0f} to {seconds * (found.inside(group)[-1] + 1):,.0f} s<br>"
-        f"{counts[group]:,} {what} ({counts[group] / sizes[group]:.1%})<br>"
-        f"mean relation inside {found.relations[group, group]:.3f}"
+    nobody = np.zeros(len(sizes), bool)
+    across, (x, y) = node_sizes(sizes), (places[:, 0], -places[:, 1])
+    circles = dots(
+        x, y, "communities", colours.normal, "%{text}<extra></extra>", opacity=1, size=across,
+        symbol=["circle-open-dot" if kind in ("alone", "rest") else "circle" for kind in found.kinds],
+        rim={"color": colours.page, "width": 2}, customdata=np.arange(len(sizes)), showlegend=False,
+        text=[_told(found, path, group, int(counts[group]), seconds, what) for group in range(len(sizes))], **STILL,
+    )  # fmt: skip
+    some = counts > 0
+    marks = dots(
+        x[some], y[some], f"{what} units", colours.anomaly, symbol="diamond",
+        size=np.maximum(across[some] * np.sqrt(counts[some] / sizes[some]), 6),
+        rim={"color": colours.page, "width": 1}, showlegend=bool(some.any()),
+    )  # fmt: skip
+    words = [
+        f"{name_of(path, group)} · {sizes[group]:,}" + (f" · {counts[group] / sizes[group]:.0%}" if some[group] else "")
         for group in range(len(sizes))
     ]
-    figure.add_scatter(
-        x=places[:, 0],
-        y=-places[:, 1],
-        mode="markers",
-        marker={
-            "size": across,
-            "color": colours.normal,
-            "opacity": 1,
-            "line": {"color": colours.page, "width": 2},
-            "symbol": ["circle-open-dot" if kind in ("alone", "rest") else "circle" for kind in found.kinds],
-        },
-        selected={"marker": {"opacity": 1}},
-        unselected={"marker": {"opacity": 1}},
-        customdata=np.arange(len(sizes)),
-        text=hover,
-        hovertemplate="%{text}<extra></extra>",
-        showlegend=False,
-        name="communities",
+    names = {
+        "type": "scatter", "x": x, "y": y - 0.5 * across * EXTENT / 200 - 34, "mode": "text", "text": words,
+        "textfont": {"size": 11, "color": colours.ink}, "hoverinfo": "skip", "showlegend": False,
+    }  # fmt: skip
+    lines = _lines(places, drawn_pairs(found.relations, STRONGEST), alpha, nobody, colours)
+    return _square([*lines, circles, marks, names])
+
+
+def _told(found: Summary, path: Sequence[int], group: int, count: int, seconds: float, what: str) -> str:
+    """What is said of a community that is pointed at."""
+    units = found.inside(group)
+    return (
+        f"<b>{name_of(path, group)}</b> {WORDS[found.kinds[group]]}<br>{len(units):,} units, "
+        f"{seconds * units[0]:,.0f} to {seconds * (units[-1] + 1):,.0f} s<br>"
+        f"{count:,} {what} ({count / len(units):.1%})<br>mean relation inside {found.relations[group, group]:.3f}"
     )
-    some = counts > 0
-    figure.add_scatter(
-        x=places[some, 0],
-        y=-places[some, 1],
-        mode="markers",
-        marker={
-            "symbol": "diamond",
-            "size": np.maximum(across[some] * np.sqrt(counts[some] / sizes[some]), 6),
-            "color": colours.anomaly,
-            "line": {"color": colours.page, "width": 1},
-        },
-        hoverinfo="skip",
-        name=f"{what} units",
-        showlegend=bool(some.any()),
-    )
-    figure.add_scatter(
-        x=places[:, 0],
-        y=-places[:, 1] - 0.5 * across * EXTENT / 200 - 34,
-        mode="text",
-        text=[
-            f"{name_of(path, group)} · {sizes[group]:,}"
-            + (f" · {counts[group] / sizes[group]:.0%}" if counts[group] else "")
-            for group in range(len(sizes))
-        ],
-        textfont={"size": 11, "color": colours.ink},
-        hoverinfo="skip",
-        showlegend=False,
-    )
-    return _square(figure, colours, 470)
 
 
 def unit_graph(
@@ -199,47 +165,29 @@ def unit_graph(
     marked: Bool[np.ndarray, " n"],
     picked: int | None,
     alpha: float,
-    seconds: float,
     what: str,
     colours: Colours,
 ) -> go.Figure:
     """Units one by one, purple diamonds are the marked ones; the customdata of a point is its unit."""
-    figure = go.Figure()
     here = marked[members]
-    _lines(figure, places, drawn_pairs(graph, PER_UNIT), alpha, here, colours)
+    traces = _lines(places, drawn_pairs(graph, PER_UNIT), alpha, here, colours)
     size = float(np.clip(150 / np.sqrt(max(1, len(members))), 7, 26))
-    for flag, symbol, colour, name in (
-        (False, "circle", colours.normal, "normal"),
-        (True, "diamond", colours.anomaly, what),
-    ):
+    looks = ((False, "circle", colours.normal, "normal", 1.0), (True, "diamond", colours.anomaly, what, 1.2))
+    for flag, symbol, colour, name, larger in looks:
         some = here == flag
         if some.any():
-            figure.add_scatter(
-                x=places[some, 0].round(0),
-                y=-places[some, 1].round(0),
-                mode="markers",
-                marker={"size": size * (1.2 if flag else 1), "symbol": symbol, "color": colour, "opacity": 1,
-                        "line": {"color": colours.page, "width": 1}},
-                selected={"marker": {"opacity": 1}},
-                unselected={"marker": {"opacity": 1}},
-                customdata=members[some],
-                hovertemplate="unit %{customdata:,}<extra></extra>",
-                name=name,
-            )  # fmt: skip
+            x, y = places[some, 0].round(0), -places[some, 1].round(0)
+            traces.append(dots(
+                x, y, name, colour, "unit %{customdata:,}<extra></extra>", symbol=symbol, size=size * larger, opacity=1,
+                rim={"color": colours.page, "width": 1}, customdata=members[some], **STILL,
+            ))  # fmt: skip
     if picked is not None and picked in members:
-        at = int(np.searchsorted(members, picked))
-        figure.add_scatter(
-            x=[places[at, 0]],
-            y=[-places[at, 1]],
-            mode="markers+text",
-            marker={"size": size * 1.7, "symbol": "circle-open", "color": colours.selected, "line": {"width": 3}},
-            text=[f"unit {picked:,}"],
-            textposition="top center",
-            textfont={"color": colours.ink, "size": 12},
-            hoverinfo="skip",
-            name="chosen",
-        )
-    return _square(figure, colours, 470)
+        x, y = places[int(np.searchsorted(members, picked))] * (1, -1)
+        rim, font = {"width": 3}, {"color": colours.ink, "size": 12}
+        ring = dots([x], [y], "chosen", colours.selected, symbol="circle-open", size=size * 1.7, rim=rim)
+        words = {"text": [f"unit {picked:,}"], "textposition": "top center", "textfont": font}
+        traces.append(ring | words | {"mode": "markers+text"})
+    return _square(traces)
 
 
 def marked_in(found: Summary, marked: Bool[np.ndarray, " n"]) -> Int[np.ndarray, " groups"]:
@@ -263,43 +211,20 @@ def time_strip(
     """When every community takes place: one line each, dark where the units of that time belong to it."""
     shares = (100 * strip_shares(found, len(marked))).round().astype(np.uint8)
     width = len(marked) * seconds / shares.shape[1]
-    figure = go.Figure()
-    figure.add_heatmap(
-        z=shares,
-        x0=width / 2,
-        dx=width,
-        y=[name_of(path, group) for group in range(len(shares))],
-        zmin=0,
-        zmax=100,
-        colorscale=colours.edges,
-        ygap=2,
-        colorbar={
-            "title": {"text": "% of the<br>units then", "font": {"size": 11}},
-            "outlinewidth": 0,
-            "thickness": 10,
-        },
-        hovertemplate="%{y}, at %{x:,.0f} s: %{z} % of the units<extra></extra>",
-    )
-    at = np.flatnonzero(np.bincount(np.flatnonzero(marked) * shares.shape[1] // max(1, len(marked)), minlength=1))
-    figure.add_scatter(
-        x=(at + 0.5) * width,
-        y=[name_of(path, len(shares) - 1)] * len(at),
-        yaxis="y2",
-        mode="markers",
-        marker={"symbol": "diamond", "size": 6, "color": colours.anomaly},
-        hoverinfo="skip",
-        showlegend=False,
-    )
-    rows = len(shares)
-    return figure.update_layout(
-        template=colours.template,
-        height=110 + 15 * rows,
-        margin={"t": 10},
-        xaxis={"title": "time (s)", "range": [0, max(len(marked) * seconds, 1e-9)], "showgrid": False},
-        yaxis={"type": "category", "autorange": "reversed", "showgrid": False, "domain": [0, 1 - 18 / (40 + 15 * rows)],
-               "dtick": 1},
-        yaxis2={"type": "category", "visible": False, "domain": [1 - 12 / (40 + 15 * rows), 1], "anchor": "x"},
+    rows = [name_of(path, group) for group in range(len(shares))]
+    bar = {"title": {"text": "% of the<br>units then", "font": {"size": 11}}, "outlinewidth": 0, "thickness": 10}
+    strip = cells(
+        shares, colours.edges, "%{y}, at %{x:,.0f} s: %{z} % of the units<extra></extra>", low=0, high=100, gap=None,
+        x0=width / 2, dx=width, y=rows, ygap=2, showscale=None, colorbar=bar,
     )  # fmt: skip
+    at = np.flatnonzero(np.bincount(np.flatnonzero(marked) * shares.shape[1] // max(1, len(marked)), minlength=1))
+    look: dict[str, Any] = {"symbol": "diamond", "size": 6, "showlegend": False, "yaxis": "y2"}
+    marks = dots((at + 0.5) * width, [rows[-1]] * len(at), None, colours.anomaly, **look)
+    tall = 40 + 15 * len(rows)
+    across = {"title": "time (s)", "range": [0, max(len(marked) * seconds, 1e-9)], "showgrid": False}
+    up = {"type": "category", "autorange": "reversed", "showgrid": False, "domain": [0, 1 - 18 / tall], "dtick": 1}
+    above = {"type": "category", "visible": False, "domain": [1 - 12 / tall, 1], "anchor": "x"}
+    return framed([strip, marks], 70 + tall, across, up, top=10, yaxis2=above)
 
 
 def binned(
@@ -330,40 +255,19 @@ def track(
     """A number of every unit over time: the mean of each piece, and the band from its least to its largest."""
     middle, mean, low, high = (part.astype(np.float32) for part in binned(values))
     x = (middle + np.float32(0.5)) * np.float32(seconds)
-    figure = go.Figure()
-    figure.add_scatter(x=x, y=high, mode="lines", line={"width": 0}, hoverinfo="skip", showlegend=False)
-    figure.add_scatter(
-        x=x,
-        y=low,
-        mode="lines",
-        line={"width": 0},
-        fill="tonexty",
-        fillcolor=colours.faded(colours.normal, 0.28),
-        hoverinfo="skip",
-        name="least to largest",
-    )
-    figure.add_scatter(
-        x=x,
-        y=mean,
-        mode="lines",
-        line={"color": colours.ink, "width": 1.4},
-        name="mean",
-        hovertemplate="at %{x:,.0f} s: %{y:.4g}<extra></extra>",
-    )
+    area = {"fill": "tonexty", "fillcolor": colours.faded(colours.normal, 0.28)}
+    edge: Trace = {"type": "scatter", "x": x, "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip"}
+    traces = [
+        edge | {"y": high, "showlegend": False},
+        edge | {"y": low, "name": "least to largest"} | area,
+        line(x, mean, "mean", colours.ink, "at %{x:,.0f} s: %{y:.4g}<extra></extra>", width=1.4),
+    ]
     some = np.flatnonzero(binned(marked.astype(np.float32))[1] > 0)
     if len(some):
         floor = float(low.min()) - 0.06 * float(np.ptp(np.concatenate([low, high])) or 1.0)
-        figure.add_scatter(
-            x=x[some],
-            y=np.full(len(some), floor, np.float32),
-            mode="markers",
-            marker={"symbol": "diamond", "size": 6, "color": colours.anomaly},
-            hoverinfo="skip",
-            name=what,
-        )
-    return figure.update_layout(
-        template=colours.template, height=250, xaxis={"title": "time (s)"}, yaxis={"title": title}
-    )
+        below = np.full(len(some), floor, np.float32)
+        traces.append(dots(x[some], below, what, colours.anomaly, symbol="diamond", size=6))
+    return framed(traces, 250, "time (s)", title, top=None)
 
 
 def degree_histogram(
@@ -376,29 +280,19 @@ def degree_histogram(
     else:
         edges = np.linspace(low, high, 31)
     every, some = np.histogram(degrees, edges)[0], np.histogram(degrees[marked], edges)[0]
-    middle = (edges[:-1] + edges[1:]) / 2
-    figure = go.Figure()
-    for count, name, colour, pattern in (
-        (every, "all units", colours.normal, ""),
-        (some, what, colours.anomaly, "/"),
-    ):
-        if count.any():
-            figure.add_bar(
-                x=middle,
-                y=count,
-                width=np.diff(edges),
-                name=name,
-                marker={"color": colour, "line": {"width": 0}, "pattern": {"shape": pattern, "fgcolor": colours.page}},
-                hovertemplate="degree %{x:,.1f}: %{y:,} units<extra>" + name + "</extra>",
-            )
-    figure.update_layout(
-        template=colours.template,
-        height=250,
-        barmode="overlay",
-        bargap=0,
-        xaxis={"title": "degree"},
-        yaxis={"title": "units", "type": "log", "dtick": 1, "exponentformat": "power"},
-    )
+    traces = [
+        {
+            "type": "bar", "x": (edges[:-1] + edges[1:]) / 2, "y": count, "width": np.diff(edges), "name": name,
+            "marker": {"color": colour, "line": {"width": 0}, "pattern": {"shape": shape, "fgcolor": colours.page}},
+            "hovertemplate": "degree %{x:,.1f}: %{y:,} units<extra>" + name + "</extra>",
+        }
+        for count, name, colour, shape in (
+            (every, "all units", colours.normal, ""),
+            (some, what, colours.anomaly, "/"),
+        )
+        if count.any()
+    ]  # fmt: skip
+    figure = framed(traces, 250, "degree", {"title": "units", **LOG}, top=None, barmode="overlay", bargap=0)
     return figure, pd.DataFrame({"from": edges[:-1], "to": edges[1:], "units": every, what: some})
 
 
@@ -407,24 +301,13 @@ def pair_curve(
 ) -> go.Figure:
     """Share of all pairs that reach every value of α, on a logarithmic scale; the chosen α in orange."""
     share = np.where(pairs > 0, 100 * pairs / max(1, total), np.nan)
-    figure = go.Figure()
-    figure.add_scatter(
-        x=alphas,
-        y=share,
-        mode="lines+markers",
-        marker={"size": 4},
-        line={"color": colours.edge, "width": 1.6},
-        customdata=pairs,
-        hovertemplate="α = %{x:.2f}: %{customdata:,} pairs, %{y:.3g} %<extra></extra>",
-        showlegend=False,
-    )
-    figure.add_vline(x=alpha, line={"color": colours.selected, "width": 1.5})
-    return figure.update_layout(
-        template=colours.template,
-        height=250,
-        xaxis={"title": "α", "range": [0, 1]},
-        yaxis={"title": "% of all pairs", "type": "log", "dtick": 1, "exponentformat": "power"},
-    )
+    curve = line(
+        alphas, share, None, colours.edge, "α = %{x:.2f}: %{customdata:,} pairs, %{y:.3g} %<extra></extra>",
+        width=1.6, size=4, customdata=pairs, showlegend=False,
+    )  # fmt: skip
+    figure = framed([curve], 250, {"title": "α", "range": [0, 1]}, {"title": "% of all pairs", **LOG}, top=None)
+    upright(figure, alpha, colours.selected, None, 1.5)
+    return figure
 
 
 def strongest_alpha(
@@ -504,8 +387,6 @@ def score_table(
 
 def spearman(a: Float[np.ndarray, " n"], b: Float[np.ndarray, " n"]) -> float:
     """Rank correlation; NaN where one of them is the same for all."""
-    from scipy.stats import rankdata
-
     x, y = rankdata(a), rankdata(b)
     if len(x) < 2 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return float("nan")
