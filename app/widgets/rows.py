@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,11 @@ def pointed(dataset: DataKey) -> Callable[[dict[str, Any]], None]:
             choose(dataset, row)
 
     return chosen
+
+
+def picked(dataset: DataKey, among: Sequence[int] | np.ndarray) -> Callable[[int], None]:
+    """For `show.table`: a line of the table chooses the row that stands there among these."""
+    return lambda at: choose(dataset, int(among[at]))
 
 
 def chosen_row(chosen: Selection, part: Part, row: int) -> None:

@@ -9,7 +9,7 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from app.figures.style import DARK, LIGHT
-from app.views.splits import figures as figures
+from app.views.splits import figures
 from core import run as runs
 from core.data import read
 from core.data.samples import native as sample_folder
@@ -155,24 +155,26 @@ def test_pca_is_shown_until_umap_is_there(visit: Opener, samples: Path, monkeypa
 def test_a_click_on_a_point_chooses_its_row_everywhere(visit: Opener, clips: Path) -> None:
     titles = visit("overview", assets=clips).sidebar.selectbox(key="run").options
     app = settled(visit, clips, run=next(t for t in titles if t.startswith("GMF")), map="PCA")
-    part, found = None, None
     from app import store
     from app.store.keys import DataKey, RunKey
+    from app.widgets import rows
 
-    part = store.data.part(DataKey("demo"))
-    found = store.methods.computed("split cloud", RunKey(app.session_state["run"]), DataKey("demo"), "both")
-    each = len(found.row) // 4
-    app.session_state["split-map"] = {"selection": {"points": [{"curve_number": 2, "point_index": 17}]}}
-    from app.views.splits import parts as component
-
-    assert figures.clicked_row(found, 2, 17) == found.row[2 * each + 17]
-    clip, unit = part.places[int(found.row[2 * each + 17])]
+    demo = DataKey("demo")
+    part, found = (
+        store.data.part(demo),
+        store.methods.computed("split cloud", RunKey(app.session_state["run"]), demo, "both"),
+    )
+    row = int(found.row[2 * len(found.row) // 4 + 17])
+    clip, unit = part.places[row]
     put: dict[str, object] = {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(component.selection, "put", lambda **values: put.update(values))
-        patch.setattr(component.st, "session_state", {"split-map": app.session_state["split-map"]})
-        component.clicked(component.selection.Selection("demo", None, "", None, 0, 0, 0, LIGHT, "png"), found)
-    assert put == {"clip": clip, "time": pytest.approx(unit * SECONDS, abs=0.006)}
+        patch.setattr(rows.selection, "put", lambda **values: put.update(values))
+        for point in ({"customdata": row}, {"customdata": [row]}):
+            rows.pointed(demo)(point)
+            assert put == {"clip": clip, "time": pytest.approx(unit * SECONDS, abs=0.006)}
+            put.clear()
+        rows.pointed(demo)({})  # a point that stands for no row
+    assert not put
 
 
 def test_the_runs_that_differ_in_the_boundary_are_compared(visit: Opener, clips: Path) -> None:
@@ -225,15 +227,14 @@ def test_every_point_stands_at_its_place_and_knows_its_row(parts: Parts, part: P
     for curve in range(4):
         trace = drawn.data[curve]
         for point in (0, 13, 29):
-            row = figures.clicked_row(cloud, curve, point)
-            assert row == trace.customdata[point]
+            row = int(trace.customdata[point])
             at = np.flatnonzero((cloud.row == row) & (2 * cloud.kind + cloud.modality == curve))
             np.testing.assert_allclose([trace.x[point], trace.y[point]], places[at[0]])
             assert part.classes[int(part.target[row])] in trace.text[point]  # type: ignore[index]
     ring = drawn.data[-1]
     assert ring.name == "chosen row"
     np.testing.assert_allclose(np.sort(ring.x), np.sort(places[cloud.row == 4, 0]))
-    assert figures.clicked_row(cloud, len(drawn.data) - 1, 0) is None
+    assert ring.customdata is None  # a click on it chooses nothing
     symbols = {trace.marker.symbol for trace in drawn.data[:4]}
     assert symbols == {"circle", "square", "circle-open", "square-open"}  # never colour alone
 
@@ -269,8 +270,6 @@ def test_a_large_map_draws_some_rows_and_always_the_chosen_one(
     assert len(rows) == 10
     assert (rows[0], rows[-1]) == (0, 29)
     assert 2 not in rows
-    assert [figures.clicked_row(cloud, 3, point) for point in range(10)] == rows
-    assert figures.clicked_row(cloud, 3, 10) is None
     np.testing.assert_allclose(drawn.data[-1].x, places[cloud.row == 2, 0])
 
 

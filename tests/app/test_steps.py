@@ -144,7 +144,18 @@ def test_the_probes_scale_is_a_choice_of_the_link(page) -> None:  # noqa: ANN001
         assert "error_y" in a
         assert "error_y" not in b
     dashed = json.loads(absolute.get("plotly_chart")[0].proto.spec)["data"]
-    assert [trace["line"]["dash"] for trace in dashed] == ["solid", "dash"] * 2
+    assert [trace["line"].get("dash") for trace in dashed] == [None, "dash"] * 2
+
+
+def test_every_point_of_the_contexts_gives_its_row_and_the_way_of_the_chosen_one_its_own(page) -> None:  # noqa: ANN001
+    import json
+
+    app = page(sample="7")
+    specs = [json.loads(each.proto.spec) for each in app.get("plotly_chart")]
+    drawn = next(spec for spec in specs if any(trace.get("name") == "chosen row" for trace in spec["data"]))["data"]
+    assert decoded(drawn[-1]["customdata"]) == [7, 7, 7]
+    rows = [row for trace in drawn[:-1] if "customdata" in trace for row in decoded(trace["customdata"])]
+    assert sorted(rows) == list(range(len(rows)))
 
 
 def decoded(values: object) -> list[float]:

@@ -4,9 +4,8 @@ import streamlit as st
 
 from app import store
 from app.state import selection
-from app.views.splits import figures as figures
 from app.views.splits import parts
-from app.widgets import show
+from app.widgets import rows, show
 from core.explain.split import splits as has_parts
 
 chosen = selection.current()
@@ -17,29 +16,12 @@ if chosen.run is None or model is None or not has_parts(model):
 part, row = store.data.part(chosen.dataset), store.data.row(chosen)
 found = store.methods.computed("split parts", chosen.run, chosen.dataset)
 
-with st.container(horizontal=True, vertical_alignment="bottom"):
-    kinds, colour, how = parts.pick_view(part)
-cloud = store.methods.computed("split cloud", chosen.run, chosen.dataset, kinds)
+view = parts.pick_view(part)
 left, right = st.columns([3, 2], gap="medium")
 with left:
-    places, made_by = parts.places_of(chosen, cloud, kinds, how)
-    scores = figures.row_scores(store.models.outputs(chosen.run, chosen.dataset), part)
-    show.figure(
-        figures.parts_map(places, cloud, part, colour, scores, row, made_by, chosen.colours),
-        f"Every {'part' if kinds == 'both' else f'{kinds} part'} of every modality; the symbol says whose it is, open "
-        "ones are specific. Click a point to choose its row; all its parts wear orange. "
-        f"{len(figures.drawn_points(cloud)):,} of {cloud.of:,} rows are drawn.",
-        f"{made_by} of {len(cloud.row)} parts of {len(cloud.modalities)} modalities, coloured by {colour}; "
-        f"the chosen row is number {row}",
-        "split-map",
-        chosen.colours,
-        chosen.picture,
-        name=f"{made_by} of {chosen.run}",
-        on_select=lambda: parts.clicked(chosen, cloud),
-        selection_mode="points",
-    )
+    parts.draw_map(chosen, part, row, view)
 with right:
-    parts.chosen_row(chosen, part, row)
+    rows.chosen_row(chosen, part, row)
     parts.near(chosen, part, found, row)
 
 tabs = {
@@ -49,8 +31,4 @@ tabs = {
     "Across modalities": lambda: parts.across(chosen),
     "Boundary": lambda: parts.boundaries(chosen),
 }
-opened = st.tabs(list(tabs), key="below_splits", on_change="rerun", bind="query-params")
-for tab, draw in zip(opened, tabs.values(), strict=True):
-    with tab:
-        if tab.open:
-            draw()
+show.tabs(tabs, key="below_splits")

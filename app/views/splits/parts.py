@@ -1,30 +1,28 @@
 """The controls of the splits page, the map that waits for UMAP, and what its tabs show."""
 
-import base64
 import functools
-import io
 import os
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import streamlit as st
-from PIL import Image
 
 from app import store
+from app.figures.marks import class_of
 from app.figures.style import markdown_text
+from app.figures.words import axis
 from app.state import selection
 from app.state.selection import Selection
-from app.views.splits import figures as figures
-from app.widgets import show
+from app.views.splits import figures
+from app.widgets import rows, show
 from core.explain.plane import Background
-from core.explain.split import INVARIANT, Cloud, Neighbours, Parts, boundary_curve, neighbours
+from core.explain.split import INVARIANT, Cloud, Parts, boundary_curve, neighbours
 from core.fusion.base import Fusion
 from core.machine.names import shown
 from core.sample import METRIC_WORDS, Part
 
 FUSIONS = ("gmf", "g-mbt", "g-perceiver", "g-lmf", "misa")
-HEIGHT = 88  # pixels of a small picture
 POLL = 1.0  # seconds between two looks for a map that is being made
 
 
@@ -55,14 +53,33 @@ def wrong_fusion(chosen: Selection) -> None:
 def pick_view(part: Part) -> tuple[str, str, str]:
     """(which parts, coloured by what, UMAP or PCA); the link holds all three."""
     what = ["modality", "class", "score"] if part.target is not None and part.classes else ["modality", "score"]
-    shown_parts = st.segmented_control(
-        "Parts", ["both", "invariant", "specific"], default="both", required=True, key="parts", bind="query-params"
+    choices = {"Parts": ["both", "invariant", "specific"], "Colour by": what, "Map": ["UMAP", "PCA"]}
+    keys = ("parts", "colour", "map")
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        a, b, c = (
+            str(st.segmented_control(label, options, default=options[0], required=True, key=key, bind="query-params"))
+            for (label, options), key in zip(choices.items(), keys, strict=True)
+        )
+    return a, b, c
+
+
+def draw_map(chosen: Selection, part: Part, row: int, view: tuple[str, str, str]) -> None:
+    """Every part as a point; a click on one chooses its row."""
+    kinds, colour, how = view
+    cloud: Cloud = store.methods.computed("split cloud", chosen.trained, chosen.dataset, kinds)
+    places, made_by = places_of(chosen, cloud, kinds, how)
+    scores = figures.row_scores(store.models.outputs(chosen.trained, chosen.dataset), part)
+    show.figure(
+        figures.parts_map(places, cloud, part, colour, scores, row, made_by, chosen.colours),
+        f"Every {'part' if kinds == 'both' else f'{kinds} part'} of every modality; the symbol says whose it is, open "
+        "ones are specific. Click a point to choose its row; all its parts wear orange. "
+        f"{len(figures.drawn_points(cloud)):,} of {cloud.of:,} rows are drawn.",
+        f"{made_by} of {len(cloud.row)} parts of {len(cloud.modalities)} modalities, coloured by {colour}; "
+        f"the chosen row is number {row}",
+        "split-map",
+        name=f"{made_by} of {chosen.run}",
+        pointed=rows.pointed(chosen.dataset),
     )
-    colour = st.segmented_control(
-        "Colour by", what, default="modality", required=True, key="colour", bind="query-params"
-    )
-    how = st.segmented_control("Map", ["UMAP", "PCA"], default="UMAP", required=True, key="map", bind="query-params")
-    return str(shown_parts), str(colour), str(how)
 
 
 def places_of(chosen: Selection, cloud: Cloud, kinds: str, how: str) -> tuple[np.ndarray, str]:
@@ -85,34 +102,7 @@ def _wait(cloud: Cloud) -> None:
         st.rerun()
 
 
-def clicked(chosen: Selection, cloud: Cloud) -> None:
-    """A point was clicked: its row becomes the chosen one everywhere."""
-    points = st.session_state["split-map"]["selection"]["points"]
-    if points:
-        row = figures.clicked_row(cloud, int(points[0]["curve_number"]), int(points[0]["point_index"]))
-        if row is not None:
-            selection.put(**store.data.link(chosen.dataset, row))
-
-
-# ---------------------------------------------------------------------------- the chosen row and who is near it
-
-
-def chosen_row(chosen: Selection, part: Part, row: int) -> None:
-    """What the row is: its name, its class, its pictures."""
-    known = "" if part.target is None or not part.classes else f", class {part.classes[int(part.target[row])]}"
-    st.markdown(f"**{markdown_text(part.names[row], 80)}**{markdown_text(known, 60)}")
-    if store.data.samples(chosen.dataset) is not None:
-        with st.container(horizontal=True, vertical_alignment="bottom"):
-            for name in part.features:
-                drawn = picture(chosen, part, row, name)
-                if drawn is not None:
-                    st.image(drawn, width="content", alt=f"{shown(name)} of the chosen row", caption=shown(name, 30))
-        return
-    clip, unit = part.places[row]
-    found = store.pictures.thumbnail(chosen.dataset, clip, unit)
-    if found is not None:
-        st.image(found, width=190, alt="a frame from the middle of the chosen unit")
-    st.page_link("views/clips/page.py", label="Look at this moment", icon=":material/movie:")
+# ---------------------------------------------------------------------------- who is near the chosen row
 
 
 def near(chosen: Selection, part: Part, found: Parts, row: int) -> None:
@@ -126,56 +116,26 @@ def near(chosen: Selection, part: Part, found: Parts, row: int) -> None:
     )
     count = 6 if len(found.modalities) < 3 else 3
     for each in neighbours(found, row, asked or found.modalities[0], count):
-        key = f"near-{each.answers}"
-
-        def opened(each: Neighbours = each, key: str = key) -> None:
-            at = selection.picked(key)
-            if at is not None:
-                selection.put(**store.data.link(chosen.dataset, int(each.rows[at])))
-
         table = pd.DataFrame({"row": each.rows, "name": [shown(part.names[i], 60) for i in each.rows]})
-        seen = [picture(chosen, part, int(i), each.answers) for i in each.rows]
+        seen = [rows.picture(chosen, part, int(i), each.answers) for i in each.rows]
         if any(seen):
             table.insert(0, "picture", seen)
         if part.target is not None and part.classes:
-            table["class"] = [shown(part.classes[c], 30) for c in part.target.numpy()[each.rows]]
+            table["class"] = [shown(class_of(part, int(i)), 30) for i in each.rows]
         table["cosine"] = each.similarity
-        st.dataframe(
+        show.table(
             table,
-            key=key,
-            on_select=opened,
-            selection_mode="single-row",
-            hide_index=True,
+            f"the {len(table)} rows of {shown(each.answers)} nearest to the chosen row",
+            {"picture": st.column_config.ImageColumn("picture", width=56), "row": None}
+            | {"cosine": st.column_config.NumberColumn(format="%.3f", width=64)},
+            picked=rows.picked(chosen.dataset, each.rows),
+            key=f"near-{each.answers}",
             height=35 * (len(table) + 1) + 2,
-            alt=f"the {len(table)} rows of {shown(each.answers)} nearest to the chosen row",
-            column_config={
-                "picture": st.column_config.ImageColumn("picture", width=56),
-                "row": None,
-                "cosine": st.column_config.NumberColumn(format="%.3f", width=64),
-            },
         )
         st.caption(
             f"{markdown_text(each.answers)}: its own partner is number {each.own:,} of {len(part):,} "
             f"({(len(part) + 1) / 2:,.0f} if the two had nothing to do with each other)."
         )
-
-
-def picture(chosen: Selection, part: Part, row: int, modality: str) -> str | None:
-    """A small picture of a row as a data address: the modality's own where it is one, else a frame of the clip."""
-    samples = store.data.samples(chosen.dataset)
-    if samples is None:
-        clip, unit = part.places[row]
-        found = store.pictures.thumbnail(chosen.dataset, clip, unit)
-        return None if found is None else f"data:image/jpeg;base64,{base64.b64encode(found).decode()}"
-    if modality not in samples.pictures:
-        return None
-    values = part.features[modality][row].numpy().reshape(samples.pictures[modality])
-    low, high = float(values.min()), float(values.max())
-    grey = np.asarray(255 * (values - low) / (high - low if high > low else 1), np.uint8)
-    times = max(1, HEIGHT // len(grey))
-    out = io.BytesIO()
-    Image.fromarray(grey.repeat(times, 0).repeat(times, 1)).save(out, "PNG")
-    return f"data:image/png;base64,{base64.b64encode(out.getvalue()).decode()}"
 
 
 # ---------------------------------------------------------------------------- the tabs
@@ -186,31 +146,27 @@ def probes(chosen: Selection) -> None:
     if not found:
         st.info("A probe is fitted on the training part and judged on the test part; this dataset names no such parts.")
         return
+    drawn = "clips" if store.data.samples(chosen.dataset) is None else "samples"
     show.figure(
         figures.probe_figure(found, chosen.colours),
         "What a linear classifier reads off each part of rows it has not seen: point and 95 % interval; the orange "
         "line is chance. Ideally invariant parts leave the modality at chance and keep the class. Where modalities are "
-        "told apart, narrower specific parts are filled up with zeros. Intervals come from drawing "
-        + ("clips" if store.data.samples(chosen.dataset) is None else "samples")
-        + " again.",
+        f"told apart, narrower specific parts are filled up with zeros. Intervals come from drawing {drawn} again.",
         figures.probe_sentence(found),
         "probes",
-        chosen.colours,
-        chosen.picture,
-        figures.probe_table(found),
+        table=figures.probe_table(found),
     )
     given_away = next((p for p in found if p.asked == "modality" and p.kind == INVARIANT), None)
-    if given_away is not None:
-        ideal = given_away.low <= given_away.chance
+    if given_away is None:
+        return
+    ideal, other = "As it should be: the invariant parts of this run do not give", "Not as it should be: the invariant "
+    value, chance = f"{given_away.value:.1%}", f"{given_away.chance:.1%}"
+    if given_away.low <= given_away.chance:
+        st.markdown(f"{ideal} their modality away ({value} against {chance} by chance).")
+    else:
         st.markdown(
-            f"{'As it should be' if ideal else 'Not as it should be'}: the invariant parts of this run "
-            f"{'do not give' if ideal else 'give'} their modality away ({given_away.value:.1%} against "
-            f"{given_away.chance:.1%} by chance)."
-            + (
-                ""
-                if ideal
-                else " Nothing in the reconstruction loss asks the modalities' invariant parts to look alike."
-            )
+            f"{other}parts of this run give their modality away ({value} against {chance} by chance). Nothing in the "
+            "reconstruction loss asks the modalities' invariant parts to look alike."
         )
 
 
@@ -223,8 +179,6 @@ def masses(chosen: Selection, found: Parts, row: int) -> None:
             "line at 1 on, their mean would do as well.",
             "; ".join(f"{shown(name, 30)} {value:.3g}" for name, value in found.lost.items()),
             "lost",
-            chosen.colours,
-            chosen.picture,
         )
     with right:
         show.figure(
@@ -233,9 +187,7 @@ def masses(chosen: Selection, found: Parts, row: int) -> None:
             "boundary; of what is put out, the part that came from the next modality. Boxes hold the middle half.",
             "; ".join(f"{shown(name, 30)} {values.mean():.2f}" for name, values in found.out.items()),
             "mass",
-            chosen.colours,
-            chosen.picture,
-            figures.mass_table(found, row),
+            table=figures.mass_table(found, row),
         )
 
 
@@ -244,7 +196,7 @@ def missing(chosen: Selection, model: Fusion) -> None:
     if not found:
         st.info("Nobody labelled these rows, so there is nothing to judge against.")
         return
-    words = METRIC_WORDS[model.task.metric] + ("" if model.task.metric == "correlation" else " (%)")
+    words = axis(METRIC_WORDS[model.task.metric], model.task.metric)
     left, right = st.columns([2, 3], gap="medium")
     with left:
         show.figure(
@@ -252,18 +204,12 @@ def missing(chosen: Selection, model: Fusion) -> None:
             "The chosen run with these modalities alone; the others are zeros, the mean of the training rows.",
             "; ".join(f"{figures.set_words(e.modalities)} {e.value:.1f}" for e in found if e.value is not None),
             "availability",
-            chosen.colours,
-            chosen.picture,
         )
     with right:
         table = figures.availability_table(store.runs.own_runs_of(chosen.dataset), chosen.run, tuple(model.widths))
-        numbers = [name for name in table.columns if name not in ("method", "seeds")]
-        st.dataframe(
-            table,
-            hide_index=True,
-            alt=f"{words} of {len(table)} methods with all modalities and with each alone",
-            column_config={name: st.column_config.NumberColumn(format="%.1f", width="small") for name in numbers},
-        )
+        number = st.column_config.NumberColumn(format="%.1f", width="small")
+        said = f"{words} of {len(table)} methods with all modalities and with each alone"
+        show.table(table, said, dict.fromkeys(table.columns.drop(["method", "seeds"]), number))
         st.caption(
             f"Every method trained on this dataset: {words}, mean over seeds, and what a single modality costs on "
             "average. The smallest loss is first; beware of methods that have little to lose."
@@ -281,9 +227,7 @@ def across(chosen: Selection) -> None:
         "by cosine; an answer is right when its class is the query's. The dotted line is a random order.",
         "; ".join(f"{shown(e.asked, 20)} to {shown(e.answers, 20)} MAP {e.map:.3f}" for e in found.directions),
         "retrieval",
-        chosen.colours,
-        chosen.picture,
-        figures.retrieval_table(found.directions, found.chance_at),
+        table=figures.retrieval_table(found.directions, found.chance_at),
     )
 
 
@@ -293,19 +237,13 @@ def boundaries(chosen: Selection) -> None:
     if not found:
         st.info("Only GMF and its front ends have a boundary and a magnification.")
         return
-    words = METRIC_WORDS[run.metric]
+    words, known = METRIC_WORDS[run.metric], [each for each in found if each.value is not None]
     show.figure(
         figures.boundary_figure(found, words, chosen.colours),
         "Runs that differ from the chosen one in boundary, magnification and seed alone; bars are one sd over seeds.",
-        "; ".join(
-            f"boundary {e.boundary:g}, magnification {e.magnification}: {e.value:.1f}"
-            for e in found
-            if e.value is not None
-        ),
+        "; ".join(f"boundary {e.boundary:g}, magnification {e.magnification}: {e.value:.1f}" for e in known),
         "boundary",
-        chosen.colours,
-        chosen.picture,
-        figures.boundary_table(found, words),
+        table=figures.boundary_table(found, words),
     )
     if len(found) == 1:
         st.caption(

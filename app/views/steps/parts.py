@@ -4,12 +4,13 @@ import numpy as np
 import streamlit as st
 
 from app import store
-from app.figures import marks
+from app.figures.marks import class_of
 from app.figures.style import markdown_text
+from app.figures.words import moved, told
 from app.state import selection
 from app.state.selection import Selection
-from app.views.steps import figures as figures
-from app.widgets import show
+from app.views.steps import figures
+from app.widgets import rows, show
 from core.explain.progressive import MOST, Answers, Turns, turns
 from core.sample import METRIC_WORDS, Part
 
@@ -59,17 +60,12 @@ def pick(trained: int) -> tuple[int, bool]:
 
 def cards(found: Answers, turn: Turns, now: int) -> None:
     """The metric at R, at the trained R and at one step, and what the steps after the first changed."""
-    digits = 3 if found.metric == "correlation" else 1
-    name = METRIC_WORDS[found.metric]
-    value, trained, first = (found.value[at - 1] for at in (now, found.trained, 1))
-
-    def told(number: float) -> str:
-        return "none" if np.isnan(number) else f"{number:.{digits}f}"
-
+    metric, name = found.metric, METRIC_WORDS[found.metric]
+    value, trained, first = (float(found.value[at - 1]) for at in (now, found.trained, 1))
     with st.container(horizontal=True):
-        moved = None if now == found.trained or np.isnan(value) else f"{value - trained:+.{digits}f} to the trained R"
-        st.metric(f"{name}, R = {now}", told(value), moved, border=True)
-        st.metric(f"{name}, one step", told(first), border=True)
+        by = None if now == found.trained or np.isnan(value) else f"{moved(value - trained, metric)} to the trained R"
+        st.metric(f"{name}, R = {now}", told(value, metric, "none"), by, border=True)
+        st.metric(f"{name}, one step", told(first, metric, "none"), border=True)
         noun = "Answers moved" if found.task.kind == "real" else "Decisions changed"
         st.metric(f"{noun}, step 1 to {now}", f"{len(turn.rows):,} of {found.scores.shape[1]:,}", border=True)
         if turn.helped is not None and turn.hurt is not None:
@@ -97,19 +93,47 @@ def probes(chosen: Selection, relative: bool, trained: int, now: int) -> None:
         f"modality's own input.{unbalanced}",
         figures.probe_sentence(found, now),
         "step-probes",
-        chosen.colours,
-        chosen.picture,
-        figures.probe_table(found),
+        table=figures.probe_table(found),
         name=f"probes of {chosen.run}",
     )
 
 
-def clicked() -> None:
-    """A point of the path map was clicked: its row becomes the chosen one everywhere."""
-    points = st.session_state["step-paths"]["selection"]["points"]
-    row = marks.clicked_row(points[0].get("customdata")) if points else None
-    if row is not None:
-        selection.put(**store.data.link(selection.current().dataset, row))
+def answers(chosen: Selection, found: Answers, part: Part, now: int) -> None:
+    """The model's own metric, stopped after each step."""
+    diverged = np.isnan(found.value[-1]) and part.target is not None
+    show.figure(
+        figures.answer_line(found, now, chosen.colours),
+        "The model stopped after each step, with the 95 % interval. It was trained to answer at the dotted line; "
+        f"elsewhere it was never asked.{' Where the line ends, the model diverges.' if diverged else ''}",
+        "; ".join(f"R = {step}: {value:.3g}" for step, value in enumerate(found.value, start=1)),
+        "step-answers",
+        table=figures.answer_table(found),
+        name=f"answers of {chosen.run}",
+    )
+
+
+def contexts(chosen: Selection, part: Part, row: int, now: int) -> None:
+    """Where the context of every row goes; a click on a point chooses its row."""
+    paths = store.methods.computed("step paths", chosen.trained, chosen.dataset)
+    show.figure(
+        figures.path_map(paths, part, row, now, chosen.colours),
+        f"The context of every row after step {now}, and the chosen row's way there, on the two directions in which "
+        f"the contexts of the first {paths.fitted} steps differ most. Click a point to choose its row; "
+        "the frame holds nine rows of ten, a double click shows all.",
+        f"contexts of {len(part):,} rows after step {now}; the chosen row is number {row}"
+        + "".join(f"; step {t + 1} moves a context by {paths.length[t]:.3g} on average" for t in range(1, now)),
+        "step-paths",
+        name=f"contexts of {chosen.run}",
+        pointed=rows.pointed(chosen.dataset),
+    )
+
+
+def this_row(chosen: Selection, found: Answers, part: Part, row: int) -> None:
+    """What the model says of the chosen row after each step."""
+    known = class_of(part, row)
+    st.markdown(f"**{markdown_text(part.names[row] + (f' · {known}' if known else ''), 120)}**")
+    said = f"what the model says of the chosen row after each of {len(found.value)} steps"
+    show.table(figures.row_table(found, part, row, chosen.threshold), said)
 
 
 def changed_rows(chosen: Selection, found: Answers, part: Part, now: int) -> None:
@@ -122,19 +146,12 @@ def changed_rows(chosen: Selection, found: Answers, part: Part, now: int) -> Non
         st.info(f"All {len(part):,} rows are decided alike after step 1 and after step {now}.")
         return
 
-    def opened() -> None:
-        at = selection.picked("changed-rows")
-        if at is not None:
-            selection.put(**store.data.link(chosen.dataset, int(turn.rows[at])))
-
-    st.dataframe(
+    show.table(
         figures.turn_table(found, turn, part, 1, now),
+        f"{len(turn.rows)} rows that step {now} decides otherwise than step 1, the largest change of score first",
+        picked=rows.picked(chosen.dataset, turn.rows),
         key="changed-rows",
-        on_select=opened,
-        selection_mode="single-row",
-        hide_index=True,
         height=min(400, 36 * (len(turn.rows) + 1) + 3),
-        alt=f"{len(turn.rows)} rows that step {now} decides otherwise than step 1, the largest change of score first",
     )
     st.caption("The largest change of score first. A row that is chosen here is the chosen one on every page.")
 
@@ -157,13 +174,7 @@ def flow(chosen: Selection, found: Answers) -> None:
         else "Rows whose error a step moved by over a tenth of the target's spread: smaller above 0, larger below.",
         "; ".join(f"step {step}: {helped} better, {hurt} worse" for step, helped, hurt in known),
         "step-flow",
-        chosen.colours,
-        chosen.picture,
-        {
-            "step": [step for step, _, _ in known],
-            "wrong to right": [helped for _, helped, _ in known],
-            "right to wrong": [hurt for _, _, hurt in known],
-        },
+        table=figures.flow_table(known),
         name=f"changes of {chosen.run}",
     )
 
@@ -178,8 +189,6 @@ def cost(chosen: Selection) -> None:
         "counted. A step after the first adds the back-projections; a projection in front is paid once.",
         "; ".join(f"R = {step}: {times[i]:.2f} times the FLOPs of one step" for i, step in enumerate(found.steps)),
         "step-cost",
-        chosen.colours,
-        chosen.picture,
-        figures.cost_table(found),
+        table=figures.cost_table(found),
         name=f"cost of {chosen.run}",
     )

@@ -9,9 +9,8 @@ from app.figures.style import markdown_text
 from app.state import selection
 from app.state.selection import Selection
 from app.store.keys import RunKey
-from app.views.splits.parts import chosen_row as what_row
 from app.views.weights import figures
-from app.widgets import show
+from app.widgets import rows, show
 from core.explain.removal import Removals, disagreements, rank_agreement
 from core.explain.weights import FUSIONS, Opened, Weights, norms_of, seeds_of
 from core.machine.names import shown
@@ -209,7 +208,7 @@ def pick_output(part: Part, said: np.ndarray) -> int:
 
 def chosen_row(chosen: Selection, part: Part, row: int, found: Opened) -> None:
     """The chosen row's output in parts that add up."""
-    what_row(chosen, part, row)
+    rows.chosen_row(chosen, part, row)
     output = pick_output(part, found.outputs[row])
     parts, base = found.parts[row, :, output].astype(np.float64), float(found.base[output])
     total = base + float(parts.sum())
