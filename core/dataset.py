@@ -29,6 +29,11 @@ class Clips(tuple[Clip, ...]):
     __slots__ = ()
     task = UNITS
 
+    @property
+    def judged(self) -> int:
+        """How many clips have labels to be judged against."""
+        return sum(clip.labels is not None for clip in self)
+
     def keep(self, modalities: Sequence[str]) -> "Clips":
         """The same clips with only these modalities, in this order."""
         return Clips(clip.keep(tuple(modalities)) for clip in self)

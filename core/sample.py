@@ -80,6 +80,11 @@ class Part:
         return len(self.names)
 
     @property
+    def judged(self) -> int:
+        """How many rows (of clips: clips) have a truth to be judged against."""
+        return 0 if self.target is None else len(self)
+
+    @property
     def classes(self) -> tuple[str, ...]:
         """What the target's numbers mean; empty for real targets."""
         return ("normal", "anomalous") if self.task.kind == "units" else self.task.names * (self.task.kind == "class")

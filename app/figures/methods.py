@@ -7,6 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from app.figures.style import Colours, plotly_text
+from core.compare import METRICS
 from core.machine.names import Name, shown
 from core.measure.metrics import summary
 from core.run import Run
@@ -14,11 +15,6 @@ from core.sample import METRIC_WORDS
 
 DELTA = "Δ"
 BARS = 24  # methods drawn at once
-SHOWN_METRICS = {
-    "auc": {"auc": "unit AUC", "auc_anomalous": "AUC in anomalous clips", "ap": "AP", "auc_frames": "frame AUC"},
-    "accuracy": {"accuracy": "accuracy", "macro_f1": "macro F1"},
-    "correlation": {"correlation": "correlation", "mae": "mean absolute error"},
-}
 
 
 def group_table(runs: Mapping[Name, Run], baseline: str | None) -> pd.DataFrame:
@@ -40,7 +36,7 @@ def group_table(runs: Mapping[Name, Run], baseline: str | None) -> pd.DataFrame:
 
 def _row(made: Sequence[Run]) -> dict[str, Any]:
     row: dict[str, Any] = {"method": shown(made[0].title, 60), "seeds": len(made)}
-    for metric, name in SHOWN_METRICS[made[0].metric].items():
+    for metric, name in METRICS[made[0].metric].items():
         row[name], row[f"± {name}"] = summary([run.metrics.get(metric) for run in made])
     for modality in made[0].metrics.get("alone", {}):
         row[f"only {shown(modality, 30)}"], _ = summary([run.metrics["alone"].get(modality) for run in made])

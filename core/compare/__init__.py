@@ -18,7 +18,7 @@ clips of one row), which are drawn with replacement B times (`core.measure.redra
 from core.compare.cost import peaks, scoring_time
 from core.compare.disagreement import Disagreement, disagreement_of
 from core.compare.export import Table, Value, as_csv, latex, markdown, records, report, table
-from core.compare.judged import LOWER, PLAIN, Judged, digits, judge, metrics_of, missing, parts_of
+from core.compare.judged import LOWER, METRICS, PLAIN, Judged, digits, judge, missing, parts_of
 from core.compare.paired import Difference, Estimate, difference, estimate, verdict
 from core.compare.side_by_side import Group, Line, compare, groups, lines, over_seeds, recorded, suggested, wanted
 from core.measure.tests import holm, mcnemar
@@ -26,6 +26,6 @@ from core.measure.tests import holm, mcnemar
 __all__ = [
     "LOWER", "PLAIN", "Difference", "Disagreement", "Estimate", "Group", "Judged", "Line", "Table", "Value",
     "as_csv", "compare", "difference", "digits", "disagreement_of", "estimate", "groups", "holm", "judge",
-    "latex", "lines", "markdown", "mcnemar", "metrics_of", "missing", "over_seeds", "parts_of", "peaks",
+    "latex", "lines", "markdown", "mcnemar", "METRICS", "missing", "over_seeds", "parts_of", "peaks",
     "recorded", "records", "report", "scoring_time", "suggested", "table", "verdict", "wanted",
 ]  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from core.compare.judged import digits, metrics_of
+from core.compare.judged import METRICS, digits
 from core.compare.side_by_side import Line
 from core.dataset import Dataset
 from core.machine.names import shown
@@ -55,7 +55,7 @@ def table(found: Sequence[Line], baseline: str | None) -> Table:
     """One row a group: every metric, the difference to the baseline with interval and verdict, the cost."""
     if not found:
         return Table(("method",), ())
-    names = {m: w for m, w in metrics_of(next(iter(found[0].metrics))).items() if _somewhere(found, m)}
+    names = {m: w for m, w in METRICS[next(iter(found[0].metrics))].items() if _somewhere(found, m)}
     first = next(iter(found[0].metrics))
     columns = list(dict.fromkeys(name for line in found for name in line.missing))
     head = ["method", "seeds", *names.values()]

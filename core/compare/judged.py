@@ -15,23 +15,19 @@ from core.measure.redraw import NAN, accuracy_draws, ap_draws, auc_draws, f1_dra
 from core.sample import METRIC_WORDS, Part
 from core.score.judge import judge as worth
 
-METRICS: dict[str, tuple[tuple[str, str], ...]] = {
-    "auc": (
-        ("auc", METRIC_WORDS["auc"]),
-        ("auc_anomalous", "AUC in anomalous clips"),
-        ("ap", "AP"),
-        ("auc_frames", "frame AUC"),
-    ),
-    "accuracy": (("accuracy", METRIC_WORDS["accuracy"]), ("macro_f1", "macro F1")),
-    "correlation": (("correlation", METRIC_WORDS["correlation"]), ("mae", "mean absolute error")),
+# the metric methods are compared by -> every metric that is told -> its name
+METRICS: dict[str, dict[str, str]] = {
+    "auc": {
+        "auc": METRIC_WORDS["auc"],
+        "auc_anomalous": "AUC in anomalous clips",
+        "ap": "AP",
+        "auc_frames": "frame AUC",
+    },
+    "accuracy": {"accuracy": METRIC_WORDS["accuracy"], "macro_f1": "macro F1"},
+    "correlation": {"correlation": METRIC_WORDS["correlation"], "mae": "mean absolute error"},
 }
 LOWER = ("mae",)  # where less is better
 PLAIN = ("correlation", "mae")  # no percent
-
-
-def metrics_of(primary: str) -> dict[str, str]:
-    """Metric -> what it is called, the one methods are compared by first."""
-    return dict(METRICS[primary])
 
 
 def digits(metric: str) -> int:
@@ -66,7 +62,7 @@ def judge(said: Any, rows: Sequence[Clip] | Part) -> Judged:
 
 def _of_clips(scores: Mapping[str, np.ndarray], clips: Sequence[Clip]) -> Judged:
     wild = sum(int((~np.isfinite(scores[clip.name])).sum()) for clip in clips)
-    names = metrics_of("auc")
+    names = METRICS["auc"]
     kept = [clip for clip in clips if clip.labels is not None]
     now = measure(scores, clips)
     if wild or not kept:
@@ -104,7 +100,7 @@ def frames_of_units(clip: Clip) -> Float[np.ndarray, "2 units"]:
 def _of_samples(said: Float[np.ndarray, "samples outputs"], part: Part) -> Judged:
     """Every sample is a clip of one row."""
     judged = measure(said, part)
-    names = metrics_of(part.task.metric)
+    names = METRICS[part.task.metric]
     value = {name: float(getattr(judged, name)) for name in names}
     if part.target is None or not np.isfinite(said).all() or not len(part):
         draws = dict.fromkeys(names, np.full(1, NAN))

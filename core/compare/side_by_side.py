@@ -10,7 +10,7 @@ import numpy as np
 
 from core import run as run_folders
 from core.compare.cost import peaks, scoring_time
-from core.compare.judged import Judged, judge, metrics_of, missing, parts_of
+from core.compare.judged import METRICS, Judged, judge, missing, parts_of
 from core.compare.paired import Difference, Estimate, against, estimate
 from core.dataset import Data
 from core.machine.names import Name, shown, told_apart
@@ -140,7 +140,7 @@ class Line:
 def lines(chosen: Sequence[Group], judged: Mapping[str, Mapping[int, Judged]], baseline: str | None) -> list[Line]:
     """The comparison without its slow parts; groups in the order given."""
     first = next(iter(next(iter(judged.values())).values()))
-    tests = {} if baseline is None else {m: against(judged, baseline, m) for m in metrics_of(first.metric)}
+    tests = {} if baseline is None else {m: against(judged, baseline, m) for m in METRICS[first.metric]}
     found = []
     for group in chosen:
         mine = list(judged[group.id].values())
@@ -148,7 +148,7 @@ def lines(chosen: Sequence[Group], judged: Mapping[str, Mapping[int, Judged]], b
         found.append(
             Line(
                 group,
-                {m: estimate(mine, m) for m in metrics_of(first.metric)},
+                {m: estimate(mine, m) for m in METRICS[first.metric]},
                 deltas.get(first.metric),
                 deltas,
                 why=next((one.why for one in mine if one.why), ""),

@@ -199,11 +199,10 @@ MANY = {"units": 10, "class": 30, "real": 30}  # labelled clips, or samples: wit
 
 def few(rows: Rows) -> str:
     """A warning where so few are judged that one more or less moves the number by points; empty where enough are."""
-    one = "sample" if isinstance(rows, Part) else "labelled clip"
-    count = len(rows) if isinstance(rows, Part) else sum(clip.labels is not None for clip in rows)
-    if not 0 < count < MANY[rows.task.kind]:
+    if not 0 < rows.judged < MANY[rows.task.kind]:
         return ""
-    return f"Only {count} {one}{'s' * (count > 1)} are judged: on others these numbers may differ by many points."
+    what = "labelled clips" if rows.task.kind == "units" else "samples"
+    return f"So few {what} ({rows.judged}) are judged that on others these numbers may differ by many points."
 
 
 def measure_targets(outputs: Float[np.ndarray, "rows outputs"], target: np.ndarray, task: Task) -> Judgement:

@@ -121,18 +121,6 @@ def decide(scores: Float[np.ndarray, " n"], labels: Bool[np.ndarray, " n"], thre
     )
 
 
-def cheapest(scores: Float[np.ndarray, " n"], labels: Bool[np.ndarray, " n"], miss_price: float = 1.0) -> Decision:
-    """The decision with the lowest cost over all useful thresholds; ties go to fewer alarms."""
-    if len(scores) == 0:
-        raise ValueError("cannot choose a threshold from zero scores")
-    # One sort serves every candidate: counts of both classes at or above each distinct score.
-    candidates = np.concatenate([[np.inf], np.unique(scores)[::-1]])
-    false = np.searchsorted(np.sort(-scores[~labels]), -candidates, "right")
-    true = np.searchsorted(np.sort(-scores[labels]), -candidates, "right")
-    cost = false + miss_price * (labels.sum() - true)
-    return decide(scores, labels, float(candidates[int(np.argmin(cost))]))
-
-
 @dataclass(frozen=True)
 class Curve:
     """x and y of a curve with the threshold at each point; values in [0, 1], thresholds as the scores."""
@@ -226,7 +214,7 @@ class Graded:
         return Decision(threshold, true, false, len(self.anomalous) - true, len(self.normal) - false)
 
     def cheapest(self, miss_price: float) -> Decision:
-        """What `cheapest` says of all the scores."""
+        """The decision with the lowest cost over all useful thresholds; ties go to fewer alarms."""
         at, false, true = self._candidates
         return self.decide(float(at[int(np.argmin(false + miss_price * (len(self.anomalous) - true)))]))
 

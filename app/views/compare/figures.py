@@ -12,7 +12,7 @@ from app.figures.draw import Trace
 from app.figures.style import SIGNED, Colours, plotly_text
 from app.figures.words import axis, moved, told
 from app.views.compare.rows import Rows
-from core.compare import LOWER, Disagreement, Line, digits, metrics_of
+from core.compare import LOWER, METRICS, Disagreement, Line, digits
 from core.machine.names import shown
 
 MOST_POINTS = 1_000  # of a scatter; the rows that differ most are always among them
@@ -26,17 +26,17 @@ def first_of(lines: Sequence[Line]) -> str:
 
 
 def first_name(lines: Sequence[Line]) -> str:
-    return metrics_of(first_of(lines))[first_of(lines)]
+    return METRICS[first_of(lines)][first_of(lines)]
 
 
 def metric_names(lines: Sequence[Line]) -> dict[str, str]:
     """Metric -> what it is called, of those that are defined for some group."""
-    found = metrics_of(first_of(lines))
+    found = METRICS[first_of(lines)]
     return {m: words for m, words in found.items() if any(not np.isnan(line.metrics[m].mean) for line in lines)}
 
 
 def metric_axis(lines: Sequence[Line], metric: str) -> str:
-    return axis(metrics_of(first_of(lines))[metric], metric)
+    return axis(METRICS[first_of(lines)][metric], metric)
 
 
 def folded(title: str, width: int = 18) -> str:

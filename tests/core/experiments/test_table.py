@@ -256,13 +256,13 @@ def test_every_clip_is_told_as_text_and_few_clips_with_a_warning(scored, folder)
     code, out, _ = command("score", kept, folder, "--per-clip")
     assert code == 0
     assert [line.split(":")[0] for line in out.splitlines()[1:-1]] == list(dataset().splits["weak"]["test"])
-    assert out.splitlines()[-1].startswith("Only 8 labelled clips are judged")
+    assert out.splitlines()[-1].startswith("So few labelled clips (8) are judged")
     _, out, _ = command("score", kept, folder, "--part", "train", "--json")
     assert "warning" not in json.loads(out), "twelve are enough"
     _, out, _ = command("score", kept, folder, "--json")
-    assert json.loads(out)["warning"].startswith("Only 8 labelled clips")
+    assert json.loads(out)["warning"].startswith("So few labelled clips (8)")
     _, out, _ = command("table", folder, "--fusions", "concat@feature", "--seeds", 1, "--set", "epochs=1", "--json")
-    assert json.loads(out)["warning"].startswith("Only 8 labelled clips")
+    assert json.loads(out)["warning"].startswith("So few labelled clips (8)")
 
 
 @pytest.mark.parametrize("name", ["compare", "table", "robustness", "retrieve"])

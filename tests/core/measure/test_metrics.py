@@ -16,7 +16,7 @@ from core.measure.metrics import (
     measure,
     real_metrics,
 )
-from core.measure.thresholds import cheapest, decide, precision_recall, roc
+from core.measure.thresholds import decide, graded, precision_recall, roc
 from tests.core.made import clip, dataset
 
 RATED = st.lists(st.tuples(st.integers(0, 8), st.booleans()), min_size=2, max_size=40).map(
@@ -51,15 +51,15 @@ def test_raising_the_threshold_never_adds_alarms(rated, t, u):
 
 @given(RATED, st.floats(0.1, 10), st.floats(0, 1))
 def test_cheapest_is_cheapest(rated, price, other):
-    best = cheapest(*rated, price)
+    best = graded(*rated).cheapest(price)
     assert best.cost(price) <= decide(*rated, other).cost(price) + 1e-9
     assert best == decide(*rated, best.threshold)
 
 
 def test_dearer_misses_lower_the_threshold():
     scores, labels = np.array([0.1, 0.4, 0.6, 0.9]), np.array([False, True, False, True])
-    assert cheapest(scores, labels, miss_price=0.5).threshold == 0.9
-    assert cheapest(scores, labels, miss_price=5.0).threshold == 0.4
+    assert graded(scores, labels).cheapest(miss_price=0.5).threshold == 0.9
+    assert graded(scores, labels).cheapest(miss_price=5.0).threshold == 0.4
 
 
 @given(RATED)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.metrics import average_precision_score
 
-from core.compare import judge, metrics_of
+from core.compare import METRICS, judge
 from core.measure import redraw as d
 from core.measure.metrics import measure
 from core.sample import Part, Task
@@ -39,7 +39,7 @@ def test_every_draw_equals_the_metric_of_the_clips_that_were_drawn() -> None:
     """The slow way: put every drawn clip in as often as it was drawn and measure."""
     clips, scores = made_clips()
     judged = judge(scores, clips)
-    assert judged.value == {m: getattr(measure(scores, clips), m) for m in metrics_of("auc")}
+    assert judged.value == {m: getattr(measure(scores, clips), m) for m in METRICS["auc"]}
     for at, counts in enumerate(d.resamples(len(clips))[:25]):
         slow = measure(*reversed(replicated(clips, scores, counts)))
         for metric, draws in judged.draws.items():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from core.measure.metrics import auc, average_precision
-from core.measure.thresholds import cheapest, decide, graded, precision_recall, roc, units_of
+from core.measure.thresholds import decide, graded, precision_recall, roc, units_of
 from tests.core.test_compare import made_clips
 
 
@@ -56,8 +56,9 @@ def test_sorted_once_every_threshold_is_what_the_scores_say(kind: str, threshold
     labels = {"both": random.random(80) < 0.3, "normal": np.zeros(80, bool), "anomalous": np.ones(80, bool)}[kind]
     found = graded(scores, labels)
     assert found.decide(threshold) == decide(scores, labels, threshold)
+    every = [decide(scores, labels, at) for at in (np.inf, *np.unique(scores)[::-1].tolist())]
     for price in (0.0, 1.0, 7.0):
-        assert found.cheapest(price) == cheapest(scores, labels, price)
+        assert found.cheapest(price) == min(every, key=lambda one: one.cost(price))
     np.testing.assert_equal(found.auc, auc(scores, labels))
     assert found.average_precision == pytest.approx(average_precision(scores, labels), nan_ok=True)
     for mine, plain in ((found.roc, roc(scores, labels)), (found.precision_recall, precision_recall(scores, labels))):
