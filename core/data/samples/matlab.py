@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from core.data import guard, lists
-from core.data.samples.foreign import Options, Raw, classes_of, modality_names
+from core.data.samples.raw import Options, Raw, classes_of, modality_names
 from core.machine.names import RefusedError, inside, shown
 
 TARGETS = ("y", "gt", "gnd", "labels", "label", "truth", "truelabel", "target", "targets", "class", "classes")

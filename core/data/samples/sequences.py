@@ -13,7 +13,7 @@ from jaxtyping import Float, Integer
 
 from core.data import guard
 from core.data.problems import Problem
-from core.data.samples.foreign import PARTS, Options, Raw, classes_of, modality_names, part_of_file
+from core.data.samples.raw import PARTS, Options, Raw, classes_of, modality_names, part_of_file
 from core.machine.names import RefusedError, inside, shown
 
 TARGETS = ("y", "labels", "label", "target", "targets")

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from core.data import guard
-from core.data.samples.foreign import Options, Raw, classes_of, modality_names, part_of_file
+from core.data.samples.raw import Options, Raw, classes_of, modality_names, part_of_file
 from core.machine.names import RefusedError, inside, shown
 
 

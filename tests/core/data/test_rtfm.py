@@ -230,7 +230,7 @@ def test_options_can_lie_beside_the_data(tmp_path: Path) -> None:
     assert dataset.fps == 30
     assert [dataset.clips[name].anomalous for name in LENGTHS] == [True, False, False]
     (folder / "fusescope.json").write_text('{"fsp": 30}')
-    assert "there is no option 'fsp'; there are anomalous, by_name" in problems(folder)
+    assert "there is no option 'fsp'; there are train, test" in problems(folder)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 
 from core.data import check, read
 from core.data.problems import Problem
-from core.data.samples import foreign, sequences
+from core.data.samples import foreign, raw, sequences
 from core.sample import Samples
 from tests.core.data import fuzz, hostile
 
@@ -209,7 +209,7 @@ def test_file_names_that_cannot_be_seen_are_refused_escaped(tmp_path: Path) -> N
 def test_any_file_names_give_different_modality_names(stems: list[str]) -> None:
     from core.clip import MODALITY
 
-    names = foreign.modality_names(stems)
+    names = raw.modality_names(stems)
     assert len(set(names)) == len(stems)
     assert all(MODALITY.fullmatch(name) for name in names)
 
