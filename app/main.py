@@ -1,20 +1,17 @@
 """The frame of every page: who gets in, navigation, title, shared controls, and a last net for errors."""
 
-import hashlib
 import logging
-import os
 import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
-from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from app import store
 from app.figures.style import markdown_text
-from app.state import selection
-from app.widgets import theme, waiting
+from app.state import navigation, selection
+from app.widgets import sidebar, theme, waiting
 
 HERE = Path(__file__).parent
 GROUPS = {
@@ -47,8 +44,8 @@ if st.context.theme.type == "dark":
     st.html(HERE / "dark.css")
 st.logo(str(HERE / "logo.svg"), size="large")
 
-context = get_script_run_ctx()
-if context is not None and not store.server.door().admit(context.session_id):
+who = navigation.session()
+if who is not None and not store.server.door(navigation.here).admit(who):
     st.title("FuseScope is full")
     st.info("Everyone who fits is already looking. Please reload in a few minutes; nothing of yours is lost.")
     st.stop()
@@ -92,16 +89,6 @@ def guarded(act: Callable[[], Any]) -> Any:
         return None
 
 
-def mark() -> None:
-    """For load tests alone: who asked for which α, and a digest of the whole set's answer to it."""
-    owner, chosen = st.sidebar.text_input("owner", "nobody"), selection.current()
-    if chosen.run is not None:
-        graphs, fused, gate = store.graphs.tuned(chosen.run, chosen.dataset)
-        answer = graphs.answer(fused, chosen.alpha, chosen.k, gate)
-        digest = hashlib.sha256(answer.scores.tobytes() + answer.degrees.tobytes() + repr(answer.penalty).encode())
-        st.text(f"MARK owner={owner} alpha={chosen.alpha:.2f} sha={digest.hexdigest()[:16]}")
-
-
 def warn() -> None:
     """A run of another split may have learned from what the pages show."""
     if page.url_path in ("library", "train"):  # they show no scores, and the library opens before the data are read
@@ -120,12 +107,10 @@ def warn() -> None:
         )
 
 
-ready = guarded(selection.choose)
+ready = guarded(sidebar.choose)
 if ready or page.url_path == "library":
     if not ready or guarded(lambda: waiting.all_ready(selection.current(), page.url_path)):
         guarded(warn)
         guarded(page.run)
-    if os.environ.get("FUSESCOPE_TEST_MARK") == "1":
-        guarded(mark)
 elif ready is False:
     st.info("There is no dataset yet. Bring one in on the page *Data & models*, or build the demo with `make assets`.")

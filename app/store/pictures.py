@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-from streamlit import runtime
 
 from app.store import keys
 from app.store.data import clip
@@ -13,17 +12,12 @@ from core.data.stills import jpeg, unit_frames
 LARGEST_VIDEO = 64 << 20  # bytes; a playing video is held in memory while someone looks at it
 
 
-def video(key: DataKey, name: str) -> str | None:
-    """Address of a clip's video on this server, None when there is none that a page can hold.
-
-    Streamlit serves only `app/static`, and users' videos have no place there: whoever knows an address could fetch
-    them for ever, and a read-only disk takes no copies. So the file goes where `st.video` puts it: into the media
-    store, under the digest of its content, with byte ranges for seeking, for as long as a session shows it.
-    """
+def video(key: DataKey, name: str) -> bytes | None:
+    """A clip's video, None when there is none that a page can hold."""
     path = clip(key, name).video
-    if path is None or not runtime.exists() or not path.is_file() or path.stat().st_size > LARGEST_VIDEO:
+    if path is None or not path.is_file() or path.stat().st_size > LARGEST_VIDEO:
         return None
-    return runtime.get_instance().media_file_mgr.add(_bytes(FileKey(path)), "video/mp4", f"player-{key}")
+    return _bytes(FileKey(path))
 
 
 @resource(32)

@@ -1,6 +1,7 @@
 """The server itself: what is still being worked on, warming up, and how many visitors fit."""
 
 import contextlib
+import functools
 import gc
 import os
 import threading
@@ -9,7 +10,6 @@ from collections.abc import Callable, Sequence
 
 import streamlit as st
 import torch
-from streamlit import runtime
 
 from app.store import work as waits
 from app.store.data import checking, large, long_to_check, opening
@@ -111,9 +111,7 @@ class Door:
             return False
 
 
-@st.cache_resource
-def door() -> Door:
+@functools.cache
+def door(active: Callable[[str], bool]) -> Door:
     """One door for the process; `$FUSESCOPE_SESSIONS` seats, 100 unless set."""
-    return Door(
-        int(os.environ.get("FUSESCOPE_SESSIONS", "100")), lambda one: runtime.get_instance().is_active_session(one)
-    )
+    return Door(int(os.environ.get("FUSESCOPE_SESSIONS", "100")), active)

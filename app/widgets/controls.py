@@ -8,7 +8,7 @@ import streamlit as st
 
 from app import store
 from app.figures.style import markdown_text
-from app.state import selection
+from app.state import history, selection
 from app.state.selection import Selection
 from app.widgets import show
 from core.clip import Clip
@@ -96,29 +96,6 @@ def axis_names(model: Fusion) -> list[str]:
     return list(model.widths) if axes == len(model.widths) else ["fused so far", "next modality"]
 
 
-def change(new: Changes) -> None:
-    """From a callback: A becomes this; what it was can be undone."""
-    st.session_state.setdefault("A_past", []).append(st.session_state.get("A") or "")
-    st.session_state["A_future"] = []
-    st.session_state["A"] = str(new)
-
-
-def undo() -> None:
-    """From a callback: the change before."""
-    past, future = st.session_state.get("A_past", []), st.session_state.setdefault("A_future", [])
-    if past:
-        future.append(st.session_state.get("A") or "")
-        st.session_state["A"] = past.pop()
-
-
-def redo() -> None:
-    """From a callback: take the last undo back."""
-    past, future = st.session_state.setdefault("A_past", []), st.session_state.get("A_future", [])
-    if future:
-        past.append(st.session_state.get("A") or "")
-        st.session_state["A"] = future.pop()
-
-
 def operator_controls(model: Fusion) -> str:
     """Highest powers used, the line of changes, undo, redo, reset; returns the line, "" for A as it was trained."""
     shape = shape_of(model)
@@ -139,9 +116,8 @@ def operator_controls(model: Fusion) -> str:
             help="One word a change: 1,2=0.5 sets entry A[1, 2]; 0<2 drops powers above 2 of the first modality.",
         )
         with st.container(horizontal=True):
-            st.button("Undo", on_click=undo, disabled=not st.session_state.get("A_past"), icon=":material/undo:")
-            st.button("Redo", on_click=redo, disabled=not st.session_state.get("A_future"), icon=":material/redo:")
-            st.button("As trained", on_click=change, args=(Changes(),), disabled=not many)
+            history.buttons("A")
+            st.button("As trained", on_click=history.change, args=("A", Changes()), disabled=not many)
     return str(Changes.read(st.session_state.get("A"), shape))
 
 
@@ -153,7 +129,7 @@ def _highest_power(now: Changes, axis: int, name: str, size: int) -> None:
         0,
         size - 1,
         key=key,
-        on_change=lambda: change(now.with_top(axis, st.session_state[key])),
+        on_change=lambda: history.change("A", now.with_top(axis, st.session_state[key])),
         help="Terms of A with a higher power of this modality are switched off. Nothing is trained again.",
     )
 

@@ -12,7 +12,7 @@ import streamlit as st
 
 from app import store
 from app.figures.style import markdown_text
-from app.state import selection
+from app.state import navigation, selection
 from app.store.keys import DataKey, RunKey
 from core import jobs
 
@@ -122,4 +122,4 @@ def open_run(key: DataKey, name: RunKey, page: str, label: str, mark: str, **opt
     """A button that makes a run the chosen one, of its dataset, and goes to a page."""
     values = {"run": name} | ({} if selection.current().dataset == key else chosen_data(key))
     if st.button(label, key=f"open-{mark}-{page}", on_click=selection.put, kwargs=values, **options):
-        selection.open_page(page, **values | {"run": store.runs.run_titles(key)[name]})  # links hold what people read
+        navigation.open_page(page, **values | {"run": store.runs.run_titles(key)[name]})  # links hold what people read

@@ -16,6 +16,7 @@ import streamlit as st
 from jaxtyping import Bool, Float
 
 from app.figures.style import Colours
+from app.state import navigation
 from app.widgets.static import publish
 from core.clip import Clip
 from core.machine.names import shown
@@ -66,7 +67,7 @@ _player = st.components.v2.component(
 def player(
     clip: Clip,
     scores: Float[np.ndarray, " units"],
-    source: str | None,
+    source: bytes | None,
     threshold: float,
     time: float | None,
     colours: Colours,
@@ -77,12 +78,13 @@ def player(
 ) -> None:
     """Show the clip. `on_change(time, threshold)` is called with what the user moved, None for what stayed.
 
-    source      address of the video on this server (`store.pictures.video`), None for the timeline alone
+    source      the video (`store.pictures.video`), None for the timeline alone
     time        seconds into the clip to show; the player moves there only when this changes
     other       a second run's scores, drawn dashed
     span        scores at the bottom and the top of the timeline; give clips that are compared the same
     """
     labels: Bool[np.ndarray, " units"] | None = None if clip.labels is None else clip.labels.numpy()
+    address = navigation.served(source, "video/mp4", key)
     per_frame = clip.seconds / clip.frames_per_unit
 
     def heard(what: str) -> None:
@@ -94,9 +96,9 @@ def player(
         key=key,
         data={
             "code": publish(HERE / "video.js"),
-            "clip": f"{clip.name}|{source}",
+            "clip": f"{clip.name}|{address}",
             "label": f"clip {shown(clip.name, 40)}",
-            "source": source,
+            "source": address,
             "duration": clip.duration,
             "seconds": clip.seconds,
             "frames_per_unit": clip.frames_per_unit,

@@ -1,15 +1,12 @@
 """What a page shows while a large set is scored for the first time."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from app import store
+from app.state.selection import Selection
 from app.store.keys import DataKey, RunKey
-
-if TYPE_CHECKING:
-    from app.state.selection import Selection
 
 WORDS = {
     "data": "Reading and checking {clips:,} clips for the first time; they are opened at once from then on",
@@ -42,7 +39,7 @@ def ready(dataset: DataKey, run: RunKey | None, what: str = "scores") -> bool:
     return False
 
 
-def all_ready(chosen: "Selection", page: str, needs: Sequence[str] | None = None) -> bool:
+def all_ready(chosen: Selection, page: str, needs: Sequence[str] | None = None) -> bool:
     """True when all is there that the page cannot do without."""
     asked = NEEDS.get(page, ()) if needs is None else needs
     return chosen.run is None or all(ready(chosen.dataset, chosen.run, what) for what in asked)

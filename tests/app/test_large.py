@@ -14,10 +14,9 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from app import store
-from app.state import selection
 from app.store.keys import DataKey, RunKey
 from app.views.thresholds import figures
-from app.widgets import paging
+from app.widgets import paging, sidebar
 from core import run
 from core.clip import Clip
 from core.data import fields, index, native
@@ -79,7 +78,7 @@ def test_a_page_sends_little_however_many_clips_there_are(visit: Opener, many: P
     app = visit(page, assets=many)
     assert not complaints(app)
     assert sent(app) < BYTES
-    assert 1 < len(app.sidebar.selectbox(key="clip").options) <= selection.WINDOW + 1
+    assert 1 < len(app.sidebar.selectbox(key="clip").options) <= sidebar.WINDOW + 1
 
 
 @pytest.mark.parametrize("number", [TRAIN, 419, CLIPS - 1])
@@ -98,7 +97,7 @@ def test_words_narrow_the_list_and_keep_the_chosen_clip(visit: Opener, many: Pat
     app = visit("clips", assets=many, clip="camera-6-0048", find="CAMERA-3 1")
     options = app.sidebar.selectbox(key="clip").options
     found = [f"camera-{n % 7}-{n:04d}" for n in range(TRAIN, CLIPS) if n % 7 == 3 and "1" in f"camera-3-{n:04d}"]
-    assert [name for name in options if name != "camera-6-0048"] == found[: selection.WINDOW]
+    assert [name for name in options if name != "camera-6-0048"] == found[: sidebar.WINDOW]
     assert app.sidebar.selectbox(key="clip").value == "camera-6-0048"
     assert app.dataframe[-1].value["clip"].tolist() == found[: paging.SIZE]
     app.sidebar.text_input(key="find").set_value("nothing is called so").run()

@@ -213,17 +213,7 @@ def test_simulated_data_is_called_so(visit: Opener, untrained: Path) -> None:
 def test_who_finds_no_seat_is_told(visit: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
     from app import store
 
-    monkeypatch.setattr(store.server, "door", lambda: store.server.Door(0, lambda session: True))
+    monkeypatch.setattr(store.server, "door", lambda active: store.server.Door(0, lambda session: True))
     app = visit("overview")
     assert app.title[0].value == "FuseScope is full"
     assert not app.sidebar.selectbox
-
-
-def test_the_load_test_sees_its_own_alpha(visit: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FUSESCOPE_TEST_MARK", "1")
-    app, marks = visit("overview"), []
-    for alpha in (0.2, 0.8, 0.2):
-        app.sidebar.slider(key="alpha").set_value(alpha).run()
-        marks.append(next(line.value for line in app.text if line.value.startswith("MARK")))
-    assert f"alpha={0.8:.2f}" in marks[1]
-    assert marks[0] == marks[2] != marks[1]

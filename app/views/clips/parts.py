@@ -12,7 +12,7 @@ from app.state import selection
 from app.state.selection import Selection
 from app.store.keys import RunKey
 from app.views.clips import figures
-from app.widgets import paging
+from app.widgets import paging, sidebar
 from app.widgets.video import player
 from core.clip import Clip
 from core.machine.names import shown
@@ -113,7 +113,7 @@ def every_clip(chosen: Selection, scores: Mapping[str, np.ndarray]) -> None:
     rows = np.arange(len(clips))
     if len(clips) > paging.MOST:
         order = st.selectbox("Order of the clips", figures.ORDERS, key="clips-order", bind="query-params", width=200)
-        rows = selection.matching(store.data.clip_names(chosen.dataset)[1], chosen.find)
+        rows = sidebar.matching(store.data.clip_names(chosen.dataset)[1], chosen.find)
         known = store.models.units(chosen.trained, chosen.dataset)
         rows = rows[figures.clip_order(order, *known, chosen.threshold)[rows].argsort(kind="stable")]
         rows = rows[paging.turn(len(rows), paging.SIZE, "clips-page")]
@@ -133,7 +133,7 @@ def unscored(chosen: Selection) -> None:
     """The clips as they are listed before a large set is scored: what is known of them without a model."""
     st.header("All clips", anchor=False)
     clips = store.data.clips(chosen.dataset)
-    rows = selection.matching(store.data.clip_names(chosen.dataset)[1], chosen.find)
+    rows = sidebar.matching(store.data.clip_names(chosen.dataset)[1], chosen.find)
     listed = [clips[row] for row in rows[paging.turn(len(rows), paging.SIZE, "clips-page")].tolist()]
     if not listed:
         st.info(NONE)

@@ -7,7 +7,7 @@ import streamlit as st
 from app import store
 from app.figures.marks import clicked_row
 from app.figures.style import markdown_text
-from app.state import selection
+from app.state import navigation, selection
 from app.state.selection import Selection
 from app.store.keys import RunKey
 from app.views.compare import figures
@@ -123,4 +123,4 @@ def _open(chosen: Selection, row: int, a: Group, b: Group, rows: Rows) -> None:
     titles = store.runs.run_titles(chosen.dataset)
     mine, other = (titles[RunKey(next(iter(group.runs.values())))] for group in (a, b))
     against = {} if rows.part is not None else {"against": other}
-    selection.open_page("clips", run=mine, **rows.link(row), **against)
+    navigation.open_page("clips", run=mine, **rows.link(row), **against)

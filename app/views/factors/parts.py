@@ -15,7 +15,7 @@ from app.figures.marks import class_of
 from app.figures.samples import probabilities
 from app.figures.style import markdown_text
 from app.figures.words import begun, told
-from app.state import selection
+from app.state import history, selection
 from app.state.selection import Selection
 from app.views.factors import figures
 from app.widgets import show
@@ -79,36 +79,12 @@ class Off:
         return replace(self, cells=tuple(sorted(cells)))
 
 
-def change(new: Off) -> None:
-    """From a callback: this is switched off now; what was can be undone."""
-    st.session_state.setdefault("off_past", []).append(st.session_state.get("off") or "")
-    st.session_state["off_future"] = []
-    st.session_state["off"] = str(new)
-
-
-def undo() -> None:
-    """From a callback: the change before."""
-    past, future = st.session_state.get("off_past", []), st.session_state.setdefault("off_future", [])
-    if past:
-        future.append(st.session_state.get("off") or "")
-        st.session_state["off"] = past.pop()
-
-
-def redo() -> None:
-    """From a callback: take the last undo back."""
-    past, future = st.session_state.setdefault("off_past", []), st.session_state.get("off_future", [])
-    if future:
-        past.append(st.session_state.get("off") or "")
-        st.session_state["off"] = future.pop()
-
-
 def switches(found: Factored) -> Off:
     """One switch a rank and one an interaction, undo, redo, as trained, and the line that a link holds."""
     rank, kinds = found.parts.shape[1:3]
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         of_ranks = st.container(width="content")
-        st.button("Undo", on_click=undo, disabled=not st.session_state.get("off_past"), icon=":material/undo:")
-        st.button("Redo", on_click=redo, disabled=not st.session_state.get("off_future"), icon=":material/redo:")
+        history.buttons("off")
         reset = st.container(width="content")
         with st.popover("As text", icon=":material/link:"):
             # drawn before the switches: only now is the link read
@@ -126,12 +102,13 @@ def switches(found: Factored) -> Off:
 
     def switched() -> None:
         on = {what: st.session_state[key] for what, key in keys.items()}
-        change(
+        history.change(
+            "off",
             Off(
                 tuple(one for one in range(rank) if one not in on["ranks"]),
                 tuple(one for one in range(kinds) if one not in on["interactions"]),
                 now.cells,
-            )
+            ),
         )
 
     of_ranks.pills(
@@ -152,7 +129,7 @@ def switches(found: Factored) -> Off:
         on_change=switched,
         help="An interaction is what a set of modalities makes together; none is what is left without any.",
     )
-    reset.button("As trained", on_click=change, args=(Off(),), disabled=now == Off())
+    reset.button("As trained", on_click=history.change, args=("off", Off()), disabled=now == Off())
     return now
 
 
@@ -292,7 +269,9 @@ def maps(chosen: Selection, part: Part, row: int, now: Now) -> None:
             figures.map_sentence(values, own.interactions, own.names),
             key,
             table=figures.part_table(values, own.interactions, own.names),
-            pointed=lambda point: change(now.off.toggled((int(point["customdata"][0]), int(point["customdata"][1])))),
+            pointed=lambda point: history.change(
+                "off", now.off.toggled((int(point["customdata"][0]), int(point["customdata"][1])))
+            ),
         )
 
     with left:

@@ -9,7 +9,7 @@ import streamlit as st
 
 from app import store
 from app.figures.style import markdown_text
-from app.state import selection
+from app.state import navigation, selection
 from app.store.keys import DataKey
 from app.views.library import figures as tables
 from app.widgets.jobs import IMPORTS, chosen_data, holds_samples, job_root, listed, state, stop_or_hide, told, watched
@@ -216,7 +216,7 @@ def _arriving() -> None:
                 held = holds_samples(key)
                 label = "Look at it" if held else "Open its graphs"
                 if st.button(label, key=f"open-{job.id}", type="primary", on_click=_put, args=(key,)):
-                    selection.open_page("overview" if held else "graphs", **chosen_data(key))
+                    navigation.open_page("overview" if held else "graphs", **chosen_data(key))
             stop_or_hide(job)
     if len(found) > 8:
         st.caption(f"and {len(found) - 8} earlier ones")

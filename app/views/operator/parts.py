@@ -12,6 +12,7 @@ from app import store
 from app.figures.graphs import relation_matrices
 from app.figures.operator import operator_matrix, operator_sentence, plane, power
 from app.figures.style import above_noise, markdown_text
+from app.state import history
 from app.state.selection import Selection
 from app.store.keys import RunKey
 from app.views.operator import figures
@@ -101,7 +102,7 @@ def matrix(view: View) -> None:
     differs = [(int(p), int(q)) for p, q in np.argwhere(plane(view.trained != view.changed, view.rest))]
 
     def clicked(point: dict[str, Any]) -> None:
-        controls.change(toggled(view.now, (int(point["y"]), int(point["x"]), *view.rest)))
+        history.change("A", toggled(view.now, (int(point["y"]), int(point["x"]), *view.rest)))
 
     title = "A: click a term to switch it"
     show.figure(
@@ -135,7 +136,7 @@ def edit(view: View) -> None:
                 if value is not None and np.isfinite(value):
                     entry = (int(row), list(frame.columns).index(name), *view.rest)
                     new = new.with_entry(entry, float(np.clip(value, -1e5, 1e5)))
-        controls.change(new)
+        history.change("A", new)
 
     st.data_editor(frame, key=key, on_change=typed, width="stretch", alt="entries of A, to type into")
 

@@ -6,7 +6,7 @@ import streamlit as st
 from app import store
 from app.figures.methods import BARS
 from app.figures.style import markdown_text
-from app.state import selection
+from app.state import navigation, selection
 from app.state.selection import Selection
 from app.store.keys import RunKey
 from app.widgets import show
@@ -103,4 +103,4 @@ def moments(chosen: Selection, run: RunKey) -> None:
             link = {"clip": moment.clip, "time": round(seconds, 2)}
             key = f"top-{moment.clip}-{moment.unit}"
             if column.button(markdown_text(said), key=key, on_click=selection.put, kwargs=link, type="tertiary"):
-                selection.open_page("clips", **link)
+                navigation.open_page("clips", **link)
