@@ -73,18 +73,21 @@ def free_name(root: Path, name: str) -> str:
     return found
 
 
-def allowed(path: str, roots: Sequence[Path]) -> Path:
-    """A folder on this machine, once it lies below one of the roots that may be read.
+def allowed(path: str, roots: Sequence[Path], workspace: Path) -> Path:
+    """A folder on this machine, once it lies below one of the roots that may be read, and apart from the workspace,
+    where what others uploaded waits.
 
     Errors: `ValueError` otherwise; the message says nothing about what lies outside.
     """
     if not path.strip() or "\0" in path:
         raise ValueError("give the path of a folder on the machine that runs FuseScope")
-    real = Path(os.path.realpath(path))
+    real, own = Path(os.path.realpath(path)), Path(os.path.realpath(workspace))
     for root in roots:
         top = Path(os.path.realpath(root))
         if real == top or top in real.parents:
-            if not real.exists():
+            if own in (real, *real.parents) or real in own.parents:
+                raise ValueError(f"'{shown(path, 120)}' is the workspace or holds it; what lies there is here already")
+            if not os.path.exists(real):
                 raise ValueError(f"'{shown(path, 120)}': there is no such file or folder")
             return real
     raise ValueError(

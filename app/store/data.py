@@ -182,8 +182,8 @@ def folder_report(folder: str, pickles: bool = False) -> Report:
 
 
 def roots() -> list[Path]:
-    """Folders on this machine that a visitor may bring data in from: the workspace and `$FUSESCOPE_DATA`."""
-    return [workspace(), *(Path(part) for part in os.environ.get("FUSESCOPE_DATA", "").split(os.pathsep) if part)]
+    """Folders on this machine that a visitor may bring data in from: what `$FUSESCOPE_DATA` names."""
+    return [Path(part) for part in os.environ.get("FUSESCOPE_DATA", "").split(os.pathsep) if part]
 
 
 @resource(32)

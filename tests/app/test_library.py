@@ -107,6 +107,13 @@ def test_the_demo_cannot_be_removed(visit: Opener, small: Path) -> None:
     assert not [button for button in visit("library", assets=small).button if button.key == "remove-data"]
 
 
+@pytest.fixture
+def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that whoever started the server has opened."""
+    monkeypatch.setenv("FUSESCOPE_DATA", str(tmp_path / "open"))
+    return tmp_path / "open"
+
+
 def look(app, path: str) -> None:
     app.text_input(key="folder").set_value(path)
     next(button for button in app.button if button.label == "Look at it").click().run()
@@ -119,10 +126,18 @@ def test_folders_outside_the_roots_are_refused_without_a_word_about_them(visit: 
     assert "outside the folders that may be read" in told
 
 
-def test_a_folder_is_reported_before_it_is_taken(visit: Opener, small: Path, tmp_path: Path) -> None:
-    native.write(world.dataset(None), tmp_path / "workspace/elsewhere")
+def test_what_others_uploaded_is_not_to_be_looked_at(visit: Opener, small: Path, tmp_path: Path) -> None:
+    native.write(world.dataset(None), tmp_path / "workspace/uploads/0123456789abcdef")
     app = visit("library", assets=small)
-    look(app, str(tmp_path / "workspace/elsewhere"))
+    look(app, str(tmp_path / "workspace/uploads/0123456789abcdef"))
+    (told,) = complaints(app)
+    assert "outside the folders that may be read" in told
+
+
+def test_a_folder_is_reported_before_it_is_taken(visit: Opener, small: Path, opened: Path) -> None:
+    native.write(world.dataset(None), opened / "elsewhere")
+    app = visit("library", assets=small)
+    look(app, str(opened / "elsewhere"))
     assert not complaints(app)
     assert any("nothing stands in the way" in block.value for block in app.code)
     assert "Bring it in" in [button.label for button in app.button]
@@ -204,10 +219,10 @@ def test_a_damaged_sample_set_is_listed_with_its_problem(visit: Opener, small: P
     assert "features/sound.npy" in " ".join(problems.iloc[0])
 
 
-def test_a_folder_of_views_is_reported_then_taken(visit: Opener, small: Path, tmp_path: Path) -> None:
-    sample_file(tmp_path / "workspace/elsewhere")
+def test_a_folder_of_views_is_reported_then_taken(visit: Opener, small: Path, opened: Path, tmp_path: Path) -> None:
+    sample_file(opened / "elsewhere")
     app = visit("library", assets=small)
-    look(app, str(tmp_path / "workspace/elsewhere"))
+    look(app, str(opened / "elsewhere"))
     assert not complaints(app)
     assert any("3 classes: cat 4, dog 4, eel 4" in block.value for block in app.code)
     next(button for button in app.button if button.label == "Bring it in").click().run()
@@ -219,14 +234,14 @@ def test_a_folder_of_views_is_reported_then_taken(visit: Opener, small: Path, tm
     assert any("'stratified-0' is ours" in note for note in found.notes)
 
 
-def test_a_pickle_is_read_only_when_its_box_is_ticked(visit: Opener, small: Path, tmp_path: Path) -> None:
-    pickled(tmp_path / "workspace/mosi")
+def test_a_pickle_is_read_only_when_its_box_is_ticked(visit: Opener, small: Path, opened: Path, tmp_path: Path) -> None:
+    pickled(opened / "mosi")
     app = visit("library", assets=small)
-    look(app, str(tmp_path / "workspace/mosi"))
+    look(app, str(opened / "mosi"))
     assert any("is a pickle, which can run code" in block.value for block in app.code)
     assert "Bring it in" not in [button.label for button in app.button]
     app.checkbox(key="folder-pickles").check()
-    look(app, str(tmp_path / "workspace/mosi"))
+    look(app, str(opened / "mosi"))
     next(button for button in app.button if button.label == "Bring it in").click().run()
     job = finished(tmp_path / "workspace/jobs")
     assert job.state == "done", job.message

@@ -19,16 +19,21 @@ def test_only_folders_below_the_roots_may_be_added(tmp_path: Path) -> None:
     (tmp_path / "open/in").mkdir(parents=True)
     (tmp_path / "closed").mkdir()
     (tmp_path / "open/way-out").symlink_to(tmp_path / "closed")
-    roots = [tmp_path / "open"]
-    assert workspace.allowed(str(tmp_path / "open/in"), roots) == tmp_path / "open/in"
+    roots, own = [tmp_path / "open"], tmp_path / "open/workspace"
+    assert workspace.allowed(str(tmp_path / "open/in"), roots, own) == tmp_path / "open/in"
     for path in ("closed", "open/../closed", "open/way-out", "open-not", "closed/unknown"):
         with pytest.raises(ValueError, match="outside the folders that may be read"):
-            workspace.allowed(str(tmp_path / path), roots)
-    with pytest.raises(ValueError, match="no such file"):
-        workspace.allowed(str(tmp_path / "open/gone"), roots)
+            workspace.allowed(str(tmp_path / path), roots, own)
+    for path in ("open/gone", "open/" + "x" * 300):
+        with pytest.raises(ValueError, match="no such file"):
+            workspace.allowed(str(tmp_path / path), roots, own)
+    (own / "uploads/of-others").mkdir(parents=True)
+    for path in ("open/workspace/uploads/of-others", "open/workspace", "open"):
+        with pytest.raises(ValueError, match="is the workspace or holds it"):
+            workspace.allowed(str(tmp_path / path), roots, own)
     for path in ("", "a\0b"):
         with pytest.raises(ValueError, match="give the path"):
-            workspace.allowed(path, roots)
+            workspace.allowed(path, roots, own)
 
 
 def test_what_is_thrown_away_can_be_put_back(tmp_path: Path) -> None:

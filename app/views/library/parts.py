@@ -147,7 +147,7 @@ def folder() -> None:
 
 
 def _look(path: str, pickles: bool) -> None:
-    place = workspace.allowed(path, store.data.roots())
+    place = workspace.allowed(path, store.data.roots(), store.keys.workspace())
     report = store.data.folder_report(str(place), pickles)
     st.code(report.text(), language=None, wrap_lines=True)
     if not report.ok:
