@@ -19,7 +19,7 @@ import numpy as np
 from torch import Tensor
 
 from core.clip import Clip, Intervals, Stored, intervals, unit_labels
-from core.data import fields, npy, rows
+from core.data import fields, guard, npy, rows
 from core.dataset import Dataset, Split
 from core.machine import drafts
 from core.machine.names import RefusedError, Root, check_name, inside, shown
@@ -279,6 +279,8 @@ def _clip_entry(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
         fields.of(anomalous, bool, f"{where}: anomalous")
     if video is not None:
         fields.of(video, str, f"{where}: video")
+        if not video.lower().endswith(guard.VIDEOS):
+            raise RefusedError(f"{where}: video is '{shown(video)}'; the name of one ends in {', '.join(guard.VIDEOS)}")
     kinds = fields.texts(entry.get("kinds", []), f"{where}: kinds")
     if truth is not None:
         truth = _truth(fields.of(truth, list, f"{where}: truth"), frames, where)

@@ -4,10 +4,13 @@ import contextlib
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from core.jobs import record
 from core.jobs.record import Passed, Report, passing
+
+if TYPE_CHECKING:
+    from core.dataset import Dataset
 
 
 def _extract_clip(given: Mapping[str, Any], report: Report) -> str:
@@ -49,6 +52,7 @@ def _import_features(given: Mapping[str, Any], report: Report) -> str:
     """Feature files with their lists, files of samples, or a dataset of ours, as a dataset of ours.
 
     options, samples    what feature files, and what files of samples, do not say; the folder tells which it is
+    files               they were uploaded, and bring no videos this way: those come in through extraction
     """
     from dataclasses import replace as changed
 
@@ -66,11 +70,24 @@ def _import_features(given: Mapping[str, Any], report: Report) -> str:
         stored.write(changed(found, name=given["name"]), out)
     else:
         report(0.6, f"{len(found.clips)} clips read, writing")
+        found = _without_videos(found) if "files" in given else found
         native.write(changed(found, name=given["name"]), out)
         if out.parent.name == "data":  # the workspace's: who opens a large set does not wait for its index
             report(0.95, "looking at what was written")
             index.read(out, out.parents[1] / "index")
     return out.name
+
+
+def _without_videos(data: "Dataset") -> "Dataset":
+    """The same features; a video of a stranger is kept only when extraction has written it anew."""
+    from dataclasses import replace as changed
+
+    named = [name for name, clip in data.clips.items() if clip.video is not None]
+    if not named:
+        return data
+    clips = {name: changed(clip, video=None) for name, clip in data.clips.items()}
+    note = f"{len(named)} videos, first that of clip '{named[0]}', were left out: they come in through extraction alone"
+    return changed(data, clips=clips, notes=(*data.notes, note))
 
 
 def _import_files(given: Mapping[str, Any], report: Report) -> str:
