@@ -1,7 +1,7 @@
 r"""Rows on a plane: PCA at once, UMAP from a process of its own while PCA is shown.
 
     PCA     coordinates along the two directions of largest variance; each direction's largest entry is positive
-    UMAP    McInnes et al., 2018 (umap-learn): PCA to 50 columns, exact neighbours by matrix products, start from PCA,
+    UMAP    McInnes et al., 2018 (umap-learn): PCA to 50 columns, exact neighbours, start from PCA,
             fixed seed, compiled code kept on disk
 
 As it is usually called UMAP spends most of its time on compilation, which its neighbour descent repeats in every
@@ -29,7 +29,7 @@ from jaxtyping import Float, Int
 Rows = Float[np.ndarray, "n d"]
 Places = Float[np.ndarray, "n 2"]
 ROOT = Path(__file__).parents[2]
-NEIGHBOURS, COLUMNS, BLOCK = 15, 50, 1 << 22
+NEIGHBOURS, COLUMNS = 15, 50
 FEWEST = 20  # rows below which a map of neighbourhoods means nothing
 
 
@@ -39,33 +39,22 @@ def pca(rows: Rows, columns: int = 2) -> Float[np.ndarray, "n c"]:
     >>> pca(np.array([[0.0, 0.0], [3.0, 4.0], [6.0, 8.0]])).round(6)[:, 0].tolist()
     [-5.0, 0.0, 5.0]
     """
-    centred = rows.astype(np.float64) - rows.mean(0, dtype=np.float64)
-    values, vectors = np.linalg.eigh(centred.T @ centred)
-    directions = vectors[:, ::-1][:, :columns]
-    sign = np.sign(directions[np.abs(directions).argmax(0), np.arange(directions.shape[1])])
-    found = centred @ (directions * np.where(sign == 0, 1, sign))
-    if found.shape[1] < columns:
-        found = np.pad(found, ((0, 0), (0, columns - found.shape[1])))
-    return found.astype(np.float32)
+    from sklearn.decomposition import PCA
+
+    if len(rows) < 2:
+        return np.zeros((len(rows), columns), np.float32)
+    with np.errstate(invalid="ignore", divide="ignore"):  # shares of the variance of equal rows
+        places = PCA(min(columns, *rows.shape), svd_solver="covariance_eigh").fit_transform(rows.astype(np.float64))
+    return np.pad(places, ((0, 0), (0, columns - places.shape[1]))).astype(np.float32)
 
 
 def nearest(rows: Rows, count: int) -> tuple[Int[np.ndarray, "n k"], Float[np.ndarray, "n k"]]:
-    """Each row's `count` nearest rows and their distances, itself first: exact, by matrix products, block by block."""
-    rows = np.ascontiguousarray(rows, dtype=np.float32)
-    squares = np.einsum("nd,nd->n", rows, rows)
-    index = np.empty((len(rows), count), np.int64)
-    distance = np.empty((len(rows), count), np.float32)
-    step = max(1, BLOCK // len(rows))
-    for start in range(0, len(rows), step):
-        block = rows[start : start + step]
-        apart = squares[start : start + step, None] + squares - 2 * block @ rows.T
-        apart[np.arange(len(block)), np.arange(start, start + len(block))] = -np.inf  # itself first, twins after it
-        kept = np.argpartition(apart, count - 1, axis=1)[:, :count]
-        order = np.take_along_axis(apart, kept, 1).argsort(1, kind="stable")
-        kept = np.take_along_axis(kept, order, 1)
-        index[start : start + step] = kept
-        distance[start : start + step] = np.sqrt(np.take_along_axis(apart, kept, 1).clip(min=0))
-    return index, distance
+    """Each row's `count` nearest rows and their distances, exact; itself first, twins after it."""
+    from sklearn.neighbors import NearestNeighbors
+
+    distance, index = NearestNeighbors(n_neighbors=count - 1, algorithm="brute").fit(rows).kneighbors()
+    distance = np.pad(distance, ((0, 0), (1, 0))).astype(np.float32)
+    return np.column_stack([np.arange(len(rows)), index]), distance
 
 
 @contextlib.contextmanager

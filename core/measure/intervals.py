@@ -1,6 +1,7 @@
 """95 % intervals of a share, an AUC and a correlation."""
 
 import numpy as np
+from scipy.stats import binomtest
 
 Z95 = 1.959964
 
@@ -11,10 +12,8 @@ def wilson(right: int, count: int) -> tuple[float, float]:
     >>> [round(edge, 1) for edge in wilson(8, 10)]
     [49.0, 94.3]
     """
-    share, z = right / count, Z95
-    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
-    reach = z / (1 + z * z / count) * np.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return 100 * float(middle - reach), 100 * float(middle + reach)
+    edges = binomtest(right, count).proportion_ci(method="wilson")
+    return 100 * float(edges.low), 100 * float(edges.high)
 
 
 def auc_interval(value: float, positive: int, negative: int) -> tuple[float, float]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.stats import binom
+from scipy.stats import binom, linregress
 from scipy.stats import t as student
 
 from core.measure.redraw import NAN
@@ -58,13 +58,11 @@ def trend(ranks: Float[np.ndarray, " runs"], kept: Float[np.ndarray, " runs"]) -
     x = np.log2(ranks)
     if len(x) < 3 or len(np.unique(x)) < 2 or not np.isfinite(kept).all():
         return NAN, NAN, NAN, NAN
-    d = x - x.mean()
-    slope = float(d @ kept / (d @ d))
-    rest = kept - kept.mean() - slope * d
-    error = float(np.sqrt(rest @ rest / (len(x) - 2) / (d @ d)))
-    reach = float(student.ppf(0.975, len(x) - 2)) * error
-    p = float(2 * student.sf(abs(slope) / error, len(x) - 2)) if error > 0 else (1.0 if slope == 0 else 0.0)
-    return slope, slope - reach, slope + reach, p
+    if np.ptp(kept) == 0:
+        return 0.0, 0.0, 0.0, 1.0
+    line = linregress(x, kept)
+    slope, reach = float(line.slope), float(student.ppf(0.975, len(x) - 2) * line.stderr)
+    return slope, slope - reach, slope + reach, float(line.pvalue)
 
 
 def welch(a: Float[np.ndarray, " n"], b: Float[np.ndarray, " m"]) -> tuple[float, float, float]:

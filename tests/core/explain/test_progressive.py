@@ -180,6 +180,10 @@ def test_an_interval_holds_what_repeated_draws_give() -> None:
 
 
 def test_the_intervals_stay_where_they_make_sense() -> None:
+    z = 1.959964
+    for right, count in ((1, 3), (40, 60), (7, 7)):  # both edges solve (p - edge)^2 = z^2 edge (1 - edge) / n
+        for edge in np.array(intervals.wilson(right, count)) / 100:
+            assert (right / count - edge) ** 2 == pytest.approx(z**2 * edge * (1 - edge) / count, abs=1e-6)
     assert intervals.wilson(10, 10)[1] == pytest.approx(100)
     assert intervals.wilson(0, 10)[0] == pytest.approx(0)
     assert intervals.auc_interval(100.0, 3, 3) == (100.0, 100.0)

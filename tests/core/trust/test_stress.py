@@ -282,14 +282,21 @@ def test_the_largest_set_of_runs_that_differ_in_rank_alone(stored: tuple[Path, S
     )
 )
 @settings(max_examples=25, deadline=None)
-def test_the_slope_is_scipys(rows: list[tuple[int, float]]) -> None:
+def test_the_slope_is_that_of_least_squares(rows: list[tuple[int, float]]) -> None:
     ranks, kept = (np.array(column, dtype=float) for column in zip(*rows, strict=True))
     slope, low, high, p = tests.trend(ranks, kept)
-    theirs = stats.linregress(np.log2(ranks), kept)
-    assert slope == pytest.approx(theirs.slope, abs=1e-9)
-    if theirs.stderr > 1e-3:
-        assert p == pytest.approx(theirs.pvalue, abs=1e-6)
-        assert (high - low) / 2 == pytest.approx(stats.t.ppf(0.975, len(rows) - 2) * theirs.stderr, rel=1e-6)
+    table = np.column_stack([np.log2(ranks), np.ones(len(rows))])
+    expected, (rest, *_), *_ = np.linalg.lstsq(table, kept)
+    error = float(np.sqrt(rest / (len(rows) - 2) * np.linalg.inv(table.T @ table)[0, 0]))
+    assert slope == pytest.approx(expected[0], abs=1e-9)
+    if error > 1e-3:
+        assert p == pytest.approx(2 * stats.t.sf(abs(slope) / error, len(rows) - 2), abs=1e-6)
+        assert (high - low) / 2 == pytest.approx(stats.t.ppf(0.975, len(rows) - 2) * error, rel=1e-6)
+
+
+def test_a_flat_line_has_no_slope_and_one_rank_none_to_tell() -> None:
+    assert tests.trend(np.array([1.0, 2.0, 4.0]), np.full(3, 80.0)) == (0.0, 0.0, 0.0, 1.0)
+    assert np.isnan(tests.trend(np.array([2.0, 2.0, 2.0]), np.array([1.0, 2.0, 3.0]))).all()
 
 
 def test_the_gap_is_welchs() -> None:
