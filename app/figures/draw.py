@@ -16,7 +16,7 @@ Trace = dict[str, Any]
 Number = int | float | np.number  # checked as written while tests run, where an int is no float
 Values = Sequence[Any] | Shaped[np.ndarray, "*shape"]
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
-UP, DOWN = "#B2182B", "#2166AC"  # what raises a sum and what lowers it: the ends of `SIGNED`
+UP, DOWN = "#B2182B", "#2166AC"  # what raises a sum and what lowers it: the ends of `Colours.signed`
 
 
 def _hover(words: str | None) -> Trace:

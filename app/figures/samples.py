@@ -1,30 +1,10 @@
-"""Samples: their classes as scores, and their pictures."""
+"""Pictures among the modalities of samples."""
 
 import numpy as np
 import plotly.graph_objects as go
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from app.figures.style import Colours
-from core.sample import Part
-
-
-def probabilities(outputs: Float[np.ndarray, "samples classes"]) -> Float[np.ndarray, "samples classes"]:
-    """Softmax of the class logits.
-
-    >>> probabilities(np.zeros((1, 4))).tolist()
-    [[0.25, 0.25, 0.25, 0.25]]
-    """
-    raised = np.exp(outputs - outputs.max(1, keepdims=True))
-    return np.asarray(raised / raised.sum(1, keepdims=True))
-
-
-def one_against_rest(
-    part: Part, outputs: Float[np.ndarray, "samples classes"], about: int
-) -> tuple[Float[np.ndarray, " samples"], Bool[np.ndarray, " samples"]]:
-    """The probability of one class as a score, and which samples are of that class."""
-    if part.target is None:
-        raise ValueError("these samples have no classes to judge against")
-    return probabilities(outputs)[:, about], part.target.numpy() == about
 
 
 def picture(vector: Float[np.ndarray, " pixels"], height: int, width: int, colours: Colours) -> go.Figure:

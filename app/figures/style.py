@@ -16,7 +16,6 @@ from jaxtyping import Float
 
 from core.machine.names import shown
 
-SIGNED = "RdBu_r"  # weights, shares on light pages; figures take `Colours.signed`
 NOISE = 32 * float(np.finfo(np.float32).eps)  # of a number's size: what a few float32 sums may be wrong by
 SCORES = "viridis"  # scores and other numbers from low to high
 PRINTED = 12  # matrices up to 12 x 12 have their numbers printed in the cells
@@ -123,7 +122,7 @@ LIGHT = Colours(
     page="#FFFFFF",
     panel="#F5F6F7",
     series=("#1B7837", "#1F2430", "#9A6A00", "#2C6FA6", "#8A8F99"),
-    signed=SIGNED,
+    signed="RdBu_r",
     change="PuOr",
 )
 DARK = Colours(
@@ -138,7 +137,7 @@ DARK = Colours(
     page="#12151B",
     panel="#1B2029",
     series=("#5AC27A", "#E6E8EC", "#D9A93B", "#7DB3E0", "#8F96A3"),
-    signed=((0.0, "#92C5DE"), (0.25, "#2F79B5"), (0.5, "#12151B"), (0.75, "#C13639"), (1.0, "#F4A582")),
+    signed=((0.0, "#92C5DE"), (0.25, "#2166AC"), (0.5, "#12151B"), (0.75, "#B2182B"), (1.0, "#F4A582")),
     change=((0.0, "#FDB863"), (0.25, "#B35806"), (0.5, "#12151B"), (0.75, "#6F4FA8"), (1.0, "#C6BEE4")),
 )
 

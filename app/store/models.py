@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from app.figures.samples import one_against_rest
 from app.store import keys
 from app.store.data import clips, data, large, part, samples
 from app.store.keys import DataKey, RunKey, resource, workspace
@@ -15,7 +14,7 @@ from core import run as run_folders
 from core.clip import Clip
 from core.fusion.base import Fusion
 from core.measure.metrics import ClassMetrics, Metrics, RealMetrics, measure, pooled, pooled_frames
-from core.measure.thresholds import Graded, Moment, Units, graded, top_moments, units_of
+from core.measure.thresholds import Graded, Moment, Units, graded, one_against_rest, top_moments, units_of
 from core.sample import Part
 from core.score import infer, stored
 
@@ -69,7 +68,8 @@ def units(run: RunKey, key: DataKey) -> tuple[Units, np.ndarray, np.ndarray]:
 def grades(run: RunKey, key: DataKey, level: str, about: int) -> Graded:
     """Scores by class, sorted: of units, of frames, or of samples, class `about` against all others."""
     if samples(key) is not None:
-        return graded(*one_against_rest(part(key), outputs(run, key), about))
+        target = part(key).target
+        return one_against_rest(outputs(run, key), None if target is None else target.numpy(), about)
     return graded(*(pooled_frames if level == "frames" else pooled)(scores(run, key), clips(key)))
 
 

@@ -6,6 +6,7 @@ from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from scipy.special import softmax
 
 from core.clip import Clip
 from core.measure.metrics import NAN, auc, average_precision, kind_of_units
@@ -224,6 +225,15 @@ def graded(scores: Float[np.ndarray, " n"], labels: Bool[np.ndarray, " n"]) -> G
     for side in (found.normal, found.anomalous):
         side.setflags(write=False)
     return found
+
+
+def one_against_rest(
+    outputs: Float[np.ndarray, "samples classes"], target: Int[np.ndarray, " samples"] | None, about: int
+) -> Graded:
+    """The probability of one class as a score; anomalous are the samples of that class."""
+    if target is None:
+        raise ValueError("these samples have no classes to judge against")
+    return graded(softmax(outputs, axis=1)[:, about], target == about)
 
 
 def ranks(scores: Float[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:

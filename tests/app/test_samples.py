@@ -6,14 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from app.figures.samples import one_against_rest, probabilities
 from app.figures.style import LIGHT
 from app.views.clips import figures
 from core import run as runs
 from core.data import read
 from core.data.samples import native
 from core.recipe import TrainConfig
-from core.sample import Part, Samples, Task
+from core.sample import Samples, Task
 from core.train.loop import train
 from tests import world
 from tests.app.conftest import PAGES, Opener, complaints, words
@@ -136,21 +135,6 @@ def test_confusions_count_every_sample_once() -> None:
 def test_hostile_class_names_stay_text() -> None:
     drawn = figures.class_bars(np.array([0.5, 0.5]), ("<b>x</b>", "y"), 0, LIGHT)
     assert "<b>" not in "".join(drawn.data[0].y)
-
-
-def test_probabilities_survive_large_logits() -> None:
-    found = probabilities(np.array([[1000.0, 0.0], [-1000.0, -1000.0]]))
-    np.testing.assert_allclose(found, [[1, 0], [0.5, 0.5]])
-
-
-def test_one_class_against_the_rest_is_its_probability() -> None:
-    part = made(TASKS["class"]).part("test")
-    outputs = np.random.default_rng(0).normal(size=(len(part), 3))
-    scores, labels = one_against_rest(part, outputs, 1)
-    np.testing.assert_allclose(scores, probabilities(outputs)[:, 1])
-    assert labels.sum() == int((part.target == 1).sum())
-    with pytest.raises(ValueError, match="no classes"):
-        one_against_rest(Part(part.features, None, part.task, part.names, part.places), outputs, 1)
 
 
 def test_only_runs_of_the_same_task_are_offered(visit: Opener, tmp_path: Path) -> None:

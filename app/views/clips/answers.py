@@ -2,10 +2,10 @@
 
 import numpy as np
 import streamlit as st
+from scipy.special import softmax
 
 from app import store
 from app.figures.facts import largest_class
-from app.figures.samples import probabilities
 from app.figures.style import markdown_text
 from app.state import selection
 from app.state.selection import Selection
@@ -67,7 +67,7 @@ def _chosen_sample(chosen: Selection, data: Samples, row: int) -> None:
     pictures(data, chosen, row)
     if part.task.kind == "class":
         true = None if part.target is None else int(part.target[row])
-        chance = probabilities(outputs[row : row + 1])[0]
+        chance = softmax(outputs[row : row + 1], axis=1)[0]
         drawn = figures.class_bars(chance, part.task.names, true, chosen.colours)
         best = shown(part.task.names[int(chance.argmax())], 30)
         show.figure(

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from jaxtyping import Float, Int
+from scipy.special import softmax
 
-from app.figures.samples import probabilities
 from app.figures.style import PRINTED, Colours, plotly_text
 from core.clip import Clip
 from core.machine.names import shown
@@ -86,7 +86,7 @@ def answer_table(part: Part, outputs: Float[np.ndarray, "samples outputs"]) -> p
     """One row a sample: its class and the one the model names, or its real targets and the model's values."""
     table = {"sample": np.arange(len(part)), "name": [shown(name, 60) for name in part.names]}
     if part.task.kind == "class":
-        names, chance = np.array([shown(n, 30) for n in part.task.names]), probabilities(outputs)
+        names, chance = np.array([shown(n, 30) for n in part.task.names]), softmax(outputs, axis=1)
         found = outputs.argmax(1)
         table |= {"named": names[found], "probability": chance.max(1)}
         if part.target is not None:

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 
 from app.figures import draw
 from app.figures.draw import Trace
-from app.figures.style import SIGNED, Colours, plotly_text
+from app.figures.style import Colours, plotly_text
 from app.figures.words import axis, moved, told
 from app.views.compare.rows import Rows
 from core.compare import LOWER, METRICS, Disagreement, Line, digits
@@ -130,10 +130,10 @@ def delta_map(lines: Sequence[Line], colours: Colours) -> go.Figure:
 
     columns = [words.replace(" ", "<br>") for words in names.values()]
     trace = draw.cells(
-        better / np.where(top > 0, top, 1.0), SIGNED, "%{customdata}: %{text}<extra></extra>",
-        low=-2, high=2,  # the middle of the scale: dark ink stays readable on its lightest half
+        better / np.where(top > 0, top, 1.0), colours.signed, "%{customdata}: %{text}<extra></extra>",
+        low=-2, high=2,  # the middle of the scale: ink stays readable on the half next to the page's colour
         zmid=0, gap=3, x=columns, y=list(range(len(drawn))), text=[[words(line, m) for m in names] for line in drawn],
-        texttemplate="%{text}", textfont={"color": "#1F2430", "size": 11},
+        texttemplate="%{text}", textfont={"color": colours.ink, "size": 11},
         customdata=[[plotly_text(line.group.title, 80)] * len(names) for line in drawn],
     )  # fmt: skip
     x = {"side": "top", "showgrid": False, "tickangle": 0, "tickfont": {"color": colours.ink, "size": 12}}

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from plotly.subplots import make_subplots
 
 from app.figures import draw
-from app.figures.style import PRINTED, SIGNED, Colours, plotly_text
+from app.figures.style import PRINTED, Colours, plotly_text
 from core.machine.names import shown
 
 OFF = "off"
@@ -61,7 +61,7 @@ def part_map(
     notes: list[dict[str, Any]] = []
     for at, panel in enumerate(panels):
         number, start = f"{at + 1}" if at else "", at * width
-        scale, last = (SIGNED if signed else colours.edges), unit if at == len(panels) - 1 else None
+        scale, last = (colours.signed if signed else colours.edges), unit if at == len(panels) - 1 else None
         traces.append(draw.cells(panel, scale, low=-top if signed else 0, high=top, unit=last, texttemplate=numbers,
                                  xaxis=f"x{number}"))  # fmt: skip
         traces.append(_squares(parts, None if outs == 1 else at, interactions, columns, on) | {"xaxis": f"x{number}"})

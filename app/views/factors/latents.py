@@ -3,10 +3,9 @@
 import numpy as np
 import pandas as pd
 import streamlit as st
-from scipy.special import expit
+from scipy.special import expit, softmax
 
 from app import store
-from app.figures.samples import probabilities
 from app.figures.style import markdown_text
 from app.state.selection import Selection
 from app.views.factors import latent_figures as figures
@@ -19,7 +18,7 @@ from core.sample import Part
 def read(outputs: np.ndarray, kind: str) -> tuple[np.ndarray, str]:
     """What outputs say, as people read it, and what that is."""
     if kind == "class":
-        return probabilities(outputs), "probability"
+        return softmax(outputs, axis=1), "probability"
     return (expit(outputs), "score") if kind == "units" else (outputs, "output")
 
 

@@ -8,11 +8,10 @@ from typing import Literal
 import numpy as np
 import streamlit as st
 from jaxtyping import Bool, Float
-from scipy.special import expit
+from scipy.special import expit, softmax
 
 from app import store
 from app.figures.marks import class_of
-from app.figures.samples import probabilities
 from app.figures.style import markdown_text
 from app.figures.words import begun, told
 from app.state import history, selection
@@ -180,7 +179,7 @@ def look(chosen: Selection, row: int) -> Now:
 def answer_words(values: np.ndarray, part: Part, output: int) -> str:
     """What the model says of one row."""
     if part.task.kind == "class":
-        chance = probabilities(values[None])[0]
+        chance = softmax(values[None], axis=1)[0]
         best = int(chance.argmax())
         return f"{shown(part.task.names[best], 24)} · {chance[best]:.0%}"
     return f"{expit(values[0]):.3f}" if part.task.kind == "units" else f"{values[output]:.4g}"

@@ -5,14 +5,15 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import streamlit as st
+from scipy.special import softmax
 
 from app import store
-from app.figures import samples, scores
-from app.figures.style import markdown_text, plotly_config
+from app.figures import scores
+from app.figures.style import markdown_text
 from app.state.selection import Selection
 from app.store.keys import RunKey
 from app.views.robustness import figures
-from app.widgets import show
+from app.widgets import samples, show
 from core.experiments.ranks import trends, verdict
 from core.machine.names import shown
 from core.sample import METRIC_WORDS
@@ -245,7 +246,7 @@ def row(chosen: Selection, mine: Stress, now: int) -> None:
             alt="targets of the chosen sample, clean and corrupted",
         )
         return
-    before, after = samples.probabilities(mine.outputs[[0, now], at].astype(np.float64))
+    before, after = softmax(mine.outputs[[0, now], at].astype(np.float64), axis=1)
     true = None if part.target is None else int(part.target[at])
     names = [shown(name, 30) for name in part.task.names]
     show.figure(
@@ -268,22 +269,8 @@ def pictures(chosen: Selection, mine: Stress, now: int) -> None:
         return
     at = min(chosen.sample, len(store.data.part(chosen.dataset)) - 1)
     st.caption(f"The sample as the model gets it at strength {mine.levels[now]:g}:")
-    with st.container(horizontal=True, gap="small"):
-        for name, (height, width) in data.pictures.items():
-            if name not in mine.rows:
-                continue
-            with st.container(width=164):
-                drawn = samples.picture(mine.rows[name][now, at].astype(np.float32), height, width, chosen.colours)
-                drawn.update_layout(template=chosen.colours.template)
-                st.plotly_chart(
-                    drawn,
-                    key=f"corrupted-{name}",
-                    theme=None,
-                    width="content",
-                    config=plotly_config(f"{name} of sample {at}", chosen.picture) | {"displayModeBar": False},
-                    alt=f"picture of modality {shown(name)} of sample {at} as corrupted, {height} by {width}",
-                )
-                st.caption(markdown_text(name))
+    seen = {name: mine.rows[name][now, at].astype(np.float32) for name in data.pictures if name in mine.rows}
+    samples.pictures(data, chosen, at, seen, 164)
 
 
 # ---------------------------------------------------------------------------- the tabs

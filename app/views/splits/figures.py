@@ -7,11 +7,10 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from jaxtyping import Float, Int
-from scipy.special import expit
+from scipy.special import expit, softmax
 
 from app.figures import draw
 from app.figures.marks import SYMBOLS, class_colours
-from app.figures.samples import probabilities
 from app.figures.style import SCORES, Colours, plotly_text
 from core.explain.probes import Probe
 from core.explain.split import INVARIANT, Available, Cloud, Compared, Parts
@@ -29,7 +28,7 @@ def row_scores(outputs: Float[np.ndarray, "n outputs"], part: Part) -> tuple[Flo
     if part.task.kind == "units":
         return expit(outputs[:, 0]), "score"
     if part.task.kind == "class":
-        return probabilities(outputs).max(1), "highest class probability"
+        return softmax(outputs, axis=1).max(1), "highest class probability"
     return outputs[:, 0], shown(part.task.names[0], 40)
 
 

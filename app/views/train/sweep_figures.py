@@ -10,7 +10,7 @@ from jaxtyping import Float
 from plotly.subplots import make_subplots
 
 from app.figures.operator import term_name
-from app.figures.style import PRINTED, SCORES, SIGNED, Colours, plotly_text
+from app.figures.style import PRINTED, SCORES, Colours, plotly_text
 from core.machine.names import shown
 from core.sweep import WORDS, Cell, Importance, Line, Results, Row, plain, told
 
@@ -295,7 +295,7 @@ def operator_map(
             zmin=-largest,
             zmax=largest,
             zmid=0,
-            colorscale=SIGNED,
+            colorscale=colours.signed,
             hovertemplate="weight %{z:.3f}<extra></extra>",
             hoverongaps=False,
             colorbar={"title": {"text": "weight", "side": "right"}},

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from core.measure.metrics import auc, average_precision
-from core.measure.thresholds import decide, graded, precision_recall, roc, units_of
+from core.measure.thresholds import decide, graded, one_against_rest, precision_recall, roc, units_of
 from tests.core.test_compare import made_clips
 
 
@@ -67,3 +67,14 @@ def test_sorted_once_every_threshold_is_what_the_scores_say(kind: str, threshold
     assert found.span.min() == scores.min()
     assert found.span.max() == scores.max()
     assert found.thresholds.tolist() == np.unique(scores).tolist()
+
+
+def test_one_class_against_the_rest_is_its_probability() -> None:
+    outputs, target = np.random.default_rng(0).normal(size=(40, 3)), np.arange(40) % 3
+    outputs[0] = 1000, 0, -1000  # large logits survive
+    found = one_against_rest(outputs, target, 1)
+    chance = np.exp(outputs[1:]) / np.exp(outputs[1:]).sum(1, keepdims=True)
+    np.testing.assert_allclose(found.anomalous, np.sort(chance[target[1:] == 1, 1]))
+    assert len(found.normal) == (target != 1).sum()
+    with pytest.raises(ValueError, match="no classes"):
+        one_against_rest(outputs, None, 1)
