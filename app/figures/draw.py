@@ -24,7 +24,7 @@ def _hover(words: str | None) -> Trace:
 
 
 def line(
-    x: Values, y: Values, name: str | None, colour: str, hover: str | None = None, *,
+    x: Values, y: Values, name: str | None, colour: str | None, hover: str | None = None, *,
     width: Number | None = 2, dash: str | None = None, symbol: Any = None, size: Any = None, **more: Any,
 ) -> Trace:  # fmt: skip
     """A line; where a size is given, with a mark at every point."""

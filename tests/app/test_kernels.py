@@ -11,11 +11,13 @@ from streamlit.testing.v1 import AppTest
 from app import store
 from app.figures.style import LIGHT
 from app.store.keys import DataKey, RunKey
+from app.views.weights import figures as weight_figures
 from app.views.weights import kernel_figures as figures
 from core import run
 from core.data import read
 from core.data.samples import native
 from core.explain import mkl
+from core.explain.removal import Removals
 from core.fusion.mkl import Mkl
 from core.recipe import TrainConfig
 from core.score.infer import outputs
@@ -164,6 +166,22 @@ def test_many_kernels_are_drawn_heaviest_first_and_names_are_harmless() -> None:
     table = figures.norm_table(found, names, "accuracy")
     assert table.loc[1, "β <b>0</b>"] == 0.5
     assert len(figures.weight_table(found[0], found[1], names)) == 12
+
+
+def test_a_kernel_has_one_colour_and_one_mark_in_every_figure_of_the_page() -> None:
+    names = [f"kernel {n}" for n in range(8)]
+    beta = np.array([3.0, 1, 4, 1.5, 9, 2, 6, 5])
+    lost = np.linspace(1, 8, 8)
+    removed = Removals("auc", tuple(names), beta, 80.0, 80 - lost, lost, lost - 1, lost + 1, lost[:, None], 9)
+    above = weight_figures.weight_cost(removed, "β", LIGHT)
+    across = weight_figures.norm_lines({1.0: beta[None], 2.0: beta[None]}, names, 1.0, "β", LIGHT)
+    below = figures.norm_path([mkl.AtNorm(1.0, beta[:, None], 90.0, 1e-5, 3, 50, 60)], names, 1.0, 1.0, LIGHT)
+    looks: dict[str, set[tuple[str, str]]] = {}
+    for trace in [*above.data, *across.data, *below.data]:
+        looks.setdefault(trace.name, set()).add((trace.line.color or trace.marker.color, trace.marker.symbol))
+    assert list(looks) == names
+    assert all(len(found) == 1 for found in looks.values()), looks
+    assert len(set.union(*looks.values())) == len(names)  # and no two kernels look alike
 
 
 def test_panels_are_those_of_the_heaviest_kernels_in_their_order() -> None:

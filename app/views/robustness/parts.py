@@ -192,9 +192,7 @@ def curves(chosen: Selection, mine: Stress, other: Stress | None, rival: RunKey 
             for name, each in found
         ),
         "strength-lines",
-        chosen.colours,
-        chosen.picture,
-        figures.strength_table(found),
+        table=figures.strength_table(found),
         name=f"{mine.kind} {chosen.run}",
     )
 
@@ -221,9 +219,7 @@ def row(chosen: Selection, mine: Stress, now: int) -> None:
             f"scores of clip {shown(clip.name)}: mean {before.mean():.3f} clean, {after.mean():.3f} corrupted; the "
             f"largest move is {np.abs(after - before).max():.3f}",
             "before-after",
-            chosen.colours,
-            chosen.picture,
-            {
+            table={
                 "unit": np.arange(clip.units),
                 "from (s)": (np.arange(clip.units) * clip.seconds).round(2),
                 "clean": before.round(4),
@@ -255,9 +251,7 @@ def row(chosen: Selection, mine: Stress, now: int) -> None:
         f"clean {names[int(before.argmax())]} {before.max():.3f}; corrupted {names[int(after.argmax())]} "
         f"{after.max():.3f}" + ("" if true is None else f"; its class is {names[true]}"),
         "before-after",
-        chosen.colours,
-        chosen.picture,
-        {"class": names, "clean": before.round(4), "corrupted": after.round(4)},
+        table={"class": names, "clean": before.round(4), "corrupted": after.round(4)},
         name=f"sample {at} under {mine.kind}",
     )
 
@@ -326,9 +320,7 @@ def reliability(chosen: Selection, rival: RunKey | None) -> None:
                 f"expected calibration error {found.ece:.1f} percent over {found.rows:,} rows, by chance "
                 f"{found.by_chance:.1f}; the largest gap is {found.worst:.1f} percent",
                 f"reliability-{place}",
-                chosen.colours,
-                chosen.picture,
-                figures.reliability_table(found),
+                table=figures.reliability_table(found),
                 name=f"reliability of {name}",
             )
     if odd:
@@ -411,9 +403,7 @@ def _doubt(chosen: Selection, found: calibration.Doubt, key: str, what: str) -> 
         f"{found.entropy[rows & ~wrong].mean() if (rows & ~wrong).any() else float('nan'):.3f} when right, "
         f"{found.entropy[rows & wrong].mean() if (rows & wrong).any() else float('nan'):.3f} when wrong",
         f"doubt-{key}",
-        chosen.colours,
-        chosen.picture,
-        {
+        table={
             "row": np.arange(len(found.entropy)),
             "entropy": found.entropy.round(5),
             "information": found.information.round(5),
@@ -490,9 +480,7 @@ def ranks(chosen: Selection) -> None:
         "95 % interval over all runs. Left of 0 a lower rank is more robust. Verdicts after Holm's correction.",
         f"{said} {'; '.join(slopes)}",
         "rank-trends",
-        chosen.colours,
-        chosen.picture,
-        figures.trend_table(made),
+        table=figures.trend_table(made),
         name="rank and robustness",
     )
     table = figures.rank_table(found)

@@ -320,9 +320,7 @@ def progress(job: jobs.Job, chosen: Selection) -> None:
         + (" Dotted: the run it began with, mean over its seeds." if known else ""),
         figures.curve_sentence(lines),
         f"curves-{job.id}",
-        chosen.colours,
-        chosen.picture,
-        None if job.active else figures.curve_table(lines),
+        table=None if job.active else figures.curve_table(lines),
         name=f"training {job.id}",
     )
 

@@ -392,8 +392,6 @@ def _surface(
         says,
         figures.surface_sentence(found),
         "sweep-surface",
-        chosen.colours,
-        chosen.picture,
         name=f"sweep {found.sweep.id}",
         on_select=clicked,
         selection_mode="points",
@@ -412,9 +410,7 @@ def _lines(found: Results, chosen: Selection) -> None:
         f"{_word(metric)} against each option{others}. {band}The star is the highest mean.",
         figures.line_sentence(drawn, metric),
         "sweep-lines",
-        chosen.colours,
-        chosen.picture,
-        figures.line_table(drawn),
+        table=figures.line_table(drawn),
         name=f"options of sweep {found.sweep.id}",
     )
 
@@ -496,8 +492,6 @@ def _operators(
         f"learned operators of {len(drawn)} cells; weights from {min(float(A.min()) for A in drawn.values()):.3f} to "
         f"{max(float(A.max()) for A in drawn.values()):.3f}",
         "sweep-operators",
-        chosen.colours,
-        chosen.picture,
         name=f"operators of sweep {found.sweep.id}",
     )
 
@@ -521,9 +515,7 @@ def _importance(found: Results, weighed: core.Importance | None, chosen: Selecti
         f"analysis of variance; shares add up to 100 %). {how}{chance}",
         "; ".join(f"{' x '.join(e.names)} {100 * e.share:.1f} %" for e in weighed.effects),
         "sweep-importance",
-        chosen.colours,
-        chosen.picture,
-        figures.importance_table(weighed),
+        table=figures.importance_table(weighed),
         name=f"importance in sweep {found.sweep.id}",
     )
 

@@ -8,8 +8,8 @@ import pandas as pd
 import plotly.graph_objects as go
 from jaxtyping import Float, Int
 
-from app.figures.draw import DOWN, UP
-from app.figures.marks import SYMBOLS
+from app.figures import draw
+from app.figures.marks import look
 from app.figures.style import PRINTED, Colours, plotly_text
 from core.explain.removal import Removals
 from core.machine.names import shown
@@ -41,18 +41,15 @@ def heaviest(values: Float[np.ndarray, "seeds names"]) -> Int[np.ndarray, " k"]:
     return np.sort(order)
 
 
-def axis_words(metric: str) -> str:
-    return METRIC_WORDS[metric] if metric == "correlation" else f"{METRIC_WORDS[metric]}, points"
+def loss_axis(found: Removals) -> str:
+    unit = "" if found.metric == "correlation" else ", points"
+    return f"loss without it ({METRIC_WORDS[found.metric]}{unit})"
 
 
 def beside(
-    names: Sequence[str],
-    values: Float[np.ndarray, "seeds names"],
-    now: int,
-    weight: str,
-    found: Removals | None,
+    names: Sequence[str], values: Float[np.ndarray, "seeds names"], now: int, weight: str, found: Removals | None,
     colours: Colours,
-) -> go.Figure:
+) -> go.Figure:  # fmt: skip
     """Left: the mean weight over seeds as a bar, every seed a point, the chosen run's (seed number `now`) ringed.
     Right: what the chosen run loses without it, with its 95 % interval; open where that holds 0.
 
@@ -60,66 +57,34 @@ def beside(
     found       None where a loss cannot be judged: then the left side alone is drawn
     """
     drawn = heaviest(values)
-    labels = [label(names[at]) for at in drawn]
-    kept = values[:, drawn]
-    figure = go.Figure()
-    figure.add_bar(
-        x=kept.mean(0),
-        y=labels,
-        orientation="h",
-        name="mean over seeds",
-        marker={"color": colours.faded(colours.edge, 0.35), "line": {"color": colours.edge, "width": 1}},
-        hovertemplate="%{y}: %{x:.3f}<extra>mean over seeds</extra>",
-    )
+    labels, kept = [label(names[at]) for at in drawn], values[:, drawn]
+    bar = {"color": colours.faded(colours.edge, 0.35), "line": {"color": colours.edge, "width": 1}}
+    mean = "%{y}: %{x:.3f}<extra>mean over seeds</extra>"
+    traces = [draw.bars(labels, kept.mean(0), "mean over seeds", None, mean) | {"marker": bar}]
     if len(values) > 1:
-        figure.add_scatter(
-            x=kept.ravel(),
-            y=labels * len(values),
-            mode="markers",
-            name="a seed",
-            marker={"color": colours.ink, "size": 5, "opacity": 0.75},
-            hovertemplate="%{y}: %{x:.3f}<extra>a seed</extra>",
-        )
-    figure.add_scatter(
-        x=kept[now],
-        y=labels,
-        mode="markers",
-        name="chosen run",
-        marker={"symbol": "circle-open", "size": 13, "color": colours.selected, "line": {"width": 2.5}},
-        hovertemplate="%{y}: %{x:.3f}<extra>chosen run</extra>",
-    )
-    figure.update_xaxes(title=weight, rangemode="tozero", domain=[0, 1 if found is None else 0.54])
+        each = "%{y}: %{x:.3f}<extra>a seed</extra>"
+        traces.append(draw.dots(kept.ravel(), labels * len(values), "a seed", colours.ink, each, size=5, opacity=0.75))
+    own = draw.ring(kept[now], labels, "chosen run", colours, 13)
+    own["marker"]["line"] = {"width": 2.5}
+    traces.append(own | {"hoverinfo": None, "hovertemplate": "%{y}: %{x:.3f}<extra>chosen run</extra>"})
+    right: dict[str, Any] = {}
     if found is not None:
-        cost, low, high = found.cost[drawn], found.low[drawn], found.high[drawn]
-        sure = (low > 0) | (high < 0)
-        figure.add_scatter(
-            x=cost,
-            y=labels,
-            xaxis="x2",
-            mode="markers",
-            name="loss without it (open: may be 0)",
-            marker={
-                "symbol": ["diamond" if each else "diamond-open" for each in sure],
-                "size": 11,
-                "color": colours.ink,
-            },
-            error_x={
-                "array": high - cost,
-                "arrayminus": cost - low,
-                "symmetric": False,
-                "color": colours.quiet,
-                "thickness": 1.5,
-            },
-            customdata=np.stack([low, high], axis=1),
-            hovertemplate="%{y}: %{x:.3g}, 95 % %{customdata[0]:.3g} to %{customdata[1]:.3g}<extra>lost</extra>",
-        )
-        axis = {"domain": [0.6, 1], "anchor": "y", "title": f"loss without it ({axis_words(found.metric)})"}
-        axis |= {"rangemode": "tozero"}
-        figure.update_layout(xaxis2=axis | {"zeroline": True, "zerolinecolor": colours.quiet, "zerolinewidth": 1.5})
-    figure.update_yaxes(categoryorder="array", categoryarray=labels[::-1], ticks="", showgrid=False)
-    return figure.update_layout(
-        template=colours.template, height=130 + 34 * len(labels), bargap=0.4, margin={"t": 34}, legend={"y": 1.02}
-    )
+        traces.append(_losses(found, drawn, labels, colours))
+        axis = {"domain": [0.6, 1], "anchor": "y", "title": loss_axis(found), "rangemode": "tozero", "zeroline": True}
+        right["xaxis2"] = axis | {"zerolinecolor": colours.quiet, "zerolinewidth": 1.5}
+    x = {"title": weight, "rangemode": "tozero", "domain": [0, 1 if found is None else 0.54]}
+    height, legend = 130 + 34 * len(labels), {"y": 1.02}
+    return draw.framed(traces, height, x, draw.named(labels), top=34, bargap=0.4, legend=legend, **right)
+
+
+def _losses(found: Removals, drawn: Int[np.ndarray, " k"], labels: list[str], colours: Colours) -> draw.Trace:
+    cost, low, high = found.cost[drawn], found.low[drawn], found.high[drawn]
+    symbols = ["diamond" if sure else "diamond-open" for sure in (low > 0) | (high < 0)]
+    hover = "%{y}: %{x:.3g}, 95 % %{customdata[0]:.3g} to %{customdata[1]:.3g}<extra>lost</extra>"
+    return draw.dots(
+        cost, labels, "loss without it (open: may be 0)", colours.ink, hover, symbol=symbols, size=11, xaxis="x2",
+        error_x=draw.whiskers(cost, low, high, colours.quiet, 1.5), customdata=np.stack([low, high], axis=1),
+    )  # fmt: skip
 
 
 def beside_table(
@@ -170,120 +135,81 @@ def apart(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> list[bool]:
 
 def weight_cost(found: Removals, weight: str, colours: Colours) -> go.Figure:
     """Every name where its weight and its loss put it; whoever relies on what is needed rises to the right."""
-    figure = go.Figure()
-    drawn = heaviest(found.weights[None])
+    drawn, traces = heaviest(found.weights[None]), []
     x = found.weights[drawn]
     low, wide = float(x.min()), float(x.max() - x.min()) or 0.1
     named = apart(x, found.cost[drawn])
-    for place, at in enumerate(drawn):
-        colour = colours.series[place % len(colours.series)]
-        figure.add_scatter(
-            x=[found.weights[at]],
-            y=[found.cost[at]],
-            mode="markers+text" if named[place] else "markers",
-            name=label(found.names[at]),
-            text=[label(found.names[at])],
-            textposition="middle right" if found.weights[at] < low + wide / 2 else "middle left",
-            textfont={"size": 11, "color": colours.ink},
-            marker={"symbol": SYMBOLS[place % len(SYMBOLS)], "size": 11, "color": colour},
-            error_y={
-                "array": [found.high[at] - found.cost[at]],
-                "arrayminus": [found.cost[at] - found.low[at]],
-                "symmetric": False,
-                "color": colours.faded(colour, 0.5),
-                "thickness": 1.5,
-            },
-            hovertemplate=f"{label(found.names[at])}<br>weight %{{x:.3f}}, loss %{{y:.3g}}<extra></extra>",
-            showlegend=not named[place],
-        )
-    figure.update_xaxes(title=f"{weight}, chosen run", range=[low - 0.08 * wide, low + 1.08 * wide])
-    figure.update_yaxes(
-        title=f"loss without it ({axis_words(found.metric)})", zeroline=True, zerolinecolor=colours.quiet
-    )
-    layout = {"legend": {"y": -0.2, "yanchor": "top"}, "margin": {"t": 12}}
-    return figure.update_layout(template=colours.template, height=380 + 20 * (not all(named)), **layout)
+    for at, written in zip(drawn.tolist(), named, strict=True):
+        name, given, cost = label(found.names[at]), float(found.weights[at]), [float(found.cost[at])]
+        own = look(at, colours)
+        bar = draw.whiskers(cost, [found.low[at]], [found.high[at]], colours.faded(own["colour"], 0.5), 1.5)
+        words = {"text": [name], "textfont": {"size": 11, "color": colours.ink}, "showlegend": not written}
+        words["textposition"] = "middle right" if given < low + wide / 2 else "middle left"
+        hover = f"{name}<br>weight %{{x:.3f}}, loss %{{y:.3g}}<extra></extra>"
+        point = draw.dots([given], cost, name, own["colour"], hover, symbol=own["symbol"], size=11, error_y=bar)
+        traces.append(point | words | {"mode": "markers+text" if written else "markers"})
+    across = {"title": f"{weight}, chosen run", "range": [low - 0.08 * wide, low + 1.08 * wide]}
+    up = {"title": loss_axis(found), "zeroline": True, "zerolinecolor": colours.quiet}
+    return draw.framed(traces, 380 + 20 * (not all(named)), across, up, below=0.2)
+
+
+def cost_table(found: Removals, weight: str) -> pd.DataFrame:
+    """The same in numbers."""
+    columns = {weight: found.weights, "lost": found.cost, "95 % from": found.low, "to": found.high}
+    names = {"name": [shown(name, 80) for name in found.names]}
+    return pd.DataFrame(names | {name: values.round(4) for name, values in columns.items()})
 
 
 def part_bars(
     names: Sequence[str], parts: Float[np.ndarray, " names"], base: float, output: float, unit: str, colours: Colours
 ) -> go.Figure:
     """Base, every part, and the output they add up to; of many the largest parts alone, the others in one bar."""
-    order = (
-        np.sort(np.argsort(-np.abs(parts), kind="stable")[: MOST - 1]) if len(parts) > MOST else np.arange(len(parts))
-    )
-    left = float(parts.sum() - parts[order].sum())
-    rest = [] if len(order) == len(parts) else [(f"{len(parts) - len(order)} others", left)]
-    rows = [("base", base), *((label(names[at]), float(parts[at])) for at in order), *rest, ("output", output)]
-    values = [value for _, value in rows]
-    low, high = min(0.0, *values), max(0.0, *values)
-    room = 0.25 * (high - low) or 1.0
-    figure = go.Figure(
-        go.Bar(
-            x=values,
-            y=[name for name, _ in rows],
-            orientation="h",
-            marker={"color": [DOWN if value < 0 else UP for value in values[:-1]] + [colours.normal]},
-            text=[f"{value:+.3f}" for value in values],
-            textposition="outside",
-            cliponaxis=False,
-            hovertemplate="%{y}: %{x:+.4f}<extra></extra>",
-        )
-    )
-    figure.update_xaxes(title=unit, range=[low - room, high + room], zeroline=True, zerolinecolor=colours.quiet)
-    figure.update_yaxes(autorange="reversed", showgrid=False, ticks="")
-    return figure.update_layout(
-        template=colours.template, height=max(220, 80 + 30 * len(rows)), bargap=0.35, margin={"t": 12}
-    )
+    order = np.arange(len(parts))
+    if len(parts) > MOST:
+        order = np.sort(np.argsort(-np.abs(parts), kind="stable")[: MOST - 1])
+    rows = [("base", base), *((label(names[at]), float(parts[at])) for at in order.tolist())]
+    if len(order) < len(parts):
+        rows.append((f"{len(parts) - len(order)} others", float(parts.sum() - parts[order].sum())))
+    rows.append(("output", output))
+    bars, span = draw.adding_up([name for name, _ in rows], [value for _, value in rows], colours, 0.25)
+    x = {"title": unit, "range": span, "zeroline": True, "zerolinecolor": colours.quiet}
+    y = {"autorange": "reversed", "showgrid": False, "ticks": ""}
+    return draw.framed([bars], max(220, 80 + 30 * len(rows)), x, y, bargap=0.35)
+
+
+def _sd(values: Float[np.ndarray, " seeds"]) -> float:
+    """Over seeds; NaN of one."""
+    return float(values.std(ddof=1)) if len(values) > 1 else np.nan
 
 
 def norm_lines(
-    found: Mapping[float, Float[np.ndarray, "seeds names"]],
-    names: Sequence[str],
-    now: float,
-    weight: str,
+    found: Mapping[float, Float[np.ndarray, "seeds names"]], names: Sequence[str], now: float, weight: str,
     colours: Colours,
-) -> go.Figure:
+) -> go.Figure:  # fmt: skip
     """Weights against p, the mean over seeds with one sd; the dotted line is the chosen run's p."""
-    figure = go.Figure()
     ticks = [f"{p:g}" if np.isfinite(p) else "∞" for p in found]
-    drawn = heaviest(np.concatenate(list(found.values())))[:12]
-    for place, at in enumerate(drawn):
-        figure.add_scatter(
-            x=ticks,
-            y=[values[:, at].mean() for values in found.values()],
-            error_y={
-                "array": [values[:, at].std(ddof=1) if len(values) > 1 else 0.0 for values in found.values()],
-                "color": colours.quiet,
-                "thickness": 1.2,
-            },
-            mode="lines+markers",
-            name=label(names[at]),
-            marker={"symbol": SYMBOLS[place % len(SYMBOLS)], "size": 8},
-            line={
-                "color": colours.series[place % len(colours.series)],
-                "width": 1.5,
-                "dash": ("solid", "dash", "dot")[place // len(colours.series) % 3],
-            },
-            hovertemplate="p = %{x}: %{y:.3f}",
-        )
+    traces = []
+    for at in heaviest(np.concatenate(list(found.values())))[:12].tolist():
+        spread = [np.nan_to_num(_sd(values[:, at])) for values in found.values()]
+        traces.append(draw.line(
+            ticks, [values[:, at].mean() for values in found.values()], label(names[at]), hover="p = %{x}: %{y:.3f}",
+            width=1.5, size=8, error_y={"array": spread, "color": colours.quiet, "thickness": 1.2},
+            **look(at, colours),
+        ))  # fmt: skip
+    x = {"title": "p of the training (the dotted line: of the chosen run)", "type": "category", "showgrid": False}
+    figure = draw.framed(traces, 340, x, {"title": weight, "rangemode": "tozero"}, below=0.3)
     if now in found:
-        figure.add_vline(x=list(found).index(now), line={"color": colours.quiet, "dash": "dot", "width": 1})
-    figure.update_xaxes(title="p of the training (the dotted line: of the chosen run)", type="category", showgrid=False)
-    figure.update_yaxes(title=weight, rangemode="tozero")
-    return figure.update_layout(
-        template=colours.template, height=340, margin={"t": 12}, legend={"y": -0.3, "yanchor": "top"}
-    )
+        draw.upright(figure, list(found).index(now), colours.quiet)
+    return figure
 
 
 def norm_table(found: Mapping[float, Float[np.ndarray, "seeds names"]], names: Sequence[str]) -> pd.DataFrame:
     rows = []
     for p, values in found.items():
         for at, name in enumerate(names):
-            sd = round(float(values[:, at].std(ddof=1)), 4) if len(values) > 1 else None
-            rows.append(
-                {"p": p, "name": shown(name, 80), "weight": round(float(values[:, at].mean()), 4), "sd": sd}
-                | {"seeds": len(values)}
-            )
+            sd, mean = round(_sd(values[:, at]), 4), round(float(values[:, at].mean()), 4)
+            row = {"p": p, "name": shown(name, 80), "weight": mean, "sd": None if np.isnan(sd) else sd}
+            rows.append(row | {"seeds": len(values)})
     return pd.DataFrame(rows)
 
 
@@ -293,23 +219,11 @@ def output_map(
     """How far each name moves each output from row to row: the standard deviation of its parts."""
     drawn = heaviest(spread.mean(1)[None])
     kept = spread[drawn]
-    printed = kept.shape[1] <= PRINTED
-    figure = go.Figure(
-        go.Heatmap(
-            z=kept,
-            x=[plotly_text(each, 16) for each in outputs],
-            y=[label(names[at]) for at in drawn],
-            colorscale=[[0, colours.page], [1, colours.faded(colours.edge, 0.7)]],
-            zmin=0,
-            zmax=float(kept.max()) or 1.0,
-            xgap=1,
-            ygap=1,
-            texttemplate="%{z:.2f}" if printed else None,
-            textfont={"color": colours.ink},
-            colorbar={"title": {"text": "sd", "side": "top"}},
-            hovertemplate="%{y}, %{x}: %{z:.3f}<extra></extra>",
-        )
-    )
-    figure.update_xaxes(type="category", showgrid=False, title="output")
-    figure.update_yaxes(autorange="reversed", showgrid=False, ticks="")
-    return figure.update_layout(template=colours.template, height=130 + 34 * len(drawn), margin={"t": 12})
+    trace = draw.cells(
+        kept, [[0, colours.page], [1, colours.faded(colours.edge, 0.7)]], "%{y}, %{x}: %{z:.3f}<extra></extra>",
+        low=0, high=float(kept.max()) or 1.0, unit="sd", x=[plotly_text(each, 16) for each in outputs],
+        y=[label(names[at]) for at in drawn], textfont={"color": colours.ink},
+        texttemplate="%{z:.2f}" if kept.shape[1] <= PRINTED else None,
+    )  # fmt: skip
+    x = {"type": "category", "showgrid": False, "title": "output"}
+    return draw.framed([trace], 130 + 34 * len(drawn), x, {"autorange": "reversed", "showgrid": False, "ticks": ""})

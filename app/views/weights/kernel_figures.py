@@ -10,14 +10,14 @@ import plotly.graph_objects as go
 from jaxtyping import Float
 from plotly.subplots import make_subplots
 
-from app.figures.marks import PALETTE, SYMBOLS, class_colours
+from app.figures import draw
+from app.figures.marks import PALETTE, SYMBOLS, class_colours, look
 from app.figures.style import PRINTED, SCORES, Colours, plotly_text
-from core.explain.mkl import MOST_PANELS, AtNorm, Panels
+from core.explain.mkl import MOST_PANELS, AtNorm, Panel, Panels
 from core.machine.names import shown
 from core.sample import Part
 
 MOST_LINES = 9
-DASHES = ("solid", "dash", "dot")
 
 
 def norm_word(p: float) -> str:
@@ -46,44 +46,24 @@ def number(value: float, digits: int = 2) -> str:
 def norm_path(found: Sequence[AtNorm], names: Sequence[str], own: float, now: float, colours: Colours) -> go.Figure:
     """Each kernel's share of the weights' sum at every p; dotted: p of the run, orange: p as chosen."""
     shares = np.stack([each.share for each in found])
-    words = [norm_word(each.p) for each in found]
-    figure = go.Figure()
-    for place, at in enumerate(np.argsort(-shares.max(0), kind="stable")[:MOST_LINES]):
+    words, traces = [norm_word(each.p) for each in found], []
+    for at in np.argsort(-shares.max(0), kind="stable")[:MOST_LINES].tolist():
         name = plotly_text(names[at], 30)
-        figure.add_scatter(
-            x=words,
-            y=shares[:, at],
-            mode="lines+markers",
-            name=name,
-            line={"color": colours.series[place % len(colours.series)], "width": 2, "dash": DASHES[place // 5 % 3]},
-            marker={"symbol": SYMBOLS[place % len(SYMBOLS)], "size": 8},
-            customdata=[float(each.beta[at].mean()) for each in found],
-            hovertemplate=f"{name}, p = %{{x}}: %{{y:.3f}} of the sum, β = %{{customdata:.3f}}<extra></extra>",
-        )
-    _mark(figure, words, norm_word(own), norm_word(now), colours)
-    figure.update_xaxes(title="p", type="category", showgrid=False, range=[-0.4, len(words) - 0.6])
-    figure.update_yaxes(title="β / sum of all β", rangemode="tozero")
-    return figure.update_layout(
-        template=colours.template, height=360, margin={"t": 24}, legend={"y": -0.2, "yanchor": "top"}
-    )
-
-
-def _mark(figure: go.Figure, words: Sequence[str], own: str, now: str, colours: Colours) -> None:
-    """Categories have no lines of their own: the shapes stand at their numbers."""
-    at = list(words).index(own)
-    figure.add_vline(x=at, line={"color": colours.quiet, "dash": "dot", "width": 1})
-    figure.add_annotation(
-        x=at,
-        y=1.0,
-        yref="paper",
-        yanchor="bottom",
-        text=f"this run: p = {own}",
-        showarrow=False,
-        font={"size": 10, "color": colours.quiet},
-        xanchor="left" if at < len(words) / 2 else "right",
-    )
-    if now != own:
-        figure.add_vline(x=list(words).index(now), line={"color": colours.selected, "width": 1.5})
+        hover = f"{name}, p = %{{x}}: %{{y:.3f}} of the sum, β = %{{customdata:.3f}}<extra></extra>"
+        beta = [float(each.beta[at].mean()) for each in found]
+        line = draw.line(words, shares[:, at], name, hover=hover, size=8, customdata=beta, **look(at, colours))
+        traces.append(line)
+    x = {"title": "p", "type": "category", "showgrid": False, "range": [-0.4, len(words) - 0.6]}
+    y = {"title": "β / sum of all β", "rangemode": "tozero"}
+    figure = draw.framed(traces, 360, x, y, below=0.2, top=24)
+    at = words.index(norm_word(own))  # categories have no lines of their own: the shapes stand at their numbers
+    draw.upright(figure, at, colours.quiet)
+    side = "left" if at < len(words) / 2 else "right"
+    figure.add_annotation(x=at, y=1.0, yref="paper", yanchor="bottom", text=f"this run: p = {norm_word(own)}",
+                          showarrow=False, font={"size": 10, "color": colours.quiet}, xanchor=side)  # fmt: skip
+    if norm_word(now) != norm_word(own):
+        draw.upright(figure, words.index(norm_word(now)), colours.selected, None, 1.5)
+    return figure
 
 
 def norm_table(found: Sequence[AtNorm], names: Sequence[str], metric: str) -> pd.DataFrame:
@@ -117,23 +97,13 @@ def weight_map(
     beta: Float[np.ndarray, "kernels outputs"], names: Sequence[str], outputs: Sequence[str], colours: Colours
 ) -> go.Figure:
     """Weights of every output's own set."""
-    printed = max(beta.shape) <= PRINTED
-    figure = go.Figure(
-        go.Heatmap(
-            z=beta,
-            x=[plotly_text(each, 16) for each in outputs],
-            y=[plotly_text(each, 30) for each in names],
-            colorscale=SCORES,
-            zmin=0,
-            zmax=float(beta.max()),
-            texttemplate="%{z:.2f}" if printed else None,
-            colorbar={"title": {"text": "β", "side": "top"}},
-            hovertemplate="%{y}, %{x}: β = %{z:.3f}<extra></extra>",
-        )
-    )
-    figure.update_xaxes(type="category", showgrid=False, title="output")
-    figure.update_yaxes(autorange="reversed", showgrid=False, ticks="")
-    return figure.update_layout(template=colours.template, height=130 + 32 * len(names), margin={"t": 12})
+    trace = draw.cells(
+        beta, SCORES, "%{y}, %{x}: β = %{z:.3f}<extra></extra>", low=0, high=float(beta.max()), gap=None, unit="β",
+        x=[plotly_text(each, 16) for each in outputs], y=[plotly_text(each, 30) for each in names],
+        texttemplate="%{z:.2f}" if max(beta.shape) <= PRINTED else None,
+    )  # fmt: skip
+    x = {"type": "category", "showgrid": False, "title": "output"}
+    return draw.framed([trace], 130 + 32 * len(names), x, {"autorange": "reversed", "showgrid": False, "ticks": ""})
 
 
 # ---------------------------------------------------------------------------- how it was reached
@@ -141,35 +111,30 @@ def weight_map(
 
 def gap_line(history: Sequence[Mapping[str, float]], tolerance: float, colours: Colours) -> go.Figure:
     """The relative duality gap after every round, and how unequally useful the kernels still were; log axis."""
-    rounds = [row["epoch"] for row in history]
-    figure = go.Figure()
+    rounds, traces = [row["epoch"] for row in history], []
     for key, name, colour, dash, symbol in (
-        ("gap", "relative duality gap", colours.edge, "solid", "circle"),
+        ("gap", "relative duality gap", colours.edge, None, "circle"),
         ("stationarity", "inequality of the kernels", colours.quiet, "dash", "square-open"),
     ):
-        values = [max(row[key], 1e-9) for row in history]
-        figure.add_scatter(
-            x=rounds,
-            y=values,
-            mode="lines+markers" if len(rounds) < 60 else "lines",
-            name=name,
-            line={"color": colour, "dash": dash, "width": 2 if dash == "solid" else 1.5},
-            marker={"symbol": symbol, "size": 6},
-            hovertemplate=f"round %{{x:d}}: %{{y:.2e}}<extra>{name}</extra>",
+        values, hover = [max(row[key], 1e-9) for row in history], f"round %{{x:d}}: %{{y:.2e}}<extra>{name}</extra>"
+        line = draw.line(
+            rounds, values, name, colour, hover, width=1.5 if dash else 2, dash=dash, symbol=symbol, size=6
         )
-    figure.add_hline(
-        y=tolerance,
-        line={"color": colours.selected, "dash": "dot", "width": 1.5},
-        annotation={"text": f"gap to reach: {tolerance:.0e}", "font": {"size": 10, "color": colours.quiet}},
-        annotation_position="top right",
-    )
-    figure.update_xaxes(title="round: one SVM, one step of β", showgrid=False, range=[0.5, rounds[-1] + 0.5])
-    if len(rounds) <= 12:
-        figure.update_xaxes(dtick=1)
-    figure.update_yaxes(type="log", exponentformat="power", title="relative", dtick=1)
-    return figure.update_layout(
-        template=colours.template, height=320, margin={"t": 12}, legend={"y": -0.22, "yanchor": "top"}
-    )
+        traces.append(line if len(rounds) < 60 else line | {"mode": "lines"})
+    x = {"title": "round: one SVM, one step of β", "showgrid": False, "range": [0.5, rounds[-1] + 0.5]}
+    x["dtick"] = 1 if len(rounds) <= 12 else None
+    y = {"type": "log", "exponentformat": "power", "title": "relative", "dtick": 1}
+    figure = draw.framed(traces, 320, x, y, below=0.22)
+    words = f"gap to reach: {tolerance:.0e}"
+    draw.level(figure, tolerance, words, colours.selected, quiet=colours.quiet, place="top right", width=1.5)
+    return figure
+
+
+def gap_table(history: Sequence[Mapping[str, float]]) -> pd.DataFrame:
+    """The same in numbers."""
+    columns = {"objective a row": "loss", "gap": "gap", "inequality": "stationarity", "kernels that count": "effective"}
+    rounds = {"round": [int(row["epoch"]) for row in history]}
+    return pd.DataFrame(rounds | {name: [row[key] for row in history] for name, key in columns.items()})
 
 
 # ---------------------------------------------------------------------------- what the kernels see
@@ -189,69 +154,48 @@ def panel_maps(found: Panels, drawn: Sequence[int], part: Part, row: int, colour
     """
     columns = min(len(drawn), 4 if len(drawn) != 5 else 3)
     lines = -(-len(drawn) // columns)
-    titles = [
-        f"{plotly_text(found.panels[at].name, 28)}<br><span style='font-size:11px'>separation "
-        f"{number(found.panels[at].separation, 3)}</span>"
-        if not math.isnan(found.panels[at].separation)
-        else plotly_text(found.panels[at].name, 28)
-        for at in drawn
-    ]
-    figure = make_subplots(
-        lines, columns, subplot_titles=titles, horizontal_spacing=0.02, vertical_spacing=0.22 / lines
-    )
+    titles = [_panel_title(found.panels[at]) for at in drawn]
+    gaps = {"horizontal_spacing": 0.02, "vertical_spacing": 0.22 / lines}
+    figure = make_subplots(lines, columns, subplot_titles=titles, **gaps)
     groups = _groups(found, part, colours)
     chosen = np.flatnonzero(found.rows == row)
+    ring = {"color": colours.selected, "size": 13, "opacity": 1, "line": {"color": colours.page, "width": 2}}
     for place, at in enumerate(drawn):
-        places, cell = found.panels[at].places, {"row": place // columns + 1, "col": place % columns + 1}
+        x, y = found.panels[at].places.T
+        cell = {"row": place // columns + 1, "col": place % columns + 1}
         for name, mine, marker in groups:
+            scale = {"showscale": place == 0} if "colorscale" in marker else {}
             figure.add_scatter(
-                x=places[mine, 0],
-                y=places[mine, 1],
-                name=name,
-                legendgroup=name,
-                showlegend=True if place == 0 and len(groups) > 1 else None,
-                marker=marker | ({"showscale": place == 0} if "colorscale" in marker else {}),
-                customdata=found.rows[mine],
-                **cell,
-            )
+                x=x[mine], y=y[mine], name=name, legendgroup=name, marker=marker | scale, customdata=found.rows[mine],
+                showlegend=True if place == 0 and len(groups) > 1 else None, **cell,
+            )  # fmt: skip
         if len(chosen):
             figure.add_scatter(
-                x=places[chosen, 0],
-                y=places[chosen, 1],
-                name="chosen row",
-                legendgroup="chosen row",
-                showlegend=True if place == 0 else None,
-                marker={
-                    "color": colours.selected,
-                    "size": 13,
-                    "opacity": 1,
-                    "line": {"color": colours.page, "width": 2},
-                },
-                hovertemplate="chosen row<extra></extra>",
-                **cell,
-            )
-    figure.update_xaxes(showticklabels=False, ticks="", zeroline=False, showgrid=False, showline=True, mirror=True)
-    figure.update_yaxes(showticklabels=False, ticks="", zeroline=False, showgrid=False, showline=True, mirror=True)
+                x=x[chosen], y=y[chosen], name="chosen row", legendgroup="chosen row", marker=ring,
+                showlegend=True if place == 0 else None, hovertemplate="chosen row<extra></extra>", **cell,
+            )  # fmt: skip
+    plain = {"showticklabels": False, "ticks": "", "zeroline": False, "showgrid": False, "showline": True}
+    figure.update_xaxes(plain, mirror=True).update_yaxes(plain, mirror=True)
     figure.update_annotations(font={"size": 12, "color": colours.ink})
-    template = copy.deepcopy(colours.template)  # what a hundred traces share is sent once
-    faint = {"marker": {"opacity": 0.6}}
-    template.data.scatter = [
-        go.Scatter(
-            mode="markers",
-            showlegend=False,
-            marker={"size": 6, "opacity": 0.6},
-            selected=faint,
-            unselected=faint,
-            hovertemplate=f"row %{{customdata}}{', %{fullData.name}' if len(groups) > 1 else ''}<extra></extra>",
-        )
-    ]
-    return figure.update_layout(
-        template=template,
-        height=70 + 250 * lines,
-        margin={"t": 52},
-        legend={"y": -0.03, "yanchor": "top", "itemsizing": "constant"},
-        clickmode="event+select",
-    )
+    legend = {"y": -0.03, "yanchor": "top", "itemsizing": "constant"}
+    draw.framed(figure, 70 + 250 * lines, top=52, legend=legend, clickmode="event+select")
+    return figure.update_layout(template=_template(len(groups) > 1, colours))
+
+
+def _panel_title(panel: Panel) -> str:
+    """The kernel's name, and below how far it sets the classes apart."""
+    name = plotly_text(panel.name, 28)
+    small = f"<br><span style='font-size:11px'>separation {number(panel.separation, 3)}</span>"
+    return name if math.isnan(panel.separation) else name + small
+
+
+def _template(several: bool, colours: Colours) -> go.layout.Template:
+    """The page's with what a hundred traces share, which is so sent once."""
+    template, faint = copy.deepcopy(colours.template), {"marker": {"opacity": 0.6}}
+    hover = f"row %{{customdata}}{', %{fullData.name}' if several else ''}<extra></extra>"
+    look = {"mode": "markers", "showlegend": False, "marker": {"size": 6, "opacity": 0.6}, "hovertemplate": hover}
+    template.data.scatter = [go.Scatter(**look, selected=faint, unselected=faint)]
+    return template
 
 
 def _groups(found: Panels, part: Part, colours: Colours) -> list[tuple[str, np.ndarray, dict[str, object]]]:
@@ -281,30 +225,21 @@ def _groups(found: Panels, part: Part, colours: Colours) -> list[tuple[str, np.n
 
 def usefulness(found: Panels, colours: Colours) -> go.Figure:
     """Alignment and separation of each kernel and of all together, the largest alignment on top."""
-    order = sorted(range(len(found.panels)), key=lambda at: found.panels[at].alignment)
-    names = [plotly_text(found.panels[at].name, 30) for at in order]
-    figure = go.Figure()
+    order = sorted(found.panels, key=lambda each: each.alignment)
+    names, traces = [plotly_text(each.name, 30) for each in order], []
     for name, key, colour, symbol in (
         ("alignment with the target", "alignment", colours.edge, "circle"),
         ("separation of the classes", "separation", colours.ink, "diamond-open"),
     ):
-        values = [getattr(found.panels[at], key) for at in order]
+        values, rim = [getattr(each, key) for each in order], {"width": 2, "color": colour}
         if not np.isnan(values).all():
-            figure.add_scatter(
-                x=values,
-                y=names,
-                mode="markers",
-                name=name,
-                marker={"color": colour, "symbol": symbol, "size": 11, "line": {"width": 2, "color": colour}},
-                hovertemplate=f"%{{y}}: {name} %{{x:.3f}}<extra></extra>",
-            )
+            hover = f"%{{y}}: {name} %{{x:.3f}}<extra></extra>"
+            traces.append(draw.dots(values, names, name, colour, hover, symbol=symbol, size=11, rim=rim))
+    x = {"title": "0: none, 1: all of it", "rangemode": "tozero"}
+    figure = draw.framed(traces, 150 + 30 * len(names), x, {"type": "category", "ticks": ""}, below=0.3)
     if not math.isnan(found.chance):
-        figure.add_vline(x=found.chance, line={"color": colours.quiet, "dash": "dot", "width": 1})
-    figure.update_xaxes(title="0: none, 1: all of it", rangemode="tozero")
-    figure.update_yaxes(type="category", ticks="")
-    return figure.update_layout(
-        template=colours.template, height=150 + 30 * len(names), margin={"t": 12}, legend={"y": -0.3, "yanchor": "top"}
-    )
+        draw.upright(figure, found.chance, colours.quiet)
+    return figure
 
 
 def panel_table(found: Panels, beta: Float[np.ndarray, " kernels"]) -> pd.DataFrame:

@@ -8,13 +8,12 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app import store
-from app.figures.marks import clicked_row
 from app.figures.style import colours, markdown_text
-from app.state import selection
+from app.figures.words import moved, told
 from app.state.selection import Selection
 from app.store.keys import DataKey, RunKey, resource
 from app.views.weights import kernel_figures as figures
-from app.widgets import show
+from app.widgets import paging, rows, show
 from core.explain.mkl import AtNorm, Panels, norms
 from core.explain.weights import weights
 from core.fusion.mkl import Mkl
@@ -64,51 +63,56 @@ def against_p(chosen: Selection, model: Mkl) -> None:
     own = model.config.norm
     left, right = st.columns([3, 2], gap="medium")
     with right:
-        now = pick(chosen, found, own)
+        now = pick(found, own)
         at = next(each for each in found if figures.norm_word(each.p) == now)
         mine = next(each for each in found if each.p == own)
         numbers(chosen, at, mine)
-        st.dataframe(
+        show.table(
             figures.weight_table(at, mine, names),
-            hide_index=True,
-            height=min(320, 35 * (len(names) + 1) + 2),
-            alt=f"weights of {len(names)} kernels at p = {now}, the heaviest first",
+            f"weights of {len(names)} kernels at p = {now}, the heaviest first",
+            height=min(320, paging.height(len(names))),
         )
     with left:
-        rows = f"{at.rows:,} of {at.of:,} training rows" if at.rows < at.of else f"all {at.of:,} training rows"
-        few = f" The {figures.MOST_LINES} heaviest are drawn." if len(names) > figures.MOST_LINES else ""
-        here = store.data.digest(chosen.dataset) == store.runs.run(chosen.trained).source.digest
-        whose = "" if here else " These are not the data that the run was trained on."
-        show.figure(
-            figures.norm_path(found, names, own, at.p, chosen.colours),
-            f"Solved again for every p, with the run's other options, on {rows}. Near p = 1 few kernels keep a weight; "
-            f"at ∞ all weigh the same. Dotted: p of this run.{few}{whose}",
-            "; ".join(
-                f"p = {figures.norm_word(each.p)}: heaviest {shown(names[int(each.share.argmax())], 40)} with "
-                f"{each.share.max():.2f} of the sum"
-                for each in found
-            ),
-            "kernel-path",
-            chosen.colours,
-            chosen.picture,
-            figures.norm_table(found, names, model.task.metric),
-            name=f"kernel weights against p of {chosen.run}",
-        )
+        _path(chosen, model, found, at)
     if at.beta.shape[1] > 1:
-        show.figure(
-            figures.weight_map(at.beta, names, model.task.names, chosen.colours),
-            f"Every class or target has weights of its own here; at p = {now}.",
-            "; ".join(
-                f"{shown(name, 24)}: heaviest {shown(names[int(at.beta[:, o].argmax())], 40)}"
-                for o, name in enumerate(model.task.names[:12])
-            ),
-            "kernel-weights-each",
-            chosen.colours,
-            chosen.picture,
-            {"kernel": [shown(name, 60) for name in names]}
-            | {shown(name, 30): at.beta[:, o].round(4) for o, name in enumerate(model.task.names)},
-            name=f"kernel weights by output of {chosen.run}",
-        )
+        _each_output(chosen, model, at)
+
+
+def _path(chosen: Selection, model: Mkl, found: list[AtNorm], at: AtNorm) -> None:
+    names = weights(model).names
+    rows = f"{at.rows:,} of {at.of:,} training rows" if at.rows < at.of else f"all {at.of:,} training rows"
+    few = f" The {figures.MOST_LINES} heaviest are drawn." if len(names) > figures.MOST_LINES else ""
+    here = store.data.digest(chosen.dataset) == store.runs.run(chosen.trained).source.digest
+    whose = "" if here else " These are not the data that the run was trained on."
+    show.figure(
+        figures.norm_path(found, names, model.config.norm, at.p, chosen.colours),
+        f"Solved again for every p, with the run's other options, on {rows}. Near p = 1 few kernels keep a weight; "
+        f"at ∞ all weigh the same. Dotted: p of this run.{few}{whose}",
+        "; ".join(
+            f"p = {figures.norm_word(each.p)}: heaviest {shown(names[int(each.share.argmax())], 40)} with "
+            f"{each.share.max():.2f} of the sum"
+            for each in found
+        ),
+        "kernel-path",
+        table=figures.norm_table(found, names, model.task.metric),
+        name=f"kernel weights against p of {chosen.run}",
+    )
+
+
+def _each_output(chosen: Selection, model: Mkl, at: AtNorm) -> None:
+    names, outputs = weights(model).names, model.task.names
+    heaviest = at.beta.argmax(0).tolist()
+    show.figure(
+        figures.weight_map(at.beta, names, outputs, chosen.colours),
+        f"Every class or target has weights of its own here; at p = {figures.norm_word(at.p)}.",
+        "; ".join(
+            f"{shown(outputs[o], 24)}: heaviest {shown(names[heaviest[o]], 40)}" for o in range(len(outputs[:12]))
+        ),
+        "kernel-weights-each",
+        table={"kernel": [shown(name, 60) for name in names]}
+        | {shown(name, 30): at.beta[:, o].round(4) for o, name in enumerate(outputs)},
+        name=f"kernel weights by output of {chosen.run}",
+    )
 
 
 def solutions(chosen: Selection, model: Mkl) -> list[AtNorm]:
@@ -126,47 +130,29 @@ def solutions(chosen: Selection, model: Mkl) -> list[AtNorm]:
     return found
 
 
-def pick(chosen: Selection, found: list[AtNorm], own: float) -> str:
+def pick(found: list[AtNorm], own: float) -> str:
     """The p whose numbers are shown; the link holds it."""
+    words = "At 1 few kernels keep a weight; ∞ is the plain sum of all kernels."
     options = [figures.norm_word(each.p) for each in found]
-    now = st.select_slider(
-        "p, norm of the weights",
-        options,
-        figures.norm_word(own),
-        key="kernel_p",
-        bind="query-params",
-        help="At 1 few kernels keep a weight; ∞ is the plain sum of all kernels.",
+    return str(
+        st.select_slider(
+            "p, norm of the weights", options, figures.norm_word(own), key="kernel_p", bind="query-params", help=words
+        )
     )
-    return str(now)
 
 
 def numbers(chosen: Selection, at: AtNorm, own: AtNorm) -> None:
     """The metric at the chosen p beside the run's, how many kernels count, and how exact the solution is."""
-    metric = store.runs.run(chosen.trained).metric
-    digits = 3 if metric == "correlation" else 1
-    share = at.share[at.share > 0]
+    metric, share = store.runs.run(chosen.trained).metric, at.share[at.share > 0]
+    by = None if at.p == own.p or np.isnan(at.value - own.value) else moved(at.value - own.value, metric)
+    count = f"{np.exp(-(share * np.log(share)).sum()):.1f} of {len(at.share)}"
+    words = "exp of the entropy of β / sum β: as many equal kernels would be as uneven."
+    rounds = f"{at.rounds} round{'s' * (at.rounds > 1)}"
     with st.container(horizontal=True):
-        moved = None if at.p == own.p or np.isnan(at.value - own.value) else at.value - own.value
-        st.metric(
-            f"{METRIC_WORDS[metric]}, solved again",
-            "none" if np.isnan(at.value) else f"{at.value:.{digits}f}",
-            None if moved is None else f"{moved:+.{digits}f} to p = {figures.norm_word(own.p)}",
-            border=True,
-        )
-        st.metric(
-            "kernels that count",
-            f"{np.exp(-(share * np.log(share)).sum()):.1f} of {len(at.share)}",
-            border=True,
-            help="exp of the entropy of β / sum β: as many equal kernels would be as uneven.",
-        )
-        st.metric(
-            "duality gap",
-            f"{at.gap:.0e}",
-            f"{at.rounds} round{'s' * (at.rounds > 1)}",
-            delta_color="off",
-            delta_arrow="off",
-            border=True,
-        )
+        beside = by and f"{by} to p = {figures.norm_word(own.p)}"
+        st.metric(f"{METRIC_WORDS[metric]}, solved again", told(at.value, metric, "none"), beside, border=True)
+        st.metric("kernels that count", count, border=True, help=words)
+        st.metric("duality gap", f"{at.gap:.0e}", rounds, delta_color="off", delta_arrow="off", border=True)
 
 
 # ---------------------------------------------------------------------------- what each kernel sees
@@ -186,9 +172,9 @@ def sights(chosen: Selection, seen: Panels) -> None:
     part, row = store.data.part(chosen.dataset), store.data.row(chosen)
     beta = seen.beta
     drawn = figures.drawn_panels(seen, beta)
-    rows = f"{len(seen.rows):,} of {len(part):,} rows" if len(seen.rows) < len(part) else f"all {len(part):,} rows"
+    how_many = f"{len(seen.rows):,} of {len(part):,}" if len(seen.rows) < len(part) else f"all {len(part):,}"
     separated = not np.isnan(seen.chance)
-    told = (
+    apart = (
         "Separation is the share of the variance, in all of a kernel's space, that lies between the classes' means: 1 "
         f"when each class is one point, {seen.chance:.3f} on average when the classes mean nothing."
         if separated
@@ -199,29 +185,19 @@ def sights(chosen: Selection, seen: Panels) -> None:
     few = f" The {len(drawn) - 1} heaviest of {len(beta)} kernels are drawn." if left_out else ""
     show.figure(
         _maps(chosen.run, chosen.dataset, row, chosen.colours.name),
-        f"Kernel PCA of {rows} of the test part: each kernel's two directions of largest variance. {told} Click a "
-        f"point to choose its row.{missing}{few}",
+        f"Kernel PCA of {how_many} rows of the test part: each kernel's two directions of largest variance. {apart} "
+        f"Click a point to choose its row.{missing}{few}",
         "; ".join(
             f"{shown(seen.panels[at].name, 40)}: separation {figures.number(seen.panels[at].separation, 3)}, "
             f"{seen.panels[at].shares.sum():.0%} of the variance on the two directions"
             for at in drawn
         ),
         "kernel-panels",
-        None,
-        chosen.picture,
-        figures.panel_table(seen, beta),
+        colours=None,
+        table=figures.panel_table(seen, beta),
         name=f"kernel PCA of {chosen.run}",
-        on_select=clicked,
-        selection_mode="points",
+        pointed=rows.pointed(chosen.dataset),
     )
-
-
-def clicked() -> None:
-    """A point of a map was clicked: its row becomes the chosen one everywhere."""
-    points = st.session_state["kernel-panels"]["selection"]["points"]
-    row = clicked_row(points[0].get("customdata")) if points else None
-    if row is not None:
-        selection.put(**store.data.link(selection.current().dataset, row))
 
 
 def reached(chosen: Selection, model: Mkl) -> None:
@@ -238,15 +214,7 @@ def reached(chosen: Selection, model: Mkl) -> None:
         f"after {len(history)} rounds the relative duality gap is {last['gap']:.1e}, the inequality "
         f"{last['stationarity']:.1e}; the first round had {history[0]['gap']:.1e} and {history[0]['stationarity']:.1e}",
         "kernel-gap",
-        chosen.colours,
-        chosen.picture,
-        {
-            "round": [int(row["epoch"]) for row in history],
-            "objective a row": [row["loss"] for row in history],
-            "gap": [row["gap"] for row in history],
-            "inequality": [row["stationarity"] for row in history],
-            "kernels that count": [row["effective"] for row in history],
-        },
+        table=figures.gap_table(history),
         name=f"duality gap of {chosen.run}",
     )
 
@@ -269,8 +237,6 @@ def useful(chosen: Selection, seen: Panels) -> None:
             for each in seen.panels[:12]
         ),
         "kernel-usefulness",
-        chosen.colours,
-        chosen.picture,
-        figures.panel_table(seen, seen.beta),
+        table=figures.panel_table(seen, seen.beta),
         name=f"usefulness of the kernels of {chosen.run}",
     )

@@ -6,10 +6,12 @@ from scipy.special import expit
 
 from app import store
 from app.figures.style import markdown_text
+from app.figures.words import told
 from app.state import selection
 from app.state.selection import Selection
 from app.store.keys import RunKey
 from app.views.weights import figures
+from app.views.weights.kernel_figures import norm_word
 from app.widgets import rows, show
 from core.explain.removal import Removals, disagreements, rank_agreement
 from core.explain.weights import FUSIONS, Opened, Weights, norms_of, seeds_of
@@ -44,18 +46,12 @@ def wrong_fusion(chosen: Selection) -> None:
 def pick(found: Weights) -> str:
     """Whether modalities are looked at or every branch (kernel) by itself; the link holds it."""
     what = "branches" if found.what == "branch" else "kernels"
-    how = st.segmented_control(
-        "Look at",
-        [BRANCHES, MODALITIES],
-        default=BRANCHES,
-        required=True,
-        key="weighed",
-        bind="query-params",
-        format_func=lambda one: what if one == BRANCHES else one,
-        help="A modality's share is the sum of weightᵖ over all it takes part in; shares of modalities that interact "
-        "overlap. Its removal puts the training mean in its place, a branch's its own mean.",
+    words = (
+        "A modality's share is the sum of weightᵖ over all it takes part in; shares of modalities that interact "
+        "overlap. Its removal puts the training mean in its place, a branch's its own mean."
     )
-    return str(how)
+    named = {BRANCHES: what, MODALITIES: MODALITIES}
+    return show.one_of("Look at", list(named), "weighed", format_func=named.__getitem__, help=words)
 
 
 def losses(chosen: Selection, how: str) -> Removals | None:
@@ -71,15 +67,11 @@ def losses(chosen: Selection, how: str) -> Removals | None:
 
 def cards(chosen: Selection, found: Weights, costs: Removals | None) -> None:
     """The run's metric, p, the heaviest, and the share of all interactions."""
-    metric = store.runs.run(chosen.trained).metric
-    heavy = int(found.values.argmax())
+    metric, heavy = store.runs.run(chosen.trained).metric, int(found.values.argmax())
+    value, p = "none" if costs is None else told(costs.whole, metric), norm_word(found.p)
     with st.container(horizontal=True):
-        value = None if costs is None else costs.whole
-        digits = 3 if metric == "correlation" else 1
-        st.metric(METRIC_WORDS[metric], "none" if value is None else f"{value:.{digits}f}", border=True)
-        st.metric(
-            "p", "∞" if np.isinf(found.p) else f"{found.p:g}", border=True, help="Norm of the weights; at 1 few remain."
-        )
+        st.metric(METRIC_WORDS[metric], value, border=True)
+        st.metric("p", p, border=True, help="Norm of the weights; at 1 few remain.")
         st.metric(f"heaviest: {shown(found.names[heavy], 40)}", f"{found.values[heavy]:.2f}", border=True)
         together = [at for at, subset in enumerate(found.subsets) if len(subset) > 1]
         if together:
@@ -115,35 +107,28 @@ def bars(chosen: Selection, found: Weights, how: str, costs: Removals | None) ->
     """The figure of the page."""
     seeds, now = group(chosen)
     names = found.names if how == BRANCHES else found.modalities
-    values = over_seeds(chosen, seeds, how)
-    drawn = figures.beside(names, values, now, word(found, how), costs, chosen.colours)
-    clips = store.data.samples(chosen.dataset) is None
-    left = (
-        "Left: a modality's share of all weight, interactions counted for each of their modalities, so shares may sum "
-        "to more than 1."
-        if how == MODALITIES
-        else f"Left: the weight of every {found.what}; the sum of weightᵖ is 1 (p = {found.p:g})."
-        if found.sets == 1
-        else f"Left: the weight of every {found.what}, the mean over {found.sets} outputs with weights of their own."
-    )
-    right = (
-        ""
-        if costs is None
-        else " Right: what the chosen run loses on the rows looked at when "
-        + ("the modality is missing" if how == MODALITIES else f"a {found.what} says the same of every row")
-        + f", with a 95 % interval from drawing its {costs.groups:,} {'clips' if clips else 'samples'} again; below 0 "
-        "it does better without."
-    )
+    values, weight = over_seeds(chosen, seeds, how), word(found, how)
+    if how == MODALITIES:
+        left = "Left: a modality's share of all weight, interactions counted for each of their modalities, so shares "
+        left += "may sum to more than 1."
+    elif found.sets == 1:
+        left = f"Left: the weight of every {found.what}; the sum of weightᵖ is 1 (p = {found.p:g})."
+    else:
+        left = f"Left: the weight of every {found.what}, the mean over {found.sets} outputs with weights of their own."
     bars_of = f" The bar is the mean over {len(seeds)} seeds, each a point." if len(seeds) > 1 else ""
+    right = ""
+    if costs is not None:
+        gone = "the modality is missing" if how == MODALITIES else f"a {found.what} says the same of every row"
+        rows_of = f"{costs.groups:,} {'clips' if store.data.samples(chosen.dataset) is None else 'samples'}"
+        right = f" Right: what the chosen run loses on the rows looked at when {gone}, with a 95 % interval from "
+        right += f"drawing its {rows_of} again; below 0 it does better without."
     many = f" The {figures.MOST} heaviest of {len(names)} are drawn." if len(names) > figures.MOST else ""
     show.figure(
-        drawn,
+        figures.beside(names, values, now, weight, costs, chosen.colours),
         left + bars_of + right + many,
         figures.beside_sentence(names, values, costs),
         "weights",
-        chosen.colours,
-        chosen.picture,
-        figures.beside_table(names, values, now, word(found, how), costs),
+        table=figures.beside_table(names, values, now, weight, costs),
         name=f"weights of {chosen.run}",
     )
 
@@ -160,15 +145,7 @@ def disagreement(chosen: Selection, found: Weights, how: str, costs: Removals) -
             for at, name in enumerate(costs.names[:8])
         ),
         "weight-cost",
-        chosen.colours,
-        chosen.picture,
-        {
-            "name": [shown(name, 80) for name in costs.names],
-            word(found, how): costs.weights.round(4),
-            "lost": costs.cost.round(4),
-            "95 % from": costs.low.round(4),
-            "to": costs.high.round(4),
-        },
+        table=figures.cost_table(costs, word(found, how)),
         name=f"weight and loss of {chosen.run}",
     )
     listed = disagreements(costs)
@@ -226,9 +203,7 @@ def chosen_row(chosen: Selection, part: Part, row: int, found: Opened) -> None:
         )
         + f"; output {given:.3f}",
         "row-parts",
-        chosen.colours,
-        chosen.picture,
-        {
+        table={
             "part": ["base", *(shown(each, 80) for each in found.weights.names), "sum", "output"],
             unit: [base, *parts, total, given],
         },
@@ -260,9 +235,7 @@ def against_p(chosen: Selection, found: Weights, how: str) -> None:
             for p, each in values.items()
         ),
         "weights-p",
-        chosen.colours,
-        chosen.picture,
-        figures.norm_table(values, names),
+        table=figures.norm_table(values, names),
         name=f"weights against p of {chosen.run}",
     )
 
@@ -280,9 +253,7 @@ def by_output(chosen: Selection, part: Part, found: Opened) -> None:
             for name, at in list(zip(part.task.names, best, strict=True))[:12]
         ),
         "weights-outputs",
-        chosen.colours,
-        chosen.picture,
-        {"name": [shown(each, 80) for each in found.weights.names]}
+        table={"name": [shown(each, 80) for each in found.weights.names]}
         | {shown(name, 30): spread[:, at].round(4) for at, name in enumerate(part.task.names)},
         name=f"parts by output of {chosen.run}",
     )
@@ -295,10 +266,5 @@ def tabs(chosen: Selection, part: Part, found: Weights, how: str, said: Opened) 
         drawn["Against p"] = lambda: against_p(chosen, found, how)
     if part.task.outputs > 1:
         drawn["By output"] = lambda: by_output(chosen, part, said)
-    if not drawn:
-        return
-    shelves = st.tabs(list(drawn), key="below_weights", on_change="rerun", bind="query-params")
-    for tab, draw in zip(shelves, drawn.values(), strict=True):
-        with tab:
-            if tab.open:
-                draw()
+    if drawn:
+        show.tabs(drawn, key="below_weights")
