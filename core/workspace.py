@@ -15,7 +15,6 @@ import os
 import re
 import secrets
 import shutil
-import tempfile
 import time
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -121,19 +120,19 @@ def unpacked(files: Sequence[Path]) -> Iterator[Path]:
     Videos in an archive are left out: those come in through extraction alone.
     Errors: `RefusedError` for an archive with a name that leads out of it, a bomb, a damaged one.
     """
-    with tempfile.TemporaryDirectory(prefix="fusescope-upload-") as name:
-        folder = Path(name) / "upload"
+    with drafts.scratch("upload") as place:
+        folder = place / "upload"
         folder.mkdir()
         for file in files:
             if file.suffix.lower() != ".zip":
                 shutil.copyfile(file, folder / file.name)
                 continue
             for relative, content in guard.read("zip", file).items():
-                place = inside(folder, relative, "member")
-                place.parent.mkdir(parents=True, exist_ok=True)
-                if place.exists():
+                member = inside(folder, relative, "member")
+                member.parent.mkdir(parents=True, exist_ok=True)
+                if member.exists():
                     raise RefusedError(f"'{shown(relative)}' is there twice")
-                place.write_bytes(content.tobytes())
+                member.write_bytes(content.tobytes())
         inner = list(folder.iterdir())
         only = len(inner) == 1 and inner[0].is_dir()
         yield inner[0] if only else folder
@@ -189,11 +188,13 @@ def trash(workspace: Path) -> list[tuple[str, str, str]]:
 
 
 def sweep(workspace: Path) -> None:
-    """At start: drafts of dead writers, and what has lain about for a week: trash, uploads, stopped extractions.
+    """At start: what dead writers and readers left, and what has lain about for a week: trash, uploads, stopped
+    extractions.
 
     Nobody removes anything at that moment, so the trash is emptied by all of its rules.
     """
     empty(workspace)
+    drafts.sweep_scratch()
     for folder in (workspace / "data", workspace / "runs", workspace / "jobs", *_inside(workspace / "jobs")):
         drafts.sweep(folder)
     old = [*_inside(workspace / ".trash"), *_inside(workspace / "uploads")]

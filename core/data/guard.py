@@ -16,7 +16,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -28,7 +27,7 @@ import numpy as np
 
 from core.data import tensors
 from core.data.guarded import ONLY as ONLY
-from core.machine import process
+from core.machine import drafts, process
 from core.machine.names import RefusedError, opened, shown
 
 log = logging.getLogger(__name__)
@@ -122,7 +121,7 @@ class Reader:
         self.pickles = pickles
         self.started = 0
         self._child: subprocess.Popen[bytes] | None = None
-        self._home = Path(tempfile.mkdtemp(prefix="fusescope-guard-"))
+        self._home = drafts.scratch_folder("guard")
 
     def __enter__(self) -> "Reader":
         return self

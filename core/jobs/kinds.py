@@ -1,6 +1,7 @@
 """What can be done by a job: one handler for each kind of work."""
 
 import contextlib
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -162,3 +163,14 @@ HANDLERS: dict[str, Callable[[Mapping[str, Any], Report], str]] = {
     "train": _train,
     "sweep": _sweep,
 }
+
+HOURS = {"checkpoint": 0.5, "clip": 4, "features": 4, "files": 4, "footage": 24, "whole": 24, "train": 72, "sweep": 240}
+
+
+def seconds(kind: str) -> float:
+    """How long a job of this kind may take; `$FUSESCOPE_JOB_HOURS` says it for every kind."""
+    try:
+        told = float(os.environ.get("FUSESCOPE_JOB_HOURS", ""))
+    except ValueError:
+        told = 0.0
+    return 3600 * (told if told > 0 else HOURS.get(kind, max(HOURS.values())))

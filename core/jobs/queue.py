@@ -2,7 +2,8 @@
 
     jobs/<id>/job.json    what was asked, state, progress, process, result; written whole or not at all
     jobs/<id>/log.txt     what the process printed
-    jobs/<id>/cancel      someone asked for it to stop
+    jobs/<id>/cancel      it is to stop: empty when someone asked for it, else why
+    jobs/<id>/beat        touched while it goes on, for servers that see the disk and not the process
     jobs/<id>/…           what the work itself keeps there while it goes on (its handler is told the folder as "job")
     jobs/worker.lock      held by the one worker, which starts one job after another, oldest first
 
@@ -12,7 +13,8 @@
 Kinds in `LONG` are begun last and let others pass: when such a job asks (`passing`) and another waits, it raises
 `Passed`, is queued again, and later goes on where it was, so it must be one that can.
 
-A record never lies for long: who finds one "running" whose process is gone calls it failed. A queue never stands still
+A record never lies for long: who finds one "running" whose process is gone calls it failed. One of another machine or
+container counts as gone when it has shown no sign of life for two minutes. A queue never stands still
 for long: the job that ends sees that a worker runs, and so does who looks at a queue that waits (`revive`).
 """
 
@@ -34,12 +36,14 @@ from typing import Any
 
 from core.jobs import kinds, record
 from core.jobs.record import Job, Passed, drop_upload, find, listing, lives, read, turn, write
-from core.machine import drafts
+from core.machine import drafts, lease, memory, process
 from core.machine.names import shown
 
 MOST_WAITING = 50
 HALF_MADE = 60.0  # seconds after which a folder without a record is nobody's
 NICE = 10
+LOOK = 1.0  # seconds between two looks at a job that goes on
+MEMORY = 0.8  # share of the machine's, or of the container's, that a job may take
 COMMAND = (sys.executable, "-m", "core.jobs")  # how this module starts itself again
 
 
@@ -58,29 +62,31 @@ def submit(root: Path, kind: str, title: str, arguments: Mapping[str, Any]) -> J
     return job
 
 
-def cancel(root: Path, id: str) -> None:
-    """Stop a job, running or waiting; nothing it had begun is left where others would find it."""
+def cancel(root: Path, id: str, why: str = "") -> None:
+    """Stop a job, running or waiting; nothing it had begun is left where others would find it.
+
+    why     a sentence, when it is not stopped because someone asked for it; it then counts as failed
+    """
     job = find(root, id)
     if job is None or not job.active:
         return
-    (root / id / "cancel").touch()
+    (root / id / "cancel").write_text(why, encoding="utf-8")
     job = find(root, id) or job
-    if job.state == "running" and lives(job):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(job.pid, signal.SIGTERM)
-        _gone(job, 2.0)
-        with contextlib.suppress(ProcessLookupError):
-            if lives(job):
-                os.killpg(job.pid, signal.SIGKILL)
-        _gone(job, 5.0)
-    find(root, id)  # writes down that it was cancelled
+    if job.state == "running" and job.host in ("", lease.here()):  # where it is elsewhere, its own worker ends it
+        _end(root, job)
+    find(root, id)  # writes down that it was stopped
 
 
-def _gone(job: Job, seconds: float) -> None:
-    """Wait until the job's process has ended, but not longer than this."""
-    end = time.monotonic() + seconds
-    while lives(job) and time.monotonic() < end:
-        time.sleep(0.02)
+def _end(root: Path, job: Job) -> None:
+    """End a job's process and all that it started: first in good order, then at once."""
+    for number, seconds in ((signal.SIGTERM, 2.0), (signal.SIGKILL, 5.0)):
+        if not lives(root, job):
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(job.pid, number)
+        end = time.monotonic() + seconds
+        while lives(root, job) and time.monotonic() < end:
+            time.sleep(0.02)
 
 
 def ensure(root: Path) -> None:
@@ -133,6 +139,7 @@ def work(root: Path, held: int | None = None) -> None:
                 return
             held = None
             tidy(root)
+            drafts.sweep_scratch()
             while (job := _next(root)) is not None:
                 _start(root, job)
         # the lock is free again: a job that came in just now, and found it held, is seen by the loop
@@ -142,15 +149,18 @@ def _next(root: Path) -> Job | None:
     """The waiting job whose turn it is, once nothing that a killed worker left runs any more."""
     while True:
         jobs = listing(root)
-        if not any(job.state == "running" for job in jobs):
+        running = [job for job in jobs if job.state == "running"]
+        if not running:
             return min((job for job in jobs if job.state == "queued"), key=turn, default=None)
+        for job in running:
+            _watch(root, job)
         time.sleep(0.2)
 
 
 def _start(root: Path, job: Job) -> None:
     with (root / job.id / "log.txt").open("ab") as written:
         # the job's process takes no part in the lock: a worker that is killed must not hold it through its child
-        process = subprocess.Popen(
+        child = subprocess.Popen(
             [*COMMAND, "run", str(root), job.id],
             stdin=subprocess.DEVNULL,
             stdout=written,
@@ -159,9 +169,25 @@ def _start(root: Path, job: Job) -> None:
             env=_environment(),
             start_new_session=True,
         )
-    write(root, replace(job, state="running", pid=process.pid, started=time.time(), message="starting"))
-    process.wait()
+    job = replace(job, state="running", pid=child.pid, host=lease.here(), started=time.time(), message="starting")
+    write(root, job)
+    while child.poll() is None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(LOOK)
+            break
+        _watch(root, job)
     find(root, job.id)  # settles the record of a process that died
+
+
+def _watch(root: Path, job: Job) -> None:
+    """Stop a job of this machine that takes too long, or whose end was asked for on another one."""
+    if job.host not in ("", lease.here()):
+        return
+    most = kinds.seconds(job.kind)
+    if time.time() - job.started > most:
+        cancel(root, job.id, f"it took more than {most / 3600:g} hours and was stopped; try a smaller part")
+    elif record.asked(root, job.id) is not None:
+        _end(root, job)
 
 
 def run(root: Path, id: str) -> None:
@@ -171,7 +197,7 @@ def run(root: Path, id: str) -> None:
 
     def report(progress: float, message: str) -> None:
         nonlocal job, last
-        if (root / id / "cancel").exists():
+        if record.asked(root, id) is not None:
             raise KeyboardInterrupt
         if time.monotonic() - last >= record.EVERY:
             last = time.monotonic()
@@ -185,30 +211,43 @@ def run(root: Path, id: str) -> None:
     signal.signal(signal.SIGTERM, stop)
     with contextlib.suppress(OSError):
         os.nice(NICE)  # people who look at pages go first
+    process.cap(int(MEMORY * memory.total()))
+    threading.Thread(target=_beats, args=(root / id,), daemon=True).start()
     try:
         result = kinds.HANDLERS[job.kind]({**job.arguments, "job": str(root / id)}, report)
         job = replace(job, state="done", progress=1.0, message="", result=result)
     except Passed:
-        write(root, replace(job, state="queued", pid=0, started=0.0, message="lets a shorter job pass"))
+        write(root, replace(job, state="queued", pid=0, host="", started=0.0, message="lets a shorter job pass"))
         revive(root)
         return
     except KeyboardInterrupt:
-        job = replace(job, state="cancelled", message="cancelled")
-    except ValueError as refused:
-        job = replace(job, state="failed", message=str(refused)[:2000])
-    except MemoryError:
-        job = replace(job, state="failed", message="there is not enough memory for this; try a shorter or smaller file")
-    except OSError as error:
-        traceback.print_exc()
-        job = replace(job, state="failed", message=f"a file could not be read or written: {error.strerror}")
-    except Exception:
-        traceback.print_exc()
-        number = secrets.token_hex(3)
-        print(f"error {number}", file=sys.stderr)
-        job = replace(job, state="failed", message=f"something went wrong on our side (error {number}, see the log)")
-    drop_upload(Path(job.arguments.get("uploaded", "")))
+        job = record.stopped(job, record.asked(root, id) or "")
+    except Exception as error:
+        job = replace(job, state="failed", message=_told(error))
+    drop_upload(root, job)
     write(root, replace(job, finished=time.time()))
     revive(root)  # the worker that started this may have been killed
+
+
+def _told(error: Exception) -> str:
+    """What went wrong, in words for people; what they cannot mend is in the job's log, under a number."""
+    if isinstance(error, ValueError):
+        return str(error)[:2000]
+    if memory.is_full(error):
+        most = int(MEMORY * memory.total())
+        return f"it needs more memory than the {most / 1e9:.1f} GB that a job may take; try a shorter or smaller file"
+    traceback.print_exception(error)
+    if isinstance(error, OSError):
+        return f"a file could not be read or written: {error.strerror}"
+    number = secrets.token_hex(3)
+    print(f"error {number}", file=sys.stderr)
+    return f"something went wrong on our side (error {number}, see the log)"
+
+
+def _beats(folder: Path) -> None:
+    while True:
+        record.beat(folder)
+        time.sleep(lease.BEAT)
 
 
 def _own(root: Path, id: str) -> Job:
@@ -238,7 +277,7 @@ def _home() -> Path:
 
 
 def _environment() -> dict[str, str]:
-    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+    return process.environment() | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
 
 
 def main(words: list[str]) -> None:

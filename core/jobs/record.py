@@ -2,23 +2,23 @@
 
 import contextlib
 import json
-import logging
 import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from core.machine import drafts
+from core.data.fields import parsed
+from core.machine import drafts, lease
+from core.machine.names import opened
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 ACTIVE = ("queued", "running")
 LONG = ("sweep",)  # kinds that let others pass
 RECORD = 1 << 20
 EVERY = 0.25  # seconds between two notes of progress
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Job:
     kind        which function of `HANDLERS` does it, with `arguments`
     title       what is being done, in words for people; may hold hostile names
     message     where it stands, or why it failed
+    pid, host   the process that does it, and where that number means something (`lease.here`)
     result      name of what came out (a dataset), "" until then
     """
 
@@ -39,6 +40,7 @@ class Job:
     progress: float = 0.0
     message: str = ""
     pid: int = 0
+    host: str = ""
     created: float = 0.0
     started: float = 0.0
     finished: float = 0.0
@@ -98,34 +100,52 @@ def forget(root: Path, id: str) -> None:
     shutil.rmtree(root / id, ignore_errors=True)
 
 
+def asked(root: Path, id: str) -> str | None:
+    """Why a job is to stop: "" when someone asked for it, a sentence when it took too long; None when it is not."""
+    try:
+        return (root / id / "cancel").read_text(encoding="utf-8")[:2000]
+    except OSError:
+        return None
+
+
+def stopped(job: Job, why: str) -> Job:
+    """The job as it stands once it was stopped."""
+    return replace(job, state="failed" if why else "cancelled", message=why or "cancelled", finished=time.time())
+
+
 def _settled(root: Path, job: Job) -> Job:
     """The record, corrected where its process is gone or it was cancelled while it waited."""
-    asked = (root / job.id / "cancel").exists()
-    if job.state == "queued" and asked:
-        job = replace(job, state="cancelled", message="cancelled", finished=time.time())
-    elif job.state == "running" and not lives(job):
+    why = asked(root, job.id)
+    if job.state == "queued" and why is not None:
+        job = stopped(job, why)
+    elif job.state == "running" and not lives(root, job):
         again = read(root / job.id / "job.json")  # it may have ended between the two looks
         if again is None or again.state != "running":
             return again or job
-        words = "cancelled" if asked else "its process ended before it was done; start it again"
-        job = replace(again, state="cancelled" if asked else "failed", message=words, finished=time.time())
+        job = stopped(again, "its process ended before it was done; start it again" if why is None else why)
     else:
         return job
-    drop_upload(Path(job.arguments.get("uploaded", "")))
+    drop_upload(root, job)
     with contextlib.suppress(OSError):
         write(root, job)
     return job
 
 
-def drop_upload(folder: Path) -> None:
-    """Remove an upload's folder once its job has ended; anything that is not one is left alone."""
-    if folder.parent.name == "uploads":
+def drop_upload(root: Path, job: Job) -> None:
+    """Remove the folder that a job was to read, once it has ended, if it was uploaded."""
+    folder = Path(str(job.arguments.get("uploaded", "")))
+    if folder.parent.absolute() == root.absolute().parent / "uploads" and folder.name not in ("", ".."):
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def lives(job: Job) -> bool:
-    """Whether the job's process lives; a number that now belongs to another process does not count."""
-    if job.pid <= 0 or not drafts.alive(job.pid):
+def lives(root: Path, job: Job) -> bool:
+    """Whether the job's process lives; a number that now belongs to another process does not count.
+
+    One of another machine, or of another container, lives as long as it shows it (`beat`).
+    """
+    if job.host and job.host != lease.here():
+        return time.time() - _last_sign(root / job.id) < lease.LOST
+    if job.pid <= 0 or not lease.alive(job.pid):
         return False
     try:
         told = Path(f"/proc/{job.pid}/cmdline").read_bytes()
@@ -134,15 +154,46 @@ def lives(job: Job) -> bool:
     return job.id.encode() in told
 
 
+def beat(folder: Path) -> None:
+    """A sign of life, for those who cannot see this process."""
+    with contextlib.suppress(OSError):
+        (folder / "beat").touch()
+
+
+def _last_sign(folder: Path) -> float:
+    last = 0.0
+    for name in ("beat", "job.json"):
+        with contextlib.suppress(OSError):
+            last = max(last, (folder / name).stat().st_mtime)
+    return last
+
+
+LARGEST = {"progress": 1.0, "pid": 1 << 31}  # of numbers; times end in the year 5138
+
+
 def read(path: Path) -> Job | None:
+    """The record in this file; None where there is none, or one that is not what we write."""
     try:
-        if path.stat().st_size > RECORD:
-            return None
-        told = json.loads(path.read_text(encoding="utf-8"))
-        known = {entry.name for entry in fields(Job)}
-        return Job(**{name: value for name, value in told.items() if name in known})
-    except (OSError, ValueError, TypeError, AttributeError):
+        stream, size = opened(path, RECORD, "job.json")
+        with stream:
+            told = parsed(stream.read(size), "job.json")
+        known = {entry.name: told[entry.name] for entry in fields(Job) if entry.name in told}
+        job = Job(**known)
+    except (ValueError, TypeError, KeyError):
         return None
+    return job if all(_usable(name, getattr(job, name)) for name in known) and job.id == path.parent.name else None
+
+
+def _usable(name: str, value: Any) -> bool:
+    """Whether a field of a record holds what it may."""
+    if name == "state":
+        return value in get_args(State)
+    if name == "arguments":
+        return isinstance(value, dict)
+    if name in ("progress", "pid", "created", "started", "finished"):
+        whole = type(value) is int
+        return (whole or (type(value) is float and name != "pid")) and 0 <= value <= LARGEST.get(name, 1e11)
+    return isinstance(value, str)
 
 
 def write(root: Path, job: Job) -> None:

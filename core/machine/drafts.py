@@ -2,18 +2,25 @@
 
 import contextlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from core.machine import lease
+
 PREFIX = ".draft-"
 OLD = "old-"  # marks the previous version while it is being replaced
+MARK = r"[0-9a-f]{8}-\d+-\d+|\d+"  # of `lease`; a number alone was written by earlier versions
+DRAFT = re.compile(rf"{re.escape(PREFIX)}({MARK})-(.+)", re.DOTALL)
+SCRATCH = "fusescope-"
+LEFT = re.compile(rf"{SCRATCH}(?:guard|upload)-(?:({MARK})-)?\w+")
 
 
 def write_file(path: Path, content: bytes) -> None:
     """Put `content` at `path`, whole or not at all."""
-    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f"{PREFIX}{os.getpid()}-")
+    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f"{PREFIX}{lease.mark()}-")
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(content)
@@ -40,7 +47,7 @@ def new_folder(target: Path, *, size: int = 0, overwrite: bool = False) -> Itera
     free = shutil.disk_usage(target.parent).free
     if size > free:
         raise ValueError(f"{target.name!r} needs {size:,} bytes, the disk has {free:,} free")
-    draft = Path(tempfile.mkdtemp(dir=target.parent, prefix=f"{PREFIX}{os.getpid()}-"))
+    draft = Path(tempfile.mkdtemp(dir=target.parent, prefix=f"{PREFIX}{lease.mark()}-"))
     try:
         os.chmod(draft, 0o755)
         yield draft
@@ -49,7 +56,7 @@ def new_folder(target: Path, *, size: int = 0, overwrite: bool = False) -> Itera
                 _sync(os.path.join(folder, name))
             sync_folder(Path(folder))
         if os.path.lexists(target):
-            old = draft.with_name(f"{PREFIX}{os.getpid()}-{OLD}{target.name}")
+            old = draft.with_name(f"{PREFIX}{lease.mark()}-{OLD}{target.name}")
             os.rename(target, old)
             os.rename(draft, target)
             shutil.rmtree(old, ignore_errors=True)
@@ -68,32 +75,50 @@ def sweep(root: Path) -> list[str]:
     """
     removed = []
     for draft in sorted(root.glob(f"{PREFIX}*")) if root.is_dir() else []:
-        writer, _, rest = draft.name.removeprefix(PREFIX).partition("-")
-        if writer.isdigit() and not alive(int(writer)):
-            if rest.startswith(OLD) and not os.path.lexists(root / rest.removeprefix(OLD)):
-                os.rename(draft, root / rest.removeprefix(OLD))
+        told = DRAFT.fullmatch(draft.name)
+        with contextlib.suppress(FileNotFoundError):  # another one sweeps, too
+            if told is None or not lease.gone(told[1], draft):
                 continue
-            if draft.is_dir() and not draft.is_symlink():
-                shutil.rmtree(draft, ignore_errors=True)
-            else:
-                draft.unlink(missing_ok=True)
+            if told[2].startswith(OLD) and not os.path.lexists(root / told[2].removeprefix(OLD)):
+                os.rename(draft, root / told[2].removeprefix(OLD))
+                continue
+            _remove(draft)
             removed.append(draft.name)
     return removed
 
 
-def alive(process: int) -> bool:
-    """Whether a process with this id runs (a zombie does not)."""
+@contextlib.contextmanager
+def scratch(what: str) -> Iterator[Path]:
+    """A folder for what is thrown away, outside the workspace; gone after the block."""
+    place = scratch_folder(what)
     try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    try:
-        state = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except (OSError, IndexError):
-        return True
-    return state != "Z"
+        yield place
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def scratch_folder(what: str) -> Path:
+    """A folder as `scratch` makes it, for who removes it himself."""
+    return Path(tempfile.mkdtemp(prefix=f"{SCRATCH}{what}-{lease.mark()}-"))
+
+
+def sweep_scratch() -> list[str]:
+    """Remove folders of `scratch` whose processes were killed; the names of what was removed."""
+    removed = []
+    for place in sorted(Path(tempfile.gettempdir()).glob(f"{SCRATCH}*")):
+        told = LEFT.fullmatch(place.name)
+        with contextlib.suppress(OSError):  # others have folders there, too
+            if told and place.lstat().st_uid == os.getuid() and lease.gone(told[1] or "", place):
+                _remove(place)
+                removed.append(place.name)
+    return removed
+
+
+def _remove(place: Path) -> None:
+    if place.is_dir() and not place.is_symlink():
+        shutil.rmtree(place, ignore_errors=True)
+    else:
+        place.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:

@@ -27,6 +27,16 @@ def total() -> int:
     return min([told, *limits])
 
 
+def is_full(error: BaseException) -> bool:
+    """Whether an error says that memory could not be had; the libraries have a word each for it.
+
+    >>> is_full(RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory"))
+    True
+    """
+    words = ("can't allocate memory", "Insufficient memory", "CUDA out of memory", "Cannot allocate memory")
+    return isinstance(error, MemoryError) or any(word in str(error) for word in words)
+
+
 def _available() -> int:
     told = [_container()]
     try:

@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 
 from core.clip import Clip
 from core.data import Dataset, native, read
-from core.machine import drafts
+from core.machine import drafts, lease
 
 
 def made(units: int = 12, crops: int | None = None) -> Dataset:
@@ -240,11 +240,11 @@ def test_a_disk_too_full_is_refused_before_anything_is_written(tmp_path: Path, m
 
 def test_drafts_of_dead_writers_are_swept_and_a_half_replaced_version_returns(tmp_path: Path) -> None:
     dead = 2**22 + 1  # above the largest process number there can be
-    (tmp_path / f".draft-{dead}-abc").mkdir()
-    native.write(made(), tmp_path / f".draft-{dead}-old-made")
-    (tmp_path / f".draft-{os.getpid()}-mine").mkdir()
+    (tmp_path / f".draft-{lease.here()}-{dead}-1-abc").mkdir()
+    native.write(made(), tmp_path / f".draft-{lease.here()}-{dead}-1-old-made")
+    (tmp_path / f".draft-{lease.mark()}-mine").mkdir()
     drafts.sweep(tmp_path)
-    assert sorted(place.name for place in tmp_path.iterdir()) == [f".draft-{os.getpid()}-mine", "made"]
+    assert sorted(place.name for place in tmp_path.iterdir()) == [f".draft-{lease.mark()}-mine", "made"]
     native.read(tmp_path / "made")
 
 

@@ -12,7 +12,8 @@ import pytest
 
 from core import jobs
 from core.data import native
-from core.machine.drafts import alive
+from core.machine import lease, memory
+from core.machine.lease import alive
 from tests.core.data.made import feature_folder
 
 HOME = Path(__file__).parents[3]
@@ -48,6 +49,21 @@ def stubborn(given, report):
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     slow(given, lambda *words: None)
 
+def hang(given, report):
+    import signal
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    Path(given["mark"]).touch()
+    while True:
+        time.sleep(1)
+
+def look(given, report):
+    import resource
+    limits = resource.getrlimit(resource.RLIMIT_DATA)[0], resource.getrlimit(resource.RLIMIT_CORE)[0]
+    return f"{{limits}} {{'SECRET_TOKEN' in os.environ}} {{'FUSESCOPE_DATA' in os.environ}}"
+
+def eat(given, report):
+    bytearray(1 << 45)
+
 def patient(given, report):
     mark = Path(given["marks"]) / given["name"]
     mark.with_suffix(f".began{{len(list(mark.parent.glob(mark.name + '.began*')))}}").touch()
@@ -61,7 +77,8 @@ def patient(given, report):
 
 jobs.record.LONG = ("patient",)
 jobs.kinds.HANDLERS |= {{"slow": slow, "refuse": refuse, "burst": burst, "die": die, "stubborn": stubborn}}
-jobs.kinds.HANDLERS["patient"] = patient
+jobs.kinds.HANDLERS |= {{"patient": patient, "hang": hang, "look": look, "eat": eat}}
+jobs.kinds.HOURS["hang"] = 1 / 3600
 jobs.queue.COMMAND = (sys.executable, __file__)
 jobs.record.EVERY = 0.0
 if __name__ == "__main__":
@@ -74,11 +91,8 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     program = tmp_path / "program.py"
     program.write_text(PROGRAM.format(home=str(HOME)))
     monkeypatch.setattr(jobs.queue, "COMMAND", (sys.executable, str(program)))
-    monkeypatch.setattr(
-        jobs.kinds,
-        "HANDLERS",
-        {**jobs.kinds.HANDLERS, **dict.fromkeys(("slow", "refuse", "burst", "die", "stubborn", "patient"))},
-    )
+    made = ("slow", "refuse", "burst", "die", "stubborn", "patient", "hang", "look", "eat")
+    monkeypatch.setattr(jobs.kinds, "HANDLERS", {**jobs.kinds.HANDLERS, **dict.fromkeys(made)})
     monkeypatch.setattr(jobs.record, "LONG", ("patient",))
     place = tmp_path / "jobs"
     place.mkdir()
@@ -252,6 +266,111 @@ def test_garbage_among_the_records_is_passed_over(root: Path) -> None:
         jobs.submit(root, "nothing", "t", {})
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"pid": "abc"},
+        {"pid": -1},
+        {"pid": 10**30},
+        {"pid": True},
+        {"id": "2-other"},
+        {"state": "odd"},
+        {"state": []},
+        {"title": 5},
+        {"message": None},
+        {"arguments": []},
+        {"progress": 2},
+        {"progress": float("nan")},
+        {"started": "now"},
+        {"finished": 1e300},
+        {"result": {}},
+        {"host": 7},
+    ],
+)
+def test_a_record_with_an_odd_field_harms_nothing(root: Path, odd: dict[str, object]) -> None:
+    good = jobs.Job("1-a", "slow", "good", state="done")
+    bad = {**good.__dict__, "id": "2-b", "state": "running", **odd}
+    for job in (good.__dict__, bad):
+        folder = root / ("1-a" if job is good.__dict__ else "2-b")
+        folder.mkdir()
+        (folder / "job.json").write_text(json.dumps(job))
+    assert jobs.listing(root) == [good]
+    jobs.cancel(root, "2-b")
+    jobs.forget(root, "2-b")
+
+
+def test_only_an_upload_of_this_workspace_is_removed_with_its_job(root: Path) -> None:
+    kept = [root.parent / "elsewhere/uploads/x", root.parent / "uploads", root.parent / "data/x"]
+    for place, folder in enumerate([*kept, root.parent / "uploads/a"]):
+        folder.mkdir(parents=True, exist_ok=True)
+        job = jobs.Job(f"{place}-a", "slow", "t", {"uploaded": str(folder)}, state="running", pid=999_999_999)
+        (root / job.id).mkdir()
+        jobs.record.write(root, job)
+    jobs.record.write(root, jobs.Job("0-a", "slow", "t", {"uploaded": [5]}, state="running", pid=999_999_999))
+    assert {job.state for job in jobs.listing(root)} == {"failed"}
+    assert all(folder.exists() for folder in kept)
+    assert not (root.parent / "uploads/a").exists()
+
+
+def test_a_job_that_takes_too_long_is_ended_and_says_so(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It heeds no signal; the next one gets its turn."""
+    hung = jobs.submit(root, "hang", "h", {"mark": str(root.parent / "began")})
+    second = slow(root, "b")
+    until(lambda: (root.parent / "b.began").exists())
+    found = jobs.find(root, hung.id)
+    assert (found.state, found.message[:20]) == ("failed", "it took more than 0.")
+    assert (root.parent / "began").exists()
+    go(root, "b")
+    until(lambda: state(root, second) == "done")
+
+
+def test_a_job_knows_no_secrets_and_may_not_fill_the_machine(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET_TOKEN", "abc")
+    monkeypatch.setenv("FUSESCOPE_DATA", "/d")
+    looked, ate = jobs.submit(root, "look", "l", {}), jobs.submit(root, "eat", "e", {})
+    until(lambda: not any(job.active for job in jobs.listing(root)))
+    most = int(jobs.queue.MEMORY * memory.total())
+    assert jobs.find(root, looked.id).result == f"({most}, 0) False True"
+    assert f"needs more memory than the {most / 1e9:.1f} GB" in jobs.find(root, ate.id).message
+
+
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a server in another container sees: the disk, and none of the processes."""
+    monkeypatch.setattr(lease, "here", lambda: "0ther000")
+    monkeypatch.setattr(lease, "alive", lambda process, began=0: False)
+
+
+def test_a_job_of_another_container_is_left_alone_while_it_shows_life(root: Path, monkeypatch) -> None:
+    job = slow(root, "a")
+    until(lambda: (root.parent / "a.began").exists())
+    draft = root / job.id / f".draft-{lease.mark()}-x"
+    draft.touch()
+    with monkeypatch.context() as other:
+        elsewhere(other)
+        jobs.tidy(root)
+        jobs.revive(root)
+        assert state(root, job) == "running"
+        assert draft.exists()
+        other.setattr(lease, "LOST", -1.0)
+        other.setattr(lease, "ABANDONED", -1.0)
+        assert jobs.record.lives(root, jobs.find(root, job.id)) is False
+        jobs.tidy(root)
+        assert not draft.exists()
+    assert state(root, job) == "failed", "a server that has seen no sign of life says so"
+    go(root, "a")
+
+
+def test_a_job_is_stopped_from_another_container(root: Path, monkeypatch) -> None:
+    job = slow(root, "a", "stubborn")
+    until(lambda: (root.parent / "a.began").exists())
+    process = jobs.find(root, job.id).pid
+    with monkeypatch.context() as other:
+        elsewhere(other)
+        jobs.cancel(root, job.id)
+    until(lambda: not alive(process))
+    assert state(root, job) == "cancelled"
+
+
 def test_features_are_imported_by_a_real_job(root: Path) -> None:
     folder = feature_folder(root.parent / "made")
     out = root.parent / "data" / "mine"
@@ -300,7 +419,7 @@ def test_a_job_that_ends_sees_that_the_queue_goes_on(root: Path) -> None:
 
 def test_what_a_killed_writer_left_is_tidied_and_the_queue_is_bounded(root: Path, monkeypatch) -> None:
     (root / "0-half").mkdir()
-    (root / "0-half/.draft-999999999-x").touch()
+    (root / f"0-half/.draft-{lease.here()}-999999999-1-x").touch()
     (root / "1-new").mkdir()
     os.utime(root / "0-half", (0, 0))
     jobs.tidy(root)
