@@ -15,7 +15,7 @@ import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -26,29 +26,13 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from core.fusion import FUSIONS
+from core.fusion import FUSIONS, WORDS
 from core.fusion.base import Fusion
+from core.recipe import Recipe, TrainConfig, options_of
 from core.sample import UNITS, Task, plain
 
 FORMAT: dict[str, Any] = {"format": "fusescope-run", "version": 1}
 MAX_WEIGHTS_BYTES = 2 << 30
-WORDS = {
-    "lego": "LEGO",
-    "mtn": "MTN",
-    "gmf": "GMF",
-    "mbt": "MBT",
-    "perceiver": "Perceiver",
-    "misa": "MISA",
-    "g-mbt": "G-MBT",
-    "g-perceiver": "G-Perceiver",
-    "g-lmf": "G-LMF",
-    "lmf": "LMF",
-    "jwae": "jWAE",
-    "jwae-lmf": "jWAE-LMF",
-    "profusion": "ProFusion",
-    "mkl": "MKL",
-    "intense": "InTense",
-}
 LATER: dict[str, Any] = {"amp": False}  # options of the training loop that came after runs had names, as they were
 WITH_PROJECTION = ("lego", "single", "concat", "sum", "product")  # projected unless they say otherwise
 
@@ -97,6 +81,34 @@ class Run:
         return Task(self.task["kind"], tuple(self.task["names"]))
 
     @property
+    def recipe(self) -> Recipe:
+        """What would be trained to get it again: options younger than the run are the defaults, lost ones are left out.
+
+        Errors: `ValueError` for a value that its option cannot have.
+        """
+        own, loop = options_of(FUSIONS[self.fusion].Config), options_of(TrainConfig)
+        return Recipe.read(
+            {
+                "fusion": self.fusion,
+                "options": {name: value for name, value in self.config.items() if name in own},
+                "training": {name: value for name, value in self.training.items() if name in loop},
+                "seeds": [self.seed],
+                "protocol": self.source.protocol,
+                "modalities": list(self.source.widths),
+            }
+        )
+
+    def alike(self, other: "Run", but: Collection[str] = ()) -> bool:
+        """Whether the two differ in nothing but the seed and these options of the fusion.
+
+        >>> one = Run("lmf", {"rank": 1, "out": 2}, {}, Source("", "", "all", {}), 0)
+        >>> two = replace(one, config={"rank": 4, "out": 2}, seed=1)
+        >>> one.alike(two), one.alike(two, but={"rank"})
+        (False, True)
+        """
+        return self._name(False, but) == other._name(False, but)
+
+    @property
     def group(self) -> str:
         """The same for every seed of one config on one data set."""
         return self._name(with_seed=False)
@@ -106,10 +118,10 @@ class Run:
         """The same config, data and seed always get the same folder, on every machine."""
         return self._name(with_seed=True)
 
-    def _name(self, with_seed: bool) -> str:
+    def _name(self, with_seed: bool, without: Collection[str] = ()) -> str:
         asked: dict[str, Any] = {
             "fusion": self.fusion,
-            "config": dict(self.config),
+            "config": {name: value for name, value in self.config.items() if name not in without},
             "training": dict(self.training),
             # the order of the modalities is the order of A's axes
             "data": [self.source.digest, self.source.protocol, list(self.source.widths.items())],
@@ -263,20 +275,12 @@ def model(folder: Path) -> Fusion:
     return fusion.eval()
 
 
-def build(fusion: str, widths: Mapping[str, int], config: Mapping[str, Any], task: Task = UNITS) -> Fusion:
-    """A fusion by name with a plain mapping as its config; unknown options are named."""
-    if fusion not in FUSIONS:
-        raise ValueError(f"unknown fusion {fusion!r}; there are {', '.join(FUSIONS)}")
-    kind = FUSIONS[fusion]
-    known = {f.name for f in fields(kind.Config)}
-    unknown = sorted(set(config) - known)
-    if unknown:
-        raise ValueError(f"{fusion} has no option {unknown[0]!r}; it has {', '.join(sorted(known))}")
+def build(fusion: str, widths: Mapping[str, int], config: Any, task: Task = UNITS) -> Fusion:
+    """A fusion by name with its config, or a plain mapping as one: what cannot be is refused as `Recipe` says."""
+    asked, kind = Recipe(fusion, config), FUSIONS[fusion]
     if task.kind not in kind.tasks:
         raise ValueError(f"{fusion} relates the units of a clip; it cannot be trained on samples")
-    return (
-        kind(widths, kind.Config(**config)) if kind.tasks == ("units",) else kind(widths, kind.Config(**config), task)
-    )
+    return kind(widths, asked.options) if kind.tasks == ("units",) else kind(widths, asked.options, task)
 
 
 def untrained(run: Run) -> Fusion:

@@ -15,7 +15,7 @@ from core import run
 from core.clip import Clip, unit_labels
 from core.data import native
 from core.dataset import Dataset
-from core.recipe import TrainConfig
+from core.recipe import Recipe, TrainConfig
 from core.train.loop import train
 
 SECONDS = 0.64  # 16 frames at 25 a second
@@ -77,7 +77,7 @@ def build(root: Path, made: Dataset, train_it: bool = True) -> Path:
     read = native.read(root / "demo")
     for fusion, seed in (("lego", 0), ("lego", 1), ("sum", 0)) if train_it else ():
         config = {} if fusion == "lego" else {"level": "feature"}
-        trained = train(read, fusion, config, TrainConfig(epochs=6, batch=6), seed)
+        trained = train(read, Recipe(fusion, config, TrainConfig(epochs=6, batch=6), (seed,)))
         run.save(trained.run, trained.model.state_dict(), trained.history, root / "runs")
     return root
 

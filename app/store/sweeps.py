@@ -68,7 +68,7 @@ def sweep_results(name: SweepKey) -> tuple[sweep_folders.Results, sweep_folders.
 @resource(128, "Doing a few steps of it, to say how long it will take")
 def sweep_time(key: DataKey, plan: str) -> sweep_folders.Estimate | None:
     """About how long the sweep of this plan, as JSON, will take on this machine; half a second the first time."""
-    return sweep_folders.estimate(sweep_folders.plan_of(json.loads(plan)), data(key))
+    return sweep_folders.estimate(sweep_folders.Plan.read(json.loads(plan)), data(key))
 
 
 @kept(20_000)

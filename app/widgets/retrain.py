@@ -6,7 +6,6 @@ and the answer still stands there when the new run is looked at.
 
 import time
 from collections.abc import Sequence
-from dataclasses import fields
 from typing import Any
 
 import pandas as pd
@@ -23,11 +22,10 @@ from core import jobs
 from core.fusion import FUSIONS
 from core.fusion.lego import Lego
 from core.measure.metrics import show
+from core.recipe import options_of
 from core.run import Run
 from core.sample import METRIC_WORDS
 from core.score.changes import Changes
-from core.train.options import options
-from core.train.order import order_of
 
 KNOBS = ("alpha", "k", "lam", "P", "Q")
 KEPT = 3600.0  # seconds for which an answer stands below the button
@@ -39,7 +37,7 @@ def offer(chosen: Selection, changes: str = "") -> None:
     if chosen.run is None or store.data.samples(chosen.dataset) is not None:
         return
     run = store.runs.run(chosen.run)
-    if not set(KNOBS) <= {each.name for each in fields(FUSIONS[run.fusion].Config)}:
+    if not set(KNOBS) <= set(options_of(FUSIONS[run.fusion].Config)):
         st.caption(
             f"{markdown_text(run.title)} has no α, k, λ, P, Q to train with; the page *Train & sweep* trains it."
         )
@@ -63,7 +61,7 @@ def tops(run: Run, name: RunKey, changes: str) -> dict[str, int]:
 
 
 def _form(chosen: Selection, run: Run, changes: str) -> None:
-    known = {option.name: option for option in options(FUSIONS[run.fusion].Config)}
+    known = options_of(FUSIONS[run.fusion].Config)
     now: dict[str, Any] = {"alpha": chosen.alpha, "k": chosen.k, "lam": float(run.config["lam"])}
     now |= tops(run, chosen.trained, changes)
     st.caption("One seed, the run's own; all else as it was trained. The sliders' α and k are filled in.")
@@ -74,13 +72,7 @@ def _form(chosen: Selection, run: Run, changes: str) -> None:
             for name in KNOBS[start : start + 3]:
                 given: dict[str, Any] = {"key": f"retrain-{name}-{mark}", "help": known[name].help, "width": 130}
                 label = {"alpha": "α", "lam": "λ"}.get(name, name)
-                if known[name].kind == "int":
-                    asked[name] = int(st.number_input(f"New {label}", 0, 1000, int(now[name]), **given))
-                else:
-                    top = 1.0 if name == "alpha" else 1e6
-                    asked[name] = float(
-                        st.number_input(f"New {label}", 0.0, top, float(now[name]), 0.1, format="%g", **given)
-                    )
+                asked[name] = parts.number(known[name], now[name], label=f"New {label}", **given)
     same = {name: value for name, value in asked.items() if value != run.config[name]}
     words = ", ".join(f"{name} {run.config[name]:g} → {value:g}" for name, value in same.items())
     st.caption(f"Against the run: {words}" if same else "Nothing differs from the run yet.")
@@ -98,7 +90,8 @@ def _form(chosen: Selection, run: Run, changes: str) -> None:
 def _start(key: DataKey, name: RunKey, asked: dict[str, Any]) -> None:
     run = store.runs.run(name)
     words = ", ".join(f"{knob} {value:g}" for knob, value in asked.items() if value != run.config[knob])
-    parts.start(key, order_of(run, (run.seed,), **asked), name, f"{run.title} with {words}")
+    recipe = run.recipe.plain()
+    parts.start(key, {**recipe, "options": {**recipe["options"], **asked}}, name, f"{run.title} with {words}")
 
 
 def _job(name: str) -> jobs.Job | None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from core.cli.shared import Json, Set, opened, put, settings, split_settings, tell
+from core.cli.shared import Json, Set, opened, put, recipe, tell
 
 
 def bench(
@@ -42,14 +42,12 @@ def experiment(
     whether a lower rank is more robust: ranks 1, 2, 4, 8 under every corruption. Two seconds a run, and its training.
     """
     from core.experiments import progressive, synthetic
-    from core.fusion.profusion import ProFusionConfig
 
     if name == "profusion-synthetic":
         put(*synthetic.report(list(synthetic.experiment(trials, tell=tell))), json_)
     elif name == "profusion-steps" and dataset is not None:
-        options, training = split_settings(set_)
         data = opened(dataset)
-        rows = list(progressive.experiment(data, ProFusionConfig(**options), training, seeds, tell))
+        rows = list(progressive.experiment(data, recipe("profusion", set_, seeds), tell))
         put(*progressive.report(data.name, rows), json_)
     elif name == "intense":
         from core.experiments import intense
@@ -57,9 +55,8 @@ def experiment(
         put(*intense.report(list(intense.experiment(seeds, tell))), json_)
     elif name == "mkl" and dataset is not None:
         from core.experiments import mkl
-        from core.fusion.mkl import MklConfig
 
-        config, views = MklConfig(**settings(set_)), opened(dataset)
+        config, views = recipe("mkl", set_).options, opened(dataset)
         put(*mkl.report(views.name, config, list(mkl.experiment(views, config, seeds, tell=tell))), json_)
     elif name == "rank-robustness" and dataset is not None:
         from core.experiments import ranks
@@ -69,7 +66,7 @@ def experiment(
         if stored is not None:
             found = record.records(data, ranks.of_ranks(record.trained_on(data, stored)), tell)
         else:
-            found = ranks.trained_ranks(data, *split_settings(set_), seeds, tell)
+            found = ranks.trained_ranks(data, recipe("lmf", set_, seeds), tell)
         put(*ranks.rank_report(data.name, found), json_)
     else:
         raise ValueError(

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from core.cli.shared import Json, Modalities, Protocol, Set, left_out, names, opened, put, split_settings, tell
+from core.cli.shared import Json, Modalities, Protocol, Set, left_out, names, opened, put, tell, training
 
 
 def table(
@@ -30,13 +30,14 @@ def table(
     from core.experiments.table import table as rows_of
     from core.measure.metrics import few
 
-    options, training = split_settings(set_)
+    options, loop = training(set_)
     data = opened(dataset)
     if stored is not None:
         about, rows = left_out(stored), rows_on_disk(data, stored, tell)
     else:
-        chosen = methods(names(fusions) or (), names(modalities) or data.modalities, options)
-        about, rows = {"seeds": seeds}, list(rows_of(data, chosen, seeds, training, protocol, out, tell))
+        rest = {"training": loop, "seeds": tuple(range(seeds)), "protocol": protocol}
+        chosen = methods(names(fusions), names(modalities) or data.modalities, options, **rest)
+        about, rows = {"seeds": seeds}, list(rows_of(data, chosen, out, tell))
     result = {"dataset": data.name, **about, "rows": [asdict(row) for row in rows]}
     put(result, text(rows), json_, few(data.shown(protocol)))
 

@@ -5,7 +5,6 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -61,19 +60,25 @@ def settings(pairs: Sequence[str] | None) -> dict[str, Any]:
     return found
 
 
-def split_settings(pairs: Sequence[str] | None) -> tuple[dict[str, Any], Any]:
-    """(options of the fusion, the training config): training options are told apart by their names."""
-    from core.recipe import TrainConfig
-    from core.train.options import made
+def recipe(fusion: str, pairs: Sequence[str] | None, seeds: int = 1, **rest: Any) -> Any:
+    """The recipe of a command: options of the fusion and of the training are told apart by their names."""
+    from core.recipe import Recipe
+
+    return Recipe(fusion, seeds=tuple(range(seeds)), **rest).but(**settings(pairs))
+
+
+def training(pairs: Sequence[str] | None) -> tuple[dict[str, Any], Any]:
+    """(options of fusions, the training) where several fusions share them."""
+    from core.recipe import TRAINING, TrainConfig, checked, options_of
 
     found = settings(pairs)
-    known = {f.name for f in fields(TrainConfig)}
-    training = made(TrainConfig, {key: value for key, value in found.items() if key in known})
-    return {key: value for key, value in found.items() if key not in known}, training
+    loop = {key: value for key, value in found.items() if key in options_of(TrainConfig)}
+    own = {key: value for key, value in found.items() if key not in loop}
+    return own, checked(TrainConfig, loop, TRAINING)
 
 
-def names(text: str | None) -> tuple[str, ...] | None:
-    return tuple(part.strip() for part in text.split(",") if part.strip()) if text else None
+def names(text: str | None) -> tuple[str, ...]:
+    return tuple(part.strip() for part in (text or "").split(",") if part.strip())
 
 
 def tell(message: str) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from core.cli.shared import Device, Json, Modalities, Protocol, Set, device_of, names, opened, put, split_settings, tell
+from core.cli.shared import Device, Json, Modalities, Protocol, Set, device_of, names, opened, put, recipe, tell
 
 
 def sweep(
@@ -48,23 +48,22 @@ def sweep(
 
     from core import sweep as sweeps
 
-    options, training = split_settings(set_)
     axes: dict[str, Any] = {}
+    usual: dict[str, Any] = {}
     if preset is not None:
         if preset not in sweeps.PRESETS:
             raise ValueError(f"there is no preset {preset!r}; there are {', '.join(sweeps.PRESETS)}")
         lines, usual = sweeps.PRESETS[preset]
-        axes, options = {key: sweeps.values_of(value, key) for key, value in lines.items()}, {**usual, **options}
+        axes = {key: sweeps.values_of(value, key) for key, value in lines.items()}
     for each in axis or ():
         key, sign, values = each.partition("=")
         if not sign:
             raise ValueError(f"--axis wants option=values, got {each!r}")
         axes[key.strip()] = sweeps.values_of(values, key.strip())
     data = opened(dataset)
-    plan = sweeps.Plan(
-        str(dataset.resolve()), axes, fusion, options, training, protocol, names(modalities),
-        "guided" if guided else "grid", trials, seeds, judge, # type: ignore[arg-type]
-    )  # fmt: skip
+    asked = recipe(fusion, set_, seeds, options=usual, protocol=protocol, modalities=names(modalities), device=device)
+    how: sweeps.How = "guided" if guided else "grid"
+    plan = sweeps.Plan(str(dataset.resolve()), axes, asked, how, trials, judge)  # type: ignore[arg-type]
     root = sweeps.begin(plan, data, out)
     tell(f"{root}: {sweeps.read(root).title}")
     began, last = time.perf_counter(), 0.0

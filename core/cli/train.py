@@ -16,8 +16,8 @@ from core.cli.shared import (
     names,
     opened,
     put,
+    recipe,
     settings,
-    split_settings,
     tell,
 )
 
@@ -40,19 +40,21 @@ def train(
     from core import run as runs
     from core.machine.device import sparing
     from core.measure.metrics import show, summary
+    from core.recipe import Recipe
     from core.sample import METRIC_WORDS
     from core.train import memory
     from core.train.loop import Trained
     from core.train.loop import train as fit
 
-    options, training = split_settings([*(set_ or ()), *["amp=true"] * amp])
+    pairs = [*(set_ or ()), *["amp=true"] * amp]
+    asked = recipe(fusion, pairs, seeds, protocol=protocol, modalities=names(modalities), device=device)
     data = opened(dataset)
-    memory.afford(fusion, options, training, memory.shape_of(data, protocol, names(modalities)), device_of(device))
+    memory.afford(asked, memory.shape_of(data, protocol, asked.modalities))
     made = []
-    for seed in range(seeds):
+    for each in asked.each:
 
-        def one(_: int, on: torch.device, seed: int = seed) -> Trained:
-            return fit(data, fusion, options, training, seed, protocol, names(modalities), device=on)
+        def one(_: int, on: torch.device, each: Recipe = each) -> Trained:
+            return fit(data, each, device=on)
 
         done = sparing(one, 1, device_of(device), tell)
         folder = runs.save(done.run, done.model.state_dict(), done.history, out)
@@ -80,16 +82,18 @@ def count(
     import torch
 
     from core.fusion.base import count_weights
+    from core.recipe import Recipe
     from core.run import build
     from core.score.flops import flops
 
-    sizes = {f"m{i}": int(width) for i, width in enumerate(names(widths) or ())}
+    own = Recipe(fusion, settings(set_)).options
+    sizes = {f"m{i}": int(width) for i, width in enumerate(names(widths))}
     with torch.device("meta"):  # shapes alone: a billion weights cost nothing
-        model = build(fusion, sizes, settings(set_))
+        model = build(fusion, sizes, own)
         result: dict[str, Any] = {"fusion": fusion, "weights": count_weights(model.fusion_part())}
         result["all_weights"] = count_weights(model)
         with contextlib.suppress(RuntimeError):  # graphs look at their numbers, and shapes have none
             result["flops"] = flops(model)
     if "flops" not in result:
-        result["flops"] = flops(build(fusion, sizes, settings(set_)))
+        result["flops"] = flops(build(fusion, sizes, own))
     put(result, str(result["weights"]), json_)

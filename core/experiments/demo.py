@@ -14,7 +14,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -29,10 +29,11 @@ from core.data import native, read, simulate
 from core.dataset import Data, Dataset
 from core.extract import Progress, extract
 from core.measure.metrics import by_kind, show
-from core.recipe import TrainConfig
+from core.recipe import Recipe, TrainConfig
 from core.sample import METRIC_WORDS
 from core.score.infer import score
 from core.score.judge import recorded
+from core.train.job import planned
 from core.train.loop import train
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,23 +52,6 @@ TRAINING = TrainConfig(epochs=150)
 RAW: Mapping[str, Any] = {"project": None}
 ALL = (*PAIR, "text")
 ON_DIGITS = TrainConfig(epochs=50)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """One method of a demo: a fusion, its options, and the modalities it is given, in the order of A's axes.
-
-    modalities  () for all that the data has
-    data        which demo: the folder of assets that holds it
-    seeds       runs of it, from seed 0 on
-    """
-
-    fusion: str
-    options: Mapping[str, Any]
-    modalities: tuple[str, ...] = PAIR
-    data: str = "demo"
-    training: TrainConfig = TRAINING
-    seeds: int = SEEDS
 
 
 # Methods on vectors, one unit a sample: (fusion, options beside the defaults). Variants that a page compares (ranks,
@@ -95,29 +79,39 @@ SHORT = TrainConfig(epochs=50)
 INTENSE = TrainConfig(epochs=50, weight_decay=0.0)
 ON_KERNELS: Mapping[str, Any] = {"project": 8, "kernel": "all", "C": 0.1}
 
-PLANS: tuple[Plan, ...] = (
-    *(Plan("lego", options, modalities) for options in (RAW, {}) for modalities in (PAIR, ALL)),
-    *(
-        Plan("single", {"modality": modality, **options}, (modality,))
-        for options in ({"level": "feature"}, {"level": "graph"}, {"level": "graph", **RAW})
-        for modality in ALL
+
+def on_clips(
+    fusion: str, own: Mapping[str, Any], see: tuple[str, ...] = PAIR, loop: TrainConfig = TRAINING, seeds: int = SEEDS
+) -> Recipe:
+    """see    modalities, in the order of A's axes"""
+    return Recipe(fusion, own, loop, tuple(range(seeds)), modalities=see)
+
+
+def on_digits(fusion: str, own: Mapping[str, Any], seeds: int = FEW, loop: TrainConfig = ON_DIGITS) -> Recipe:
+    return Recipe(fusion, own, loop, tuple(range(seeds)))
+
+
+LEVELS: tuple[Mapping[str, Any], ...] = ({"level": "feature"}, {"level": "graph"}, {"level": "graph", **RAW})
+# which demo, the folder of assets that holds it -> what is trained on it
+RECIPES: Mapping[str, tuple[Recipe, ...]] = {
+    "demo": (
+        *(on_clips("lego", own, modalities) for own in (RAW, {}) for modalities in (PAIR, ALL)),
+        *(on_clips("single", {"modality": name, **own}, (name,)) for own in LEVELS for name in ALL),
+        *(on_clips(fusion, own) for fusion in ("concat", "sum", "product") for own in LEVELS),
+        *(on_clips(fusion, {**NARROW, **own}, loop=SHORT) for fusion, own in (*MAIN, *RIVALS)),
+        *(on_clips(fusion, {**NARROW, **own}, loop=SHORT, seeds=FEW) for fusion, own in VARIANTS),
+        on_clips("intense", {"lam": 0.03}, loop=INTENSE),
+        *(on_clips("mkl", {**ON_KERNELS, "p": p}, seeds=seeds) for p, seeds in ((2.0, 2), (1.0, 1))),
     ),
-    *(
-        Plan(fusion, options)
-        for fusion in ("concat", "sum", "product")
-        for options in ({"level": "feature"}, {"level": "graph"}, {"level": "graph", **RAW})
+    "digits": (
+        *(on_digits("single", {"modality": view}) for view in ("top", "bottom", "fourier")),
+        *(on_digits(fusion, {}) for fusion in ("concat", "sum", "product")),
+        *(on_digits(fusion, {**NARROW, **own}, SEEDS) for fusion, own in MAIN),
+        *(on_digits(fusion, {**NARROW, **own}) for fusion, own in (*RIVALS, *VARIANTS)),
+        on_digits("intense", {"lam": 0.001}, SEEDS, INTENSE),
+        on_digits("mkl", {"project": 8, "C": 10.0}, 1, TRAINING),
     ),
-    *(Plan(fusion, {**NARROW, **options}, training=SHORT) for fusion, options in (*MAIN, *RIVALS)),
-    *(Plan(fusion, {**NARROW, **options}, training=SHORT, seeds=FEW) for fusion, options in VARIANTS),
-    Plan("intense", {"lam": 0.03}, training=INTENSE),
-    *(Plan("mkl", {**ON_KERNELS, "p": p}, seeds=seeds) for p, seeds in ((2.0, 2), (1.0, 1))),
-    *(Plan("single", {"modality": view}, (), "digits", ON_DIGITS, FEW) for view in ("top", "bottom", "fourier")),
-    *(Plan(fusion, {}, (), "digits", ON_DIGITS, FEW) for fusion in ("concat", "sum", "product")),
-    *(Plan(fusion, {**NARROW, **options}, (), "digits", ON_DIGITS) for fusion, options in MAIN),
-    *(Plan(fusion, {**NARROW, **options}, (), "digits", ON_DIGITS, FEW) for fusion, options in (*RIVALS, *VARIANTS)),
-    Plan("intense", {"lam": 0.001}, (), "digits", INTENSE),
-    Plan("mkl", {"project": 8, "C": 10.0}, (), "digits", seeds=1),
-)  # not MTN: one run of it is larger than all of these together
+}  # not MTN: one run of it is larger than all of these together
 
 
 # --- videos -----------------------------------------------------------------------------------------------------------
@@ -211,61 +205,37 @@ def train_all(
     datasets: Mapping[str, Data],
     root: Path,
     say: Say,
-    plans: Sequence[Plan] = PLANS,
-    seeds: int | None = None,
+    recipes: Mapping[str, Sequence[Recipe]] = RECIPES,
 ) -> None:
-    """Train every plan from its seeds into `root`; runs that are there are kept, runs that no plan asks for removed.
+    """Train every recipe from its seeds into `root`; runs that are there are kept, runs that none asks for removed.
 
-    datasets    name in `Plan.data` -> its data; plans for others, or for modalities that are not there, are left out
-    seeds       in place of each plan's own number
+    datasets    name in `recipes` -> its data; recipes for modalities that are not there are left out
     """
-    wanted = set()
-    known = runs.listing(root)
-    for plan in plans:
-        dataset = datasets.get(plan.data)
-        if dataset is None or any(modality not in dataset.widths for modality in plan.modalities):
-            continue
-        for seed in range(seeds or plan.seeds):
-            found = [name for name, run in known.items() if fits(run, plan, dataset, seed)]
-            if not found:
-                trained = train(
-                    dataset, plan.fusion, plan.options, plan.training, seed, modalities=plan.modalities or None
-                )
-                found = [runs.save(trained.run, trained.model.state_dict(), trained.history, root).name]
-                metric = trained.run.metric
-                value = show(trained.run.metrics[metric], metric)
-                say(f"run {found[0]}: {trained.run.title}, seed {seed}, {METRIC_WORDS[metric]} {value}")
-            wanted.update(found)
-    for name in set(known) - wanted:
+    known, wanted = set(runs.listing(root)), set()
+    for name, dataset in datasets.items():
+        fit = [recipe for recipe in recipes.get(name, ()) if set(recipe.modalities) <= set(dataset.widths)]
+        for recipe in (each for one in fit for each in one.each):
+            (run,) = planned(recipe, dataset)
+            wanted.add(run.id)
+            if run.id not in known:
+                trained = train(dataset, recipe)
+                runs.save(trained.run, trained.model.state_dict(), trained.history, root)
+                value = show(trained.run.metrics[run.metric], run.metric)
+                say(f"run {run.id}: {run.title}, seed {run.seed}, {METRIC_WORDS[run.metric]} {value}")
+    for name in known - wanted:
         shutil.rmtree(root / name)
 
 
-def fits(run: runs.Run, plan: Plan, dataset: Data, seed: int) -> bool:
-    """Whether this run is what the plan asks for, with the defaults that fusion and training have today."""
-    if (run.fusion, run.seed, run.source.digest) != (plan.fusion, seed, dataset.digest()):
-        return False
-    if tuple(run.source.widths) != (plan.modalities or dataset.modalities):
-        return False
-    config = json.loads(json.dumps(asdict(runs.build(plan.fusion, run.source.widths, plan.options, run.asked).config)))
-    return dict(run.config) == config and dict(run.training) == runs.recorded(asdict(plan.training))
-
-
 def groups(root: Path, digest: str) -> dict[str, list[tuple[Path, runs.Run]]]:
-    """Title -> runs of these data that differ in the seed alone, in the order of PLANS where they are one of them."""
+    """Title -> runs of these data that differ in the seed alone, in the order of RECIPES where they are of one."""
+    order = [(each.fusion, each.modalities, asdict(each.options)) for every in RECIPES.values() for each in every]
 
     def rank(run: runs.Run) -> int:
-        for at, plan in enumerate(PLANS):
-            if plan.fusion == run.fusion and plan.modalities in ((), tuple(run.source.widths)):
-                asked = runs.build(plan.fusion, run.source.widths, plan.options, run.asked).config
-                if json.loads(json.dumps(asdict(asked))) == dict(run.config):
-                    return at
-        return len(PLANS)
+        asked = [(run.fusion, modalities, dict(run.config)) for modalities in ((), tuple(run.source.widths))]
+        return min((order.index(one) for one in asked if one in order), default=len(order))
 
-    first: dict[str, int] = {}
     listed = {name: run for name, run in runs.listing(root).items() if run.source.digest == digest}
-    for run in listed.values():
-        if run.group not in first:
-            first[run.group] = rank(run)
+    first = {run.group: rank(run) for run in listed.values()}
     found: dict[str, list[tuple[Path, runs.Run]]] = {}
     for name, run in sorted(listed.items(), key=lambda item: (first[item[1].group], item[1].seed)):
         found.setdefault(run.title, []).append((root / name, run))

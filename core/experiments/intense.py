@@ -11,7 +11,7 @@ from scipy.stats import spearmanr
 
 from core.explain.weights import weights
 from core.fusion.intense import IntenseConfig
-from core.recipe import TrainConfig
+from core.recipe import Recipe, TrainConfig
 from core.sample import Samples, Task
 from core.train.loop import train
 
@@ -91,11 +91,11 @@ class Trial:
 
 def trial(seed: int) -> Trial:
     """Both data sets drawn and learned from one seed."""
-    ten = train(planted(seed), "intense", asdict(TEN), TRAINING, seed).model
+    ten = train(planted(seed), Recipe("intense", TEN, TRAINING, (seed,))).model
     s = weights(ten).values
     data = exclusive(seed)
-    two = train(data, "intense", asdict(PAIRS), TRAINING, seed)
-    one = train(data, "intense", asdict(TEN), TRAINING, seed)
+    two = train(data, Recipe("intense", PAIRS, TRAINING, (seed,)))
+    one = train(data, Recipe("intense", TEN, TRAINING, (seed,)))
     there = weights(two.model)
     found = dict(zip(there.names, there.values.tolist(), strict=True))
     return Trial(

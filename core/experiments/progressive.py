@@ -1,7 +1,7 @@
 """ProFusion against its base at matched weights."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,8 +9,8 @@ import numpy as np
 from core.dataset import Dataset
 from core.explain.progressive import Probes, Reading, probes
 from core.fusion.base import count_weights
-from core.fusion.profusion import ProFusionConfig, matched
-from core.recipe import TrainConfig
+from core.fusion.profusion import matched
+from core.recipe import Recipe
 from core.sample import Samples
 from core.train.loop import train
 
@@ -51,39 +51,30 @@ class Versus:
 
 
 def versus(
-    data: Dataset | Samples,
-    config: ProFusionConfig,
-    training: TrainConfig,
-    seeds: Sequence[int] = range(5),
-    most: int = 4,
-    tell: Callable[[str], None] = lambda line: None,
+    data: Dataset | Samples, recipe: Recipe, most: int = 4, tell: Callable[[str], None] = lambda line: None
 ) -> Versus:
     """Train ProFusion and its base of matched size from every seed; probe ProFusion's steps."""
-    rival = matched(data.widths, config, data.task)
+    config = recipe.options
+    rival = replace(recipe, options=matched(data.widths, config, data.task))
     metric = data.task.metric
     plain, again, seen, weights = [], [], [], (0, 0)
-    for seed in seeds:
-        one, two = (train(data, "profusion", asdict(asked), training, seed) for asked in (rival, config))
+    for pair in zip(rival.each, recipe.each, strict=True):
+        one, two = (train(data, asked) for asked in pair)
         plain.append(float(one.run.metrics[metric]))
         again.append(float(two.run.metrics[metric]))
         seen.append(probes(two.model, data.part("train").flat(), data.part("test").flat(), most))
         weights = (count_weights(one.model), count_weights(two.model))
-        tell(f"{config.base}, {config.join}, seed {seed}: base {plain[-1]:.2f}, ProFusion {again[-1]:.2f}")
+        tell(f"{config.base}, {config.join}, seed {two.run.seed}: base {plain[-1]:.2f}, ProFusion {again[-1]:.2f}")
     return Versus(config.base, config.join, tuple(plain), tuple(again), *weights, tuple(seen))
 
 
 def experiment(
-    data: Dataset | Samples,
-    config: ProFusionConfig,
-    training: TrainConfig,
-    seeds: int = 5,
-    tell: Callable[[str], None] = lambda line: None,
+    data: Dataset | Samples, recipe: Recipe, tell: Callable[[str], None] = lambda line: None
 ) -> Iterator[Versus]:
     """Every base and join against the base of matched size, with per-step representation accuracy (appendix G)."""
     for base in ("concat", "lmf", "recurrent"):
         for join in ("add", "concat"):
-            asked = replace(config, base=base, join=join)  # type: ignore[arg-type]
-            yield versus(data, asked, training, range(seeds), tell=tell)
+            yield versus(data, recipe.but(base=base, join=join), tell=tell)
 
 
 def report(name: str, found: Sequence[Versus]) -> tuple[dict[str, Any], str]:

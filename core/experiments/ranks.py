@@ -1,6 +1,6 @@
 """The claim that a lower rank of LMF is more robust, put to the test: a slope for every corruption, and a verdict."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from core import run as run_folders
 from core.compare import holm
 from core.dataset import Data
 from core.measure.tests import trend, welch
-from core.recipe import TrainConfig
+from core.recipe import Recipe
 from core.train.loop import train
 from core.trust.record import Record, recorded, spread_over
 from core.trust.rows import staged
@@ -77,31 +77,26 @@ def verdict(found: Sequence[Trend]) -> str:
 
 def of_ranks(folders: Sequence[Path]) -> list[Path]:
     """Of these runs the LMF ones whose configurations differ in the rank alone: the largest such set."""
-    sets: dict[str, list[Path]] = {}
+    sets: list[tuple[run_folders.Run, list[Path]]] = []
     for folder in folders:
         run = run_folders.load(folder)
         if run.fusion == "lmf":
-            rest = {key: value for key, value in run.config.items() if key != "rank"}
-            alike = repr((sorted(rest.items(), key=str), sorted(run.training.items()), list(run.source.widths)))
-            sets.setdefault(alike, []).append(folder)
-    return max(sets.values(), key=len, default=[])
+            mine = next((found for first, found in sets if run.alike(first, but={"rank"})), None)
+            if mine is None:
+                sets.append((run, mine := []))
+            mine.append(folder)
+    return max((found for _, found in sets), key=len, default=[])
 
 
-def trained_ranks(
-    data: Data,
-    options: Mapping[str, Any],
-    training: TrainConfig,
-    seeds: int,
-    tell: Callable[[str], None] = lambda line: None,
-) -> list[Record]:
+def trained_ranks(data: Data, recipe: Recipe, tell: Callable[[str], None] = lambda line: None) -> list[Record]:
     """LMF of every rank from every seed, trained now and put under stress."""
     stage = staged(data)
     found = []
     for rank in RANKS:
-        for seed in range(seeds):
-            done = train(data, "lmf", {**options, "rank": rank}, training, seed)
+        for one in recipe.but(rank=rank).each:
+            done = train(data, one)
             found.append(recorded(done.run.id, done.run, done.model, stage))
-            tell(f"rank {rank}, seed {seed}: {found[-1].clean:.3g} clean ({found[-1].seconds:.1f} s under stress)")
+            tell(f"rank {rank}, seed {one.seed}: {found[-1].clean:.3g} clean ({found[-1].seconds:.1f} s under stress)")
     return found
 
 

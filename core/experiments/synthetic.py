@@ -12,7 +12,7 @@ matter: with 1,000 samples and 32 hidden units, where both models overfit, ProFu
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -132,7 +132,7 @@ def build_all(config: ProFusionConfig, data: Sequence[Samples], seeds: Sequence[
     for each, seed in zip(data, seeds, strict=True):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            found.append(build("profusion", each.widths, asdict(config), each.task))
+            found.append(build("profusion", each.widths, config, each.task))
     return found
 
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -10,26 +10,14 @@ from typing import Any
 from core import run as runs
 from core.dataset import Data, Dataset
 from core.fusion import FUSIONS
+from core.machine.names import nearest
 from core.measure.metrics import jsonable, measure, show, summary
-from core.recipe import TrainConfig
+from core.recipe import Recipe, changed
 from core.sample import METRIC_WORDS
 from core.score.flops import flops
 from core.score.judge import recorded
 from core.score.novelty import How, novelty
 from core.train.loop import train
-
-
-@dataclass(frozen=True)
-class Method:
-    """One row to be: a fusion with its options, and the modalities it sees (None: all)."""
-
-    fusion: str
-    options: Mapping[str, Any]
-    modalities: tuple[str, ...] | None = None
-
-    @property
-    def level(self) -> str:
-        return str(self.options.get("level", "graph" if self.fusion == "lego" else "feature"))
 
 
 @dataclass(frozen=True)
@@ -68,19 +56,17 @@ class Row:
     why: str | None = None
 
 
-def methods(names: Sequence[str], modalities: Sequence[str], options: Mapping[str, Any]) -> list[Method]:
+def methods(names: Sequence[str], modalities: Sequence[str], options: Mapping[str, Any], **rest: Any) -> list[Recipe]:
     """`concat` stands for both levels, `concat@graph` for one; `single` for every modality, `single:text` for one.
 
-    An option is handed to the fusions that have it; one that no fusion has is an error.
+    An option is handed to the fusions that have it; one that no fusion has is an error. `rest`: as `Recipe` takes it.
     """
     found = []
     used = set()
     for name in names:
         fusion, _, level = name.partition("@")
         fusion, _, modality = fusion.partition(":")
-        if fusion not in FUSIONS:
-            raise ValueError(f"unknown fusion {fusion!r}; there are {', '.join(FUSIONS)}")
-        known = {f.name for f in fields(FUSIONS[fusion].Config)}
+        known = asdict(Recipe(fusion).options)
         mine = {key: value for key, value in options.items() if key in known}
         used |= set(mine)
         levels = [level] if level else ["feature", "graph"] if "level" in known else [""]
@@ -90,44 +76,45 @@ def methods(names: Sequence[str], modalities: Sequence[str], options: Mapping[st
         for each in levels:
             for one in singles:
                 extra = ({"level": each} if each else {}) | ({"modality": one} if one else {})
-                found.append(Method(fusion, mine | extra, tuple(modalities)))
+                found.append(Recipe(fusion, mine | extra, modalities=tuple(modalities), **rest))
     unknown = sorted(set(options) - used)
     if unknown:
-        raise ValueError(f"none of {', '.join(names)} has an option {unknown[0]!r}")
+        there = [name for recipe in found for name in recipe.settings]
+        raise ValueError(
+            f"none of {', '.join(names)} has an option {unknown[0]!r}{nearest(unknown[0], list(dict.fromkeys(there)))}"
+        )
     return found
 
 
 def table(
     dataset: Data,
-    chosen: Sequence[Method],
-    seeds: int,
-    training: TrainConfig,
-    protocol: str | None = None,
+    chosen: Sequence[Recipe],
     out: Path | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Iterator[Row]:
     """Train every method from every seed, one after another, and give a row as soon as it is complete."""
     if isinstance(dataset, Dataset):
-        train_part = dataset.part("train", protocol) if dataset.splits else ()
+        train_part = dataset.part("train", chosen[0].protocol) if dataset.splits and chosen else ()
         if train_part and all(clip.anomalous is False for clip in train_part):
-            yield from (unsupervised(dataset, method, protocol) for method in chosen if method.level == "graph")
+            yield from (unsupervised(dataset, recipe) for recipe in chosen if recipe.level == "graph")
             return
     else:  # samples have no graphs
-        chosen = [method for method in chosen if dataset.task.kind in FUSIONS[method.fusion].tasks]
-        chosen = [method for method in chosen if not ("level" in method.options and method.level == "graph")]
+        chosen = [recipe for recipe in chosen if dataset.task.kind in FUSIONS[recipe.fusion].tasks]
+        chosen = [recipe for recipe in chosen if recipe.level == "feature"]
         if not chosen:
             raise ValueError("none of these methods reads samples; ask for others with --fusions")
-    for method in chosen:
+    for recipe in chosen:
         made = []
-        for seed in range(seeds):
-            trained = train(dataset, method.fusion, method.options, training, seed, protocol, method.modalities)
+        for each in recipe.each:
+            trained = train(dataset, each)
             if out is not None:
                 runs.save(trained.run, trained.model.state_dict(), trained.history, out)
             made.append(trained.run)
             if progress is not None:
                 value = show(trained.run.metrics[trained.run.metric], trained.run.metric)
-                progress(f"{trained.run.title}: seed {seed + 1} of {seeds}, {METRIC_WORDS[trained.run.metric]} {value}")
-        yield row(method, made, flops(trained.model))
+                where = f"seed {each.seed + 1} of {len(recipe.seeds)}"
+                progress(f"{trained.run.title}: {where}, {METRIC_WORDS[trained.run.metric]} {value}")
+        yield row(made, changed(recipe.options), flops(trained.model))
 
 
 def stored(dataset: Data, root: Path, progress: Callable[[str], None] | None = None) -> list[Row]:
@@ -152,7 +139,7 @@ def stored(dataset: Data, root: Path, progress: Callable[[str], None] | None = N
         asked = {k: v for k, v in asked.items() if k != "modality" or first.fusion == "single"}
         if set(first.source.widths) != set(dataset.modalities) and first.fusion != "single":
             asked["reads"] = "+".join(first.source.widths)
-        rows.append(row(Method(first.fusion, asked), judged, flops(model)))
+        rows.append(row(judged, asked, flops(model)))
         if progress is not None:
             progress(
                 f"{first.title}: {len(judged)} runs, {METRIC_WORDS[first.metric]} {show(rows[-1].mean, first.metric)}"
@@ -160,22 +147,22 @@ def stored(dataset: Data, root: Path, progress: Callable[[str], None] | None = N
     return sorted(rows, key=lambda each: -(each.mean if each.mean is not None else -1e9))
 
 
-def unsupervised(dataset: Dataset, method: Method, protocol: str | None) -> Row:
+def unsupervised(dataset: Dataset, recipe: Recipe) -> Row:
     """A row when every training clip is normal: nothing is learned, so there is one value and no sd.
 
     Compared by the frame AUC, as this protocol is everywhere; by the unit AUC where no frame has truth.
     """
-    blank = Row(method.fusion, method.level, method.options.get("modality"))
+    blank = Row(recipe.fusion, recipe.level, recipe.settings.get("modality") or None)
     kinds: dict[str, How] = {"single": "single", "sum": "sum", "product": "product"}
-    if method.fusion not in kinds:
+    if recipe.fusion not in kinds:
         return replace(
-            blank, why=f"{method.fusion} learns from normal and anomalous clips; all training clips are normal"
+            blank, why=f"{recipe.fusion} learns from normal and anomalous clips; all training clips are normal"
         )
-    modalities = (blank.modality,) if blank.modality else method.modalities or dataset.modalities
-    how = kinds[method.fusion]
-    test = dataset.shown(protocol)
+    modalities = (blank.modality,) if blank.modality else recipe.modalities or dataset.modalities
+    how = kinds[recipe.fusion]
+    test = dataset.shown(recipe.protocol)
     began = time.perf_counter()
-    found = jsonable(measure(novelty(dataset.part("train", protocol), test, modalities, how), test))
+    found = jsonable(measure(novelty(dataset.part("train", recipe.protocol), test, modalities, how), test))
     metric = "auc" if found["auc_frames"] is None else "auc_frames"
     return replace(
         blank,
@@ -191,8 +178,8 @@ def unsupervised(dataset: Dataset, method: Method, protocol: str | None) -> Row:
     )
 
 
-def row(method: Method, made: Sequence[runs.Run], operations: int = 0) -> Row:
-    """One line from the runs of all seeds."""
+def row(made: Sequence[runs.Run], asked: Mapping[str, Any], operations: int = 0) -> Row:
+    """One line from the runs of all seeds, and what was asked for beside the defaults."""
 
     def over(metric: str) -> tuple[float | None, float | None]:
         return summary([run.metrics.get(metric) for run in made])
@@ -200,9 +187,9 @@ def row(method: Method, made: Sequence[runs.Run], operations: int = 0) -> Row:
     first, metric = made[0], made[0].metric
     others = [k for k, v in first.metrics.items() if k != metric and (v is None or isinstance(v, float))]
     return Row(
-        fusion=method.fusion,
-        level=method.level,
-        modality=str(method.options["modality"]) if method.options.get("modality") else None,
+        fusion=first.fusion,
+        level=first.level,
+        modality=str(asked["modality"]) if asked.get("modality") else None,
         metric=metric,
         mean=over(metric)[0],
         sd=over(metric)[1],
@@ -211,7 +198,7 @@ def row(method: Method, made: Sequence[runs.Run], operations: int = 0) -> Row:
             name: summary([run.metrics["alone"].get(name) for run in made])[0]
             for name in first.metrics.get("alone", {})
         },
-        options={k: v for k, v in method.options.items() if k not in ("level", "modality")},
+        options={k: v for k, v in asked.items() if k not in ("level", "modality")},
         flops=operations,
         auc_mean=over("auc")[0],
         auc_sd=over("auc")[1],

@@ -449,17 +449,10 @@ class RankCurve:
 
 def rank_curve(runs: Mapping[Name, Run], run: Run) -> RankCurve:
     """Runs like `run` of other ranks: `python -m core train DATASET --fusion lmf --set rank=R --seeds K` makes them."""
-
-    def rest(one: Run) -> tuple[object, ...]:
-        config = {name: value for name, value in one.config.items() if name != "rank"}
-        where = (one.source.digest, one.source.protocol, tuple(one.source.widths.items()))
-        return one.fusion, config, dict(one.training), where
-
     by_rank: dict[int, list[tuple[float, int]]] = {}
-    wanted = rest(run)
     for one in runs.values():
         value = one.metrics.get(run.metric)
-        if "rank" in one.config and value is not None and rest(one) == wanted:
+        if "rank" in one.config and value is not None and run.alike(one, but={"rank"}):
             by_rank.setdefault(int(one.config["rank"]), []).append((float(value), one.weights))
     ranks = tuple(sorted(by_rank))
     values = tuple(tuple(value for value, _ in by_rank[rank]) for rank in ranks)

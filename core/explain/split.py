@@ -15,7 +15,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from statistics import mean, stdev
-from typing import Any
 
 import numpy as np
 import torch
@@ -375,17 +374,9 @@ def boundary_curve(run: Run, others: Sequence[Run]) -> tuple[Compared, ...]:
         return ()
     groups: dict[tuple[int, float], list[Run]] = {}
     for other in {each.id: each for each in (*others, run)}.values():
-        if same_but_split(run, other):
+        if run.alike(other, but={"boundary", "magnification"}):
             groups.setdefault((other.config["magnification"], other.config["boundary"]), []).append(other)
     return tuple(compared(key, found, run) for key, found in sorted(groups.items()))
-
-
-def same_but_split(run: Run, other: Run) -> bool:
-    def rest(one: Run) -> dict[str, Any]:
-        config = {key: value for key, value in one.config.items() if key not in ("boundary", "magnification")}
-        return {"fusion": one.fusion, "config": config, "training": dict(one.training), "source": one.source}
-
-    return rest(run) == rest(other)
 
 
 def compared(key: tuple[int, float], found: Sequence[Run], run: Run) -> Compared:

@@ -9,7 +9,6 @@ A weight says what the training relied on. What these rows need of it is another
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -92,14 +91,9 @@ def seeds_of(run: Run, runs: Mapping[Name, Run]) -> list[Name]:
 
 def norms_of(run: Run, runs: Mapping[Name, Run]) -> dict[float, list[Name]]:
     """p -> names of the runs that differ from this one in p and the seed alone; p goes up."""
-
-    def asked(one: Run) -> tuple[Any, ...]:
-        config = {key: value for key, value in one.config.items() if key != "p"}
-        return one.fusion, config, dict(one.training), one.source.digest, one.source.protocol, dict(one.source.widths)
-
     found: dict[float, list[Name]] = {}
     for name, other in sorted(runs.items(), key=lambda item: item[1].seed):
-        if asked(other) == asked(run):
+        if run.alike(other, but={"p"}):
             found.setdefault(float(other.config["p"]), []).append(name)
     return dict(sorted(found.items()))
 

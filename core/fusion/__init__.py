@@ -35,3 +35,25 @@ FUSIONS: dict[str, type[Fusion]] = {
     "mkl": Mkl,
     "intense": Intense,
 }
+WORDS = {
+    "lego": "LEGO",
+    "mtn": "MTN",
+    "gmf": "GMF",
+    "mbt": "MBT",
+    "perceiver": "Perceiver",
+    "misa": "MISA",
+    "g-mbt": "G-MBT",
+    "g-perceiver": "G-Perceiver",
+    "g-lmf": "G-LMF",
+    "lmf": "LMF",
+    "jwae": "jWAE",
+    "jwae-lmf": "jWAE-LMF",
+    "profusion": "ProFusion",
+    "mkl": "MKL",
+    "intense": "InTense",
+}
+
+
+def title_of(fusion: str) -> str:
+    """A fusion's name for people."""
+    return WORDS.get(fusion, fusion.capitalize())

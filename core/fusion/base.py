@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, TypeVar, dataclass_transform
 
+import pydantic.dataclasses
 import torch
 from jaxtyping import Bool, Float, Int
+from pydantic import ConfigDict, Field
 from torch import Tensor, nn
 
 from core.sample import UNITS, Target, Task
@@ -13,6 +15,36 @@ from core.sample import UNITS, Target, Task
 Features = Mapping[str, Float[Tensor, "*batch units _"]]
 Trace = TypeVar("Trace")
 Teller = Callable[[int, int, float], None]  # round, rounds at most, objective a row
+
+# what options may be: sizes have their real bound in memory (`core.train.memory`), numbers in what float32 holds
+MOST, LARGEST = 10**9, 1e38
+Size = Annotated[int, Field(ge=1, le=MOST)]
+Count = Annotated[int, Field(ge=0, le=MOST)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Weight = Annotated[float, Field(ge=0, le=LARGEST)]
+Positive = Annotated[float, Field(gt=0, le=LARGEST)]
+Config = TypeVar("Config")
+
+
+def about(default: Any, what: str, **bounds: Any) -> Any:
+    """An option of a record of `options`: what it is unless given, and what it does, in words for its users."""
+    return Field(default, description=what, **bounds)
+
+
+@dataclass_transform(frozen_default=True)
+def options(kind: type[Config]) -> type[Config]:
+    """A frozen record of options; form, help, check and record follow from it (`core.recipe`).
+
+    >>> @options
+    ... class Bent:
+    ...     power: Size = about(2, "how often it bends")
+    >>> Bent(power=3)
+    Bent(power=3)
+
+    Errors: pydantic's `ValidationError`, a `ValueError`, for a value of another type, beyond its bounds, or not finite.
+    """
+    checks = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+    return pydantic.dataclasses.dataclass(frozen=True, config=checks)(kind)  # type: ignore[return-value]
 
 
 @dataclass(frozen=True)
@@ -40,7 +72,7 @@ class Solved:
 class Fusion(nn.Module):
     """Base of all fusions: a subclass names its config, builds its weights and writes `forward`.
 
-    Config      frozen dataclass of the options `--set` may change; every field has a default
+    Config      record of `options` that `--set` may change; every field has a default
     tasks       what it can be asked for; who takes more than units takes a third argument, the task
     window      units that `forward` needs at once, or None when any number will do
     used        modalities that it reads; one that reads fewer than there are says which

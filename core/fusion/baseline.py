@@ -14,33 +14,26 @@ import torch
 from torch import nn
 
 from core.fusion import graph as g
-from core.fusion.base import Features, Fused, Fusion, Standard, answered
-from core.fusion.lego import Head, Projection, RowHead
+from core.fusion.base import Features, Fused, Fusion, Size, Standard, about, answered, options
+from core.fusion.lego import Projection, RowHead
 from core.sample import UNITS, Target, Task
 
 Level = Literal["feature", "graph"]
 
 
-@dataclass(frozen=True)
+@options
 class BaselineConfig:
-    """Options of the simple fusions.
+    """Options of the simple fusions."""
 
-    level     combine features or relationship graphs
-    modality  which one alone (`single` only); empty means the first
-    project   width of the learned projection; sum and product on features need it (or equal widths)
-    relation  graph level: what an edge means
-    head      graph level: order in which LEGO's head reads a row of the graph
-    nodes     graph level: N, units in a window
-    hidden    feature level: hidden units of the head
-    """
-
-    level: Level = "feature"
-    modality: str = ""
-    project: int | None = 32
-    relation: g.Relation = "cosine"
-    head: Head = "sorted"
-    nodes: int = 32
-    hidden: int = 32
+    level: Level = about("feature", "combine features or relationship graphs")
+    modality: str = about("", "which one alone (`single` only); empty means the first", max_length=200)
+    project: Size | None = about(
+        32, "width of the learned projection; sum and product on features need it (or equal widths)"
+    )
+    relation: g.Relation = about("cosine", "graph level: what an edge means")
+    head: g.Head = about("sorted", "graph level: order in which LEGO's head reads a row of the graph")
+    nodes: Size = about(32, "graph level: N, units in a window")
+    hidden: Size = about(32, "feature level: hidden units of the head")
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from core.fusion.base import Features, Fused, VectorFusion
+from core.fusion.base import Count, Features, Fused, Share, Size, VectorFusion, Weight, about, options
 from core.fusion.lego import Projection
 from core.fusion.lmf import LowRank, Reading
 from core.fusion.mbt import Bottleneck
@@ -109,22 +109,15 @@ def misfit(trace: SplitTrace) -> Float[Tensor, ""]:
     return torch.stack(errors).sum()
 
 
-@dataclass(frozen=True)
+@options
 class GmfConfig:
-    """Options of GMF.
+    """Options of GMF."""
 
-    magnification   n: a row of width l dissolves into n l columns
-    boundary        share of these columns on the invariant side
-    lam             weight of the reconstruction loss
-    project         width of a learned projection before GMF; None splits the features themselves
-    hidden          hidden units of the classifier; 0 for a linear one
-    """
-
-    magnification: int = 4
-    boundary: float = 0.5
-    lam: float = 1.0
-    project: int | None = None
-    hidden: int = 32
+    magnification: Size = about(4, "n: a row of width l dissolves into n l columns")
+    boundary: Share = about(0.5, "share of these columns on the invariant side")
+    lam: Weight = about(1.0, "weight of the reconstruction loss")
+    project: Size | None = about(None, "width of a learned projection before GMF; none splits the features themselves")
+    hidden: Count = about(32, "hidden units of the classifier; 0 for a linear one")
 
 
 class Gmf(VectorFusion):
@@ -178,24 +171,16 @@ class FrontEnd(Gmf):
         return nn.ModuleList([self.maps, self.module])
 
 
-@dataclass(frozen=True)
+@options
 class GMbtConfig(GmfConfig):
-    """Options of G-MBT: GMF's, and MBT's.
+    """Options of G-MBT: GMF's, and MBT's."""
 
-    dim          width of a token
-    tokens       tokens a modality's row becomes
-    bottlenecks  shared tokens
-    layers       transformer layers
-    alone        how many of them run before the first exchange
-    heads        attention heads
-    """
-
-    dim: int = 32
-    tokens: int = 4
-    bottlenecks: int = 4
-    layers: int = 2
-    alone: int = 1
-    heads: int = 4
+    dim: Size = about(32, "width of a token")
+    tokens: Size = about(4, "tokens a modality's row becomes")
+    bottlenecks: Count = about(4, "shared tokens")
+    layers: Size = about(2, "transformer layers")
+    alone: Count = about(1, "how many of them run before the first exchange")
+    heads: Size = about(4, "attention heads")
 
 
 class GMbt(FrontEnd):
@@ -210,22 +195,15 @@ class GMbt(FrontEnd):
         return len(widths) * self.maps.shared + self.module.width
 
 
-@dataclass(frozen=True)
+@options
 class GPerceiverConfig(GmfConfig):
-    """Options of G-Perceiver: GMF's, and Perceiver's.
+    """Options of G-Perceiver: GMF's, and Perceiver's."""
 
-    dim      width of a token and of a latent
-    tokens   tokens a modality's row becomes
-    latents  how many latents ask
-    layers   how often they ask, each time followed by a layer among themselves
-    heads    attention heads
-    """
-
-    dim: int = 32
-    tokens: int = 4
-    latents: int = 8
-    layers: int = 2
-    heads: int = 4
+    dim: Size = about(32, "width of a token and of a latent")
+    tokens: Size = about(4, "tokens a modality's row becomes")
+    latents: Size = about(8, "how many latents ask")
+    layers: Size = about(2, "how often they ask, each time followed by a layer among themselves")
+    heads: Size = about(4, "attention heads")
 
 
 class GPerceiver(FrontEnd):
@@ -240,17 +218,13 @@ class GPerceiver(FrontEnd):
         return len(widths) * self.maps.shared + self.module.width
 
 
-@dataclass(frozen=True)
+@options
 class GLmfConfig(GmfConfig):
-    """Options of G-LMF: GMF's, with a linear classifier unless asked otherwise, and LMF's.
+    """Options of G-LMF: GMF's, with a linear classifier unless asked otherwise, and LMF's."""
 
-    rank  rank-1 terms r of the low-rank product
-    out   width h of the fused vector
-    """
-
-    hidden: int = 0
-    rank: int = 4
-    out: int = 16
+    hidden: Count = about(0, "hidden units of the classifier; 0 for a linear one")
+    rank: Size = about(4, "rank-1 terms r of the low-rank product")
+    out: Size = about(16, "width h of the fused vector")
 
 
 class GLmf(FrontEnd):

@@ -11,7 +11,7 @@ https://arxiv.org/abs/2410.01506. Leading axes are a batch: the same code serves
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, assert_never
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -25,6 +25,8 @@ Relation = Literal["cosine", "rbf", "distance", "intersection", "soft-dtw"]
 Expansion = Literal["elementwise", "walks"]
 Normalise = Literal["spectral", "degree", "none"]
 Rescale = Literal["graph", "batch", "standard", "none"]
+Head = Literal["row", "sorted", "relative"]
+Regulariser = Literal["equation", "released"]
 
 TINY = 1e-30  # below this a squared length says nothing in float32
 
@@ -117,15 +119,19 @@ def soft_dtw(rows: Rows, steps: int, gamma: float = 0.1) -> Graph:
 
 def relate(rows: Rows, relation: Relation = "cosine", sigma: float | None = None, steps: int = 1) -> Graph:
     """The relationship graph of one modality: eq. 1 and 2."""
-    if relation == "cosine":
-        return cosine(rows)
-    if relation == "rbf":
-        return rbf(rows, sigma)
-    if relation == "distance":
-        return distance(rows)
-    if relation == "intersection":
-        return intersection(rows)
-    return soft_dtw(rows, steps)
+    match relation:
+        case "cosine":
+            return cosine(rows)
+        case "rbf":
+            return rbf(rows, sigma)
+        case "distance":
+            return distance(rows)
+        case "intersection":
+            return intersection(rows)
+        case "soft-dtw":
+            return soft_dtw(rows, steps)
+        case unknown:
+            assert_never(unknown)
 
 
 # ---------------------------------------------------------------------------- powers
@@ -138,13 +144,17 @@ def normalised(graph: Graph, kind: Normalise) -> Graph:
     degree    D^-1/2 R D^-1/2
     none      as it is
     """
-    if kind == "spectral":
-        radius = torch.linalg.eigvalsh(graph)[..., -1].clamp_min(1e-6)
-        return graph / radius[..., None, None]
-    if kind == "degree":
-        inverse = graph.sum(-1).clamp_min(1e-6).rsqrt()
-        return graph * inverse.unsqueeze(-1) * inverse.unsqueeze(-2)
-    return graph
+    match kind:
+        case "spectral":
+            radius = torch.linalg.eigvalsh(graph)[..., -1].clamp_min(1e-6)
+            return graph / radius[..., None, None]
+        case "degree":
+            inverse = graph.sum(-1).clamp_min(1e-6).rsqrt()
+            return graph * inverse.unsqueeze(-1) * inverse.unsqueeze(-2)
+        case "none":
+            return graph
+        case unknown:
+            assert_never(unknown)
 
 
 def powers(graph: Graph, count: int, expansion: Expansion = "elementwise") -> Powers:
@@ -155,9 +165,10 @@ def powers(graph: Graph, count: int, expansion: Expansion = "elementwise") -> Po
     """
     if count == 0:
         return graph.new_zeros(0, *graph.shape)
+    times = {"elementwise": torch.mul, "walks": torch.matmul}[expansion]
     steps = [graph]
     for _ in range(count - 1):
-        steps.append(steps[-1] * graph if expansion == "elementwise" else steps[-1] @ graph)
+        steps.append(times(steps[-1], graph))
     return torch.stack(steps)
 
 
@@ -279,7 +290,7 @@ def scale_of(graph: Graph, rescale: Rescale) -> Float[Tensor, "*batch 1 1"]:
     """What G is divided by: its (or the batch's) maximum; without a positive entry, its largest magnitude."""
     if rescale == "none":
         return torch.ones_like(graph[..., :1, :1])
-    axes = (-2, -1) if rescale == "graph" else tuple(range(graph.ndim))
+    axes = {"graph": (-2, -1), "batch": tuple(range(graph.ndim))}[rescale]
     top, bottom = graph.amax(axes, keepdim=True), graph.amin(axes, keepdim=True)
     return torch.where(top > 1e-6, top, (-bottom).clamp_min(1e-6)).expand_as(graph[..., :1, :1])
 
@@ -312,14 +323,17 @@ def top_edges(graph: Graph, alpha: float, k: int) -> Float[Tensor, "*batch n"]:
 
 
 def variances(
-    graph: Graph, anomalous: Bool[Tensor, "*batch"], alpha: float, k: int, regulariser: Literal["equation", "released"]
+    graph: Graph, anomalous: Bool[Tensor, "*batch"], alpha: float, k: int, regulariser: Regulariser
 ) -> Float[Tensor, "*batch"]:
     """One side of eq. 7 per graph: the variance of all degrees (normal) or of the k highest (anomalous)."""
     every = degrees(graph, alpha)
-    if regulariser == "equation":
-        top = every.topk(min(k, every.shape[-1]), dim=-1).values
-    else:
-        top = top_edges(graph, alpha, k)
+    match regulariser:
+        case "equation":
+            top = every.topk(min(k, every.shape[-1]), dim=-1).values
+        case "released":
+            top = top_edges(graph, alpha, k)
+        case unknown:
+            assert_never(unknown)
     if every.shape[-1] < 2 or top.shape[-1] < 2:
         return every.new_zeros(every.shape[:-1])
     return torch.where(anomalous, top.var(-1), every.var(-1))
@@ -330,7 +344,7 @@ def degree_variance(
     anomalous: Bool[Tensor, " batch"],
     alpha: float,
     k: int,
-    regulariser: Literal["equation", "released"] = "equation",
+    regulariser: Regulariser = "equation",
 ) -> Float[Tensor, ""]:
     """Eq. 7 without lambda: normal and anomalous graphs of the batch, paired in order.
 
@@ -361,18 +375,22 @@ def falling(rows: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch n"]:
     return rows.sort(dim=-1, descending=True).values
 
 
-def ordered(graph: Graph, head: Literal["row", "sorted", "relative"]) -> Graph:
+def ordered(graph: Graph, head: Head) -> Graph:
     """Each row in the order its head reads it.
 
     row       by node: the paper; the head's weights are tied to the order of the nodes
     sorted    strongest first (ours): the order of the units does not matter
     relative  by time from the unit itself, wrapping round (ours)
     """
-    if head == "sorted":
-        return falling(graph)
-    if head == "relative":
-        n = graph.shape[-1]
-        steps = torch.arange(n, device=graph.device)
-        index = (steps[:, None] + steps) % n
-        return graph.gather(-1, index.expand_as(graph))
-    return graph
+    match head:
+        case "row":
+            return graph
+        case "sorted":
+            return falling(graph)
+        case "relative":
+            n = graph.shape[-1]
+            steps = torch.arange(n, device=graph.device)
+            index = (steps[:, None] + steps) % n
+            return graph.gather(-1, index.expand_as(graph))
+        case unknown:
+            assert_never(unknown)

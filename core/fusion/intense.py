@@ -31,7 +31,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from core.fusion.base import Features, Fused, VectorFusion
+from core.fusion.base import LARGEST, Features, Fused, Size, VectorFusion, Weight, about, options
 from core.fusion.lmf import Subnetwork
 from core.sample import UNITS, Target, Task
 
@@ -122,31 +122,17 @@ def relevances(norms: Float[Tensor, " branches"], p: float) -> Float[Tensor, " b
     return shares.pow(2 / (p + 1)) / shares.pow(2 * p / (p + 1)).sum().clamp(min=1e-30).pow(1 / p)
 
 
-@dataclass(frozen=True)
+@options
 class IntenseConfig:
-    """Options of InTense.
+    """Options of InTense."""
 
-    p        norm of the relevances, at least 1: 1 leaves few branches, a large p evens them out
-    order    most modalities in one interaction; 1: no interactions. More than there are means all of them
-    project  width of every modality's latents; an interaction of k modalities is project^k wide
-    hidden   ReLU units of a layer before the latents; none: they are linear in the features
-    lam      strength of the penalty
-    """
-
-    p: float = 2.0
-    order: int = 2
-    project: int = 8
-    hidden: int | None = None
-    lam: float = 0.01
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "p", float(self.p))
-        if not 1 <= self.p < float("inf"):
-            raise ValueError(f"p is a number of at least 1, got {self.p}")
-        if self.order < 1 or self.project < 1:
-            raise ValueError(f"order and project are at least 1, got order {self.order} and project {self.project}")
-        if not self.lam >= 0:
-            raise ValueError(f"lam is not negative, got {self.lam}")
+    p: float = about(2.0, "norm of the relevances: 1 leaves few branches, a large p evens them out", ge=1, le=LARGEST)
+    order: Size = about(
+        2, "most modalities in one interaction; 1: no interactions. More than there are means all of them"
+    )
+    project: Size = about(8, "width of every modality's latents; an interaction of k modalities is project^k wide")
+    hidden: Size | None = about(None, "ReLU units of a layer before the latents; none: they are linear in the features")
+    lam: Weight = about(0.01, "strength of the penalty")
 
 
 @dataclass(frozen=True)

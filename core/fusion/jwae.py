@@ -30,13 +30,14 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, normalize
 
-from core.fusion.base import Features, Fused, VectorFusion
+from core.fusion.base import Features, Fused, Size, VectorFusion, Weight, about, options
 from core.fusion.lmf import LowRank, Reading
 from core.sample import UNITS, Task
 
 Rows = Mapping[str, Float[Tensor, "*batch _"]]
 SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 MOST = 256  # rows of a batch that the terms over pairs of rows look at
+Negatives = Literal["all", "hardest"]
 
 
 def multiquadratic(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> Float[Tensor, "n m"]:
@@ -60,9 +61,7 @@ def mmd(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> Float[Tensor, ""]:
     return within_x + within_y - 2 * multiquadratic(x, y).mean()
 
 
-def ranking(
-    a: Float[Tensor, "n d"], b: Float[Tensor, "n d"], margin: float, negatives: Literal["all", "hardest"]
-) -> Float[Tensor, ""]:
+def ranking(a: Float[Tensor, "n d"], b: Float[Tensor, "n d"], margin: float, negatives: Negatives) -> Float[Tensor, ""]:
     """By how much other rows come closer than the margin behind a row's own pair, both ways.
 
     >>> rows = torch.eye(3)
@@ -95,30 +94,24 @@ class Reversed(torch.autograd.Function):
         return -gradient
 
 
-@dataclass(frozen=True)
+@options
 class JwaeConfig:
-    """Options of jWAE.
+    """Options of jWAE."""
 
-    latent       width of z, the same for every modality
-    hidden       ReLU units of encoders, decoders and discriminator; none: linear encoders and decoders
-    project      width of a learned projection before the encoder, and of a layer before the decoder's last; none: raw
-    prior        how latents are pulled towards N(0, I)
-    margin       of the ranking term, in cosines
-    negatives    all other pairs of the batch, or the hardest one
-    reconstruct, match, align   weights of the three terms
-    labels       whether the target may shape the latents
-    """
-
-    latent: int = 16
-    hidden: int | None = 32
-    project: int | None = None
-    prior: Literal["mmd", "adversarial"] = "mmd"
-    margin: float = 0.2
-    negatives: Literal["all", "hardest"] = "all"
-    reconstruct: float = 1.0
-    match: float = 0.1
-    align: float = 1.0
-    labels: bool = True
+    latent: Size = about(16, "width of z, the same for every modality")
+    hidden: Size | None = about(
+        32, "ReLU units of encoders, decoders and discriminator; none: linear encoders and decoders"
+    )
+    project: Size | None = about(
+        None, "width of a learned projection before the encoder, and of a layer before the decoder's last; none: raw"
+    )
+    prior: Literal["mmd", "adversarial"] = about("mmd", "how latents are pulled towards N(0, I)")
+    margin: Weight = about(0.2, "of the ranking term, in cosines")
+    negatives: Negatives = about("all", "all other pairs of the batch, or the hardest one")
+    reconstruct: Weight = about(1.0, "weight of the reconstruction")
+    match: Weight = about(0.1, "weight of the distance to the prior")
+    align: Weight = about(1.0, "weight of the ranking term")
+    labels: bool = about(True, "whether the target may shape the latents")
 
 
 @dataclass(frozen=True)
@@ -231,16 +224,12 @@ class Jwae(VectorFusion):
         return binary_cross_entropy_with_logits(said, true)
 
 
-@dataclass(frozen=True)
+@options
 class JwaeLmfConfig(JwaeConfig):
-    """Options of jWAE-LMF: jWAE's, and LMF's.
+    """Options of jWAE-LMF: jWAE's, and LMF's."""
 
-    rank  rank-1 terms r of the low-rank product
-    out   width h of the fused vector
-    """
-
-    rank: int = 4
-    out: int = 16
+    rank: Size = about(4, "rank-1 terms r of the low-rank product")
+    out: Size = about(16, "width h of the fused vector")
 
 
 class JwaeLmf(Jwae):

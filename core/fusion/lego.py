@@ -19,54 +19,42 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from core.fusion import graph as g
-from core.fusion.base import Features, Fused, Fusion
+from core.fusion.base import Count, Features, Fused, Fusion, Positive, Size, Weight, about, options
 
-Head = Literal["row", "sorted", "relative"]
+Gate = Literal["none", "sigmoid", "relu"]
 
 
-@dataclass(frozen=True)
+@options
 class LegoConfig:
-    """Options of LEGO; the defaults' evidence is in docs/decisions.
+    """Options of LEGO; the defaults' evidence is in docs/decisions."""
 
-    P, Q, rest   highest power of the first, the second and every further modality
-    project      width of the learned projection before the graph; None uses the features as they are
-    relation     what an edge means
-    sigma        width of the rbf relation; None: the median distance
-    steps        frames in a row, for the soft-dtw relation
-    expansion    elementwise powers (released code) or walks (eq. 3)
-    normalise    what a graph is divided by before walks
-    operator     matrix: free A (eq. 5); outer: A = a outer b (eq. 4)
-    gate         on A before use: none (paper), sigmoid (released code), relu. With none, half of all seeds begin with
-                 a mostly negative G, which divided by its maximum tells nothing; so sigmoid is the default
-    rescale      G by its own maximum, the batch's (released code), to zero mean and unit deviation, or not
-    head         order in which the head reads a row of G
-    nodes        N, units in a window
-    pairing      more than two modalities: full multilinear A, or a random pair a step (the paper)
-    regulariser  eq. 7 as printed or as released
-    alpha        edges of the fused graph below it do not count in eq. 7
-    k            how many of an anomalous clip's highest degrees enter eq. 7
-    lam          weight of eq. 7 in the loss
-    """
-
-    P: int = 3
-    Q: int = 3
-    rest: int = 3
-    project: int | None = 32
-    relation: g.Relation = "cosine"
-    sigma: float | None = None
-    steps: int = 1
-    expansion: g.Expansion = "elementwise"
-    normalise: g.Normalise = "spectral"
-    operator: Literal["matrix", "outer"] = "matrix"
-    gate: Literal["none", "sigmoid", "relu"] = "sigmoid"
-    rescale: g.Rescale = "graph"
-    head: Head = "sorted"
-    nodes: int = 32
-    pairing: Literal["full", "random"] = "full"
-    regulariser: Literal["equation", "released"] = "equation"
-    alpha: float = 0.5
-    k: int = 10
-    lam: float = 1.0
+    P: Count = about(3, "highest power of the first modality")
+    Q: Count = about(3, "highest power of the second modality")
+    rest: Count = about(3, "highest power of every further modality")
+    project: Size | None = about(32, "width of the learned projection before the graph; none: the features as they are")
+    relation: g.Relation = about("cosine", "what an edge means")
+    sigma: Positive | None = about(None, "width of the rbf relation; none: the median distance")
+    steps: Size = about(1, "frames in a row, for the soft-dtw relation")
+    expansion: g.Expansion = about("elementwise", "elementwise powers (released code) or walks (eq. 3)")
+    normalise: g.Normalise = about("spectral", "what a graph is divided by before walks")
+    operator: Literal["matrix", "outer"] = about("matrix", "matrix: free A (eq. 5); outer: A = a outer b (eq. 4)")
+    gate: Gate = about(
+        "sigmoid",
+        "on A before use: none (paper), sigmoid (released code), relu; with none, half of all seeds begin with a "
+        "mostly negative G, which divided by its maximum tells nothing",
+    )
+    rescale: g.Rescale = about(
+        "graph", "G by its own maximum, the batch's (released code), to zero mean and unit deviation, or not"
+    )
+    head: g.Head = about("sorted", "order in which the head reads a row of G")
+    nodes: Size = about(32, "N, units in a window")
+    pairing: Literal["full", "random"] = about(
+        "full", "more than two modalities: full multilinear A, or a random pair a step (the paper)"
+    )
+    regulariser: g.Regulariser = about("equation", "eq. 7 as printed or as released")
+    alpha: float = about(0.5, "edges of the fused graph below it do not count in eq. 7")
+    k: Count = about(10, "how many of an anomalous clip's highest degrees enter eq. 7")
+    lam: Weight = about(1.0, "weight of eq. 7 in the loss")
 
 
 @dataclass(frozen=True)
@@ -82,9 +70,9 @@ class LegoTrace:
 class RowHead(nn.Module):
     """Linear(width, N), ReLU, Linear(N, 1), sigmoid on every row of a graph."""
 
-    def __init__(self, nodes: int, order: Head, width: int | None = None) -> None:
+    def __init__(self, nodes: int, order: g.Head, width: int | None = None) -> None:
         super().__init__()
-        self.order: Head = order
+        self.order: g.Head = order
         self.fc1, self.fc2 = nn.Linear(width or nodes, nodes), nn.Linear(nodes, 1)
 
     def forward(self, *graphs: g.Graph) -> Float[Tensor, "*batch n"]:
@@ -127,8 +115,6 @@ class Lego(Fusion):
         super().__init__(widths, config)
         if len(widths) < 2:
             raise ValueError(f"LEGO fuses two or more modalities, got {list(widths)}; use 'single' for one")
-        if min(config.P, config.Q, config.rest) < 0:
-            raise ValueError(f"highest powers must be 0 or more, got P={config.P}, Q={config.Q}, rest={config.rest}")
         self.window = config.nodes
         self.project = Projection(widths, config.project, config.steps if config.relation == "soft-dtw" else 1)
         self.tops = dict(zip(widths, [config.P, config.Q] + [config.rest] * (len(widths) - 2), strict=True))

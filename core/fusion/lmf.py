@@ -24,7 +24,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from core.fusion.base import Features, Fused, VectorFusion
+from core.fusion.base import Features, Fused, Share, Size, VectorFusion, about, options
 from core.sample import UNITS, Task
 
 Rows = Mapping[str, Float[Tensor, "*batch _"]]
@@ -82,8 +82,6 @@ class LowRank(nn.Module):
 
     def __init__(self, widths: Mapping[str, int], rank: int, out: int) -> None:
         super().__init__()
-        if rank < 1 or out < 1:
-            raise ValueError(f"rank and out are at least 1, got rank {rank} and out {out}")
         self.names = tuple(widths)
         for name, width in widths.items():
             W = torch.randn(rank, width + 1, out) / width**0.5
@@ -146,22 +144,17 @@ class Subnetwork(nn.Module):
         return x if self.last is None else self.last(x)
 
 
-@dataclass(frozen=True)
+@options
 class LmfConfig:
-    """Options of LMF.
+    """Options of LMF."""
 
-    rank     rank-1 terms r
-    out      width h of the fused vector
-    project  width of a learned projection of every modality before the product; none: raw width
-    hidden   ReLU units of a layer before that (the paper's sub-networks); none: linear only
-    dropout  share of the rows' entries left out in training
-    """
-
-    rank: int = 4
-    out: int = 16
-    project: int | None = None
-    hidden: int | None = None
-    dropout: float = 0.0
+    rank: Size = about(4, "rank-1 terms r")
+    out: Size = about(16, "width h of the fused vector")
+    project: Size | None = about(
+        None, "width of a learned projection of every modality before the product; none: raw width"
+    )
+    hidden: Size | None = about(None, "ReLU units of a layer before that (the paper's sub-networks); none: linear only")
+    dropout: Share = about(0.0, "share of the rows' entries left out in training")
 
 
 @dataclass(frozen=True)

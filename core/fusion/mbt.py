@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from core.fusion.base import Features, Fused, VectorFusion
+from core.fusion.base import Count, Features, Fused, Size, VectorFusion, about, options
 from core.fusion.lego import Projection
 from core.sample import UNITS, Task
 
@@ -105,26 +105,17 @@ class Bottleneck(nn.Module):
         return self.norm(torch.stack([stream[..., 0, :] for stream in streams])).mean(0)
 
 
-@dataclass(frozen=True)
+@options
 class MbtConfig:
-    """Options of MBT.
+    """Options of MBT."""
 
-    dim          width of a token
-    tokens       tokens a modality's row becomes
-    bottlenecks  shared tokens
-    layers       transformer layers
-    alone        how many of them run before the first exchange
-    heads        attention heads
-    project      width of a learned projection before it all; None: none
-    """
-
-    dim: int = 32
-    tokens: int = 4
-    bottlenecks: int = 4
-    layers: int = 2
-    alone: int = 1
-    heads: int = 4
-    project: int | None = None
+    dim: Size = about(32, "width of a token")
+    tokens: Size = about(4, "tokens a modality's row becomes")
+    bottlenecks: Count = about(4, "shared tokens")
+    layers: Size = about(2, "transformer layers")
+    alone: Count = about(1, "how many of them run before the first exchange")
+    heads: Size = about(4, "attention heads")
+    project: Size | None = about(None, "width of a learned projection before it all; none: none")
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,6 @@ entries. The recurrent readers in front of u_m are left out: a row is one vector
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
@@ -27,7 +26,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from core.fusion.base import Features, Fused, VectorFusion
+from core.fusion.base import Count, Features, Fused, Size, VectorFusion, Weight, about, options
 from core.fusion.gmf import SplitTrace, classifier
 from core.fusion.lego import Projection
 from core.fusion.mbt import Block
@@ -61,26 +60,17 @@ def overlap(x: Matrix, y: Float[Tensor, "n e"]) -> Float[Tensor, ""]:
     return (x.mT @ y).square().mean()
 
 
-@dataclass(frozen=True)
+@options
 class MisaConfig:
-    """Options of MISA.
+    """Options of MISA."""
 
-    dim             width of every part
-    heads           attention heads of the transformer layer
-    similarity      weight of CMD between the shared parts
-    difference      weight of the overlap of parts that must differ
-    reconstruction  weight of the reconstruction error
-    project         width of a learned projection before it all; None: none
-    hidden          hidden units of the classifier; 0 for a linear one
-    """
-
-    dim: int = 32
-    heads: int = 4
-    similarity: float = 1.0
-    difference: float = 0.3
-    reconstruction: float = 1.0
-    project: int | None = None
-    hidden: int = 32
+    dim: Size = about(32, "width of every part")
+    heads: Size = about(4, "attention heads of the transformer layer")
+    similarity: Weight = about(1.0, "weight of CMD between the shared parts")
+    difference: Weight = about(0.3, "weight of the overlap of parts that must differ")
+    reconstruction: Weight = about(1.0, "weight of the reconstruction error")
+    project: Size | None = about(None, "width of a learned projection before it all; none: none")
+    hidden: Count = about(32, "hidden units of the classifier; 0 for a linear one")
 
 
 class Misa(VectorFusion):

@@ -25,79 +25,63 @@ usual one is divided by that, so that the mean itself has no direction.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from pydantic import Field
 from torch import Tensor, nn
 
 from core.fusion import svm
-from core.fusion.base import Features, Fused, Solved, Teller, VectorFusion
+from core.fusion.base import (
+    LARGEST,
+    MOST,
+    Features,
+    Fused,
+    Positive,
+    Size,
+    Solved,
+    Teller,
+    VectorFusion,
+    Weight,
+    about,
+    options,
+)
 from core.fusion.svm import KINDS, Grams, Kernel, Solution
 from core.sample import UNITS, Target, Task
 
 ENTRIES = 1 << 22  # kernel values held at once when scoring
+Norm = Annotated[float, Field(ge=1, le=LARGEST)]
 
 
-@dataclass(frozen=True)
+@options
 class MklConfig:
-    """Options of MKL.
+    """Options of MKL."""
 
-    p           norm of the kernel weights, a number or inf: 1 leaves few, inf weighs all alike
-    kernel      kind of every modality's kernel: rbf, linear, poly; all: one of each kind
-    normalise   cosine: every row has length 1 in the kernel's space; trace: 1 on average over the training rows
-    C           price of the loss: larger fits the training rows closer
-    weights     shared: one set of kernel weights for all classes or targets; each: a set for each of them
-    project     directions of largest variance (of the training rows) a kernel sees of its modality; none: all columns
-    sigma       width of the RBF kernel, in medians of the distance between two training rows
-    degree      of the polynomial kernel
-    epsilon     real targets: errors up to this share of the target's spread cost nothing
-    witness     clip labels: how often at most the anomalous clips' units are relabelled
-    most        training rows at most; more are drawn from, evenly over the classes
-    tolerance   relative duality gap to stop at
-    rounds      SVMs at most
-    """
-
-    p: float | Literal["inf"] = 2.0
-    kernel: Literal["rbf", "linear", "poly", "all"] = "rbf"
-    normalise: Literal["cosine", "trace"] = "cosine"
-    C: float = 1.0
-    weights: Literal["shared", "each"] = "shared"
-    project: int | None = None
-    sigma: float = 1.0
-    degree: int = 2
-    epsilon: float = 0.1
-    witness: int = 0
-    most: int = 1000
-    tolerance: float = 1e-4
-    rounds: int = 500
-
-    def __post_init__(self) -> None:
-        try:
-            asked = float(self.p)
-        except (TypeError, ValueError):
-            raise ValueError(f"p is a number or inf, not {self.p!r}") from None
-        object.__setattr__(self, "p", "inf" if math.isinf(asked) and asked > 0 else asked)  # JSON knows no infinity
-        for name, known in (
-            ("kernel", (*KINDS, "all")),
-            ("normalise", ("cosine", "trace")),
-            ("weights", ("shared", "each")),
-        ):
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name} is one of {', '.join(known)}, not {getattr(self, name)!r}")
-        if not self.norm >= 1:
-            raise ValueError(f"p is 1 or more, or inf, got {self.p}")
-        for name in ("C", "sigma", "epsilon", "tolerance"):
-            object.__setattr__(self, name, float(getattr(self, name)))
-        for name in ("C", "sigma", "tolerance"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"{name} is a number above 0, got {getattr(self, name)}")
-        for name, least in (("degree", 1), ("most", 4), ("rounds", 1), ("witness", 0), ("epsilon", 0)):
-            if not getattr(self, name) >= least:
-                raise ValueError(f"{name} is {least} or more, got {getattr(self, name)}")
-        if self.project is not None and self.project < 1:
-            raise ValueError(f"project is 1 or more, or none, got {self.project}")
+    p: Norm | Literal["inf"] = about(
+        2.0, "norm of the kernel weights, a number or inf: 1 leaves few, inf weighs all alike"
+    )
+    kernel: Literal["rbf", "linear", "poly", "all"] = about(
+        "rbf", "kind of every modality's kernel; all: one of each kind"
+    )
+    normalise: Literal["cosine", "trace"] = about(
+        "cosine", "cosine: every row has length 1 in the kernel's space; trace: 1 on average over the training rows"
+    )
+    C: Positive = about(1.0, "price of the loss: larger fits the training rows closer")
+    weights: Literal["shared", "each"] = about(
+        "shared", "shared: one set of kernel weights for all classes or targets; each: a set for each of them"
+    )
+    project: Size | None = about(
+        None, "directions of largest variance (of the training rows) a kernel sees of its modality; none: all columns"
+    )
+    sigma: Positive = about(1.0, "width of the RBF kernel, in medians of the distance between two training rows")
+    degree: int = about(2, "of the polynomial kernel", ge=1, le=100)
+    epsilon: Weight = about(0.1, "real targets: errors up to this share of the target's spread cost nothing")
+    witness: int = about(0, "clip labels: how often at most the anomalous clips' units are relabelled", ge=0, le=1000)
+    most: int = about(1000, "training rows at most; more are drawn from, evenly over the classes", ge=4, le=MOST)
+    tolerance: Positive = about(1e-4, "relative duality gap to stop at")
+    rounds: int = about(500, "SVMs at most", ge=1, le=100_000)
 
     @property
     def norm(self) -> float:

@@ -15,17 +15,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from core.fusion.base import Features, Fused, Fusion
+from core.fusion.base import Features, Fused, Fusion, Share, about, options
 
 
-@dataclass(frozen=True)
+@options
 class MtnConfig:
-    """Options of MTN.
+    """Options of MTN."""
 
-    dropout  chance that a feature is dropped, in the temporal blocks and the head
-    """
-
-    dropout: float = 0.7
+    dropout: Share = about(0.7, "chance that a feature is dropped, in the temporal blocks and the head")
 
 
 @dataclass(frozen=True)

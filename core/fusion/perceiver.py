@@ -9,13 +9,12 @@ layer of `core.fusion.mbt`. The bias of the map that makes a token stands for it
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from core.fusion.base import Features, Fused, VectorFusion
+from core.fusion.base import Features, Fused, Size, VectorFusion, about, options
 from core.fusion.lego import Projection
 from core.fusion.mbt import Block, FusedTrace, Tokenise
 from core.sample import UNITS, Task
@@ -41,24 +40,16 @@ class Latents(nn.Module):
         return self.norm(latents).mean(-2)
 
 
-@dataclass(frozen=True)
+@options
 class PerceiverConfig:
-    """Options of the Perceiver.
+    """Options of the Perceiver."""
 
-    dim       width of a token and of a latent
-    tokens    tokens a modality's row becomes
-    latents   how many latents ask
-    layers    how often they ask, each time followed by a layer among themselves
-    heads     attention heads
-    project   width of a learned projection before it all; None: none
-    """
-
-    dim: int = 32
-    tokens: int = 4
-    latents: int = 8
-    layers: int = 2
-    heads: int = 4
-    project: int | None = None
+    dim: Size = about(32, "width of a token and of a latent")
+    tokens: Size = about(4, "tokens a modality's row becomes")
+    latents: Size = about(8, "how many latents ask")
+    layers: Size = about(2, "how often they ask, each time followed by a layer among themselves")
+    heads: Size = about(4, "attention heads")
+    project: Size | None = about(None, "width of a learned projection before it all; none: none")
 
 
 class Perceiver(VectorFusion):

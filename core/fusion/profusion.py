@@ -16,13 +16,13 @@ base's weights, whatever R.
 import bisect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from core.fusion.base import Features, Fused, VectorFusion, count_weights
+from core.fusion.base import Features, Fused, Size, VectorFusion, about, count_weights, options
 from core.fusion.lego import Projection
 from core.fusion.lmf import LowRank
 from core.sample import UNITS, Task
@@ -32,36 +32,26 @@ Join = Literal["add", "concat"]
 WIDEST = 1 << 14  # hidden units that `matched` looks through
 
 
-@dataclass(frozen=True)
+@options
 class ProFusionConfig:
-    """Options of ProFusion.
+    """Options of ProFusion."""
 
-    steps     R, how often the model runs; 1 is the base model
-    base      concat: G_j a perceptron of two layers, F side by side (the three-layer network of B.1, with P the third);
-              lmf: the same G_j, F their low-rank product (`core.fusion.lmf`), `hidden` wide;
-              recurrent: G_j a GRU that reads the vector as a sequence, F side by side
-    join      how the context meets the input: added to it, or side by side (then W_j c has `hidden` entries)
-    hidden    width of every G_j's output
-    rank      lmf: rank of the product
-    pieces    recurrent: into how many equal pieces, zeros at the end, a vector is cut
-    project   learned Linear(d_m -> project) before G_j; None reads the raw width. x_j above is what it gives
-    """
-
-    steps: int = 2
-    base: Base = "concat"
-    join: Join = "add"
-    hidden: int = 32
-    rank: int = 4
-    pieces: int = 4
-    project: int | None = None
-
-    def __post_init__(self) -> None:
-        for name, known in (("base", get_args(Base)), ("join", get_args(Join))):
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name} is one of {', '.join(known)}, not {getattr(self, name)!r}")
-        for name in ("steps", "hidden", "rank", "pieces"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}")
+    steps: Size = about(2, "R, how often the model runs; 1 is the base model")
+    base: Base = about(
+        "concat",
+        "concat: G_j a perceptron of two layers, F side by side (the three-layer network of B.1, with P the third); "
+        "lmf: the same G_j, F their low-rank product, `hidden` wide; recurrent: G_j a GRU that reads the vector as a "
+        "sequence, F side by side",
+    )
+    join: Join = about(
+        "add", "how the context meets the input: added to it, or side by side (then W_j c has `hidden` entries)"
+    )
+    hidden: Size = about(32, "width of every G_j's output")
+    rank: Size = about(4, "lmf: rank of the product")
+    pieces: Size = about(4, "recurrent: into how many equal pieces, zeros at the end, a vector is cut")
+    project: Size | None = about(
+        None, "learned Linear(d_m -> project) before G_j; none reads the raw width. x_j above is what it gives"
+    )
 
 
 @dataclass(frozen=True)

@@ -141,16 +141,17 @@ def _sweep(given: Mapping[str, Any], report: Report) -> str:
 
 
 def _train(given: Mapping[str, Any], report: Report) -> str:
-    """One fusion from one seed or several (`core.train.order`); the ids of their runs, one after another."""
+    """One fusion from one seed or several (`core.train.job`); the ids of their runs, one after another."""
     report(0.0, "starting")
     from core.data import read
-    from core.train.order import Order, carry_out
+    from core.recipe import Recipe
+    from core.train.job import carry_out
 
-    order = Order.read(given["order"])
+    recipe = Recipe.read(given["order"])  # by this name since before there were recipes
     report(0.0, "reading the data")
     data = read(Path(given["dataset"]))
     known = [Path(folder) for folder in given.get("known", ())]
-    return " ".join(carry_out(order, data, Path(given["runs"]), Path(given["job"]), report, known, record.EVERY))
+    return " ".join(carry_out(recipe, data, Path(given["runs"]), Path(given["job"]), report, known, record.EVERY))
 
 
 HANDLERS: dict[str, Callable[[Mapping[str, Any], Report], str]] = {

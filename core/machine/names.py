@@ -3,11 +3,12 @@
 Runs inside the guarded child too, so it needs nothing but the standard library.
 """
 
+import difflib
 import os
 import stat
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from io import BufferedReader
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
@@ -35,6 +36,20 @@ def shown(text: object, limit: int = 80) -> str:
         return cut if len(cut) <= limit else cut[:limit] + "…"
     line = "".join(c.encode("unicode_escape").decode() if unicodedata.category(c) in UNSEEN else c for c in cut[:limit])
     return line + ("…" if len(cut) > limit else "")
+
+
+def nearest(word: object, known: Sequence[str]) -> str:
+    """What might have been meant, and what there is, as the end of a sentence that refuses a word.
+
+    >>> nearest("srted", ["row", "sorted"])
+    "; did you mean 'sorted'? There are row, sorted"
+    >>> nearest("x", ["row", "sorted"])
+    '; there are row, sorted'
+    """
+    lower = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(str(word)[:80].lower(), lower, 1)
+    meant = f"; did you mean {lower[close[0]]!r}? There are " if close else "; there are "
+    return meant + ", ".join(known)
 
 
 def told_apart(titles: Mapping[Name, str]) -> dict[Name, str]:

@@ -14,7 +14,7 @@ deviation.
 
 from core.sweep.cost import Estimate, estimate
 from core.sweep.effects import LEAST, Effect, Importance, decomposed, importance
-from core.sweep.folder import WORDS, Sweep, afford, begin, held_out, listing, locked, plan_of, read, remove, todo
+from core.sweep.folder import WORDS, Sweep, afford, begin, held_out, listing, locked, read, remove, todo
 from core.sweep.outcome import Line, Results, Row, lines, operator, operators, promote, results
 from core.sweep.plan import PRESETS, Cell, Plan, cells, checked_plan, plain, sweepable, told, values_of
 from core.sweep.report import record, text
@@ -23,6 +23,6 @@ from core.sweep.training import Done, guided, sweep
 __all__ = [
     "LEAST", "PRESETS", "WORDS", "Cell", "Done", "Effect", "Estimate", "Importance", "Line", "Plan", "Results", "Row",
     "Sweep", "afford", "begin", "cells", "checked_plan", "decomposed", "estimate", "guided", "held_out", "importance",
-    "lines", "listing", "locked", "operator", "operators", "plain", "plan_of", "promote", "read", "record", "remove",
+    "lines", "listing", "locked", "operator", "operators", "plain", "promote", "read", "record", "remove",
     "results", "sweep", "sweepable", "text", "todo", "told", "values_of", "work",
 ]  # fmt: skip

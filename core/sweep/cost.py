@@ -21,12 +21,13 @@ from core.clip import Clip
 from core.dataset import Clips, Dataset
 from core.fusion import FUSIONS
 from core.fusion.base import Fusion
+from core.recipe import Recipe
 from core.run import build
 from core.sample import Part, Samples
 from core.score.judge import recorded
 from core.sweep.folder import Data, judged_data
 from core.sweep.plan import BATCH, Cell, Plan, cells
-from core.train.ensemble import CHUNK, Asked, at_once, drawn, fit_many, ordered, together
+from core.train.ensemble import CHUNK, at_once, drawn, fit_many, ordered, together
 from core.train.loop import fit, fit_samples, prepare, widths_of
 
 MOST_CELLS = 400  # of larger grids as many, evenly spread, stand for all
@@ -81,10 +82,10 @@ def estimate(plan: Plan, data: Data, workers: int = 1, clock: Clock = time.perf_
     probe = Probe(plan, used, None if protocol == "all" else protocol, clock)
     every = cells(plan)
     step = max(1, math.ceil(len(every) / MOST_CELLS))
-    asked = [plan.asked(cell, seed) for cell in _spread(every, step, plan) for seed in range(plan.seeds)]
+    asked = [one for cell in _spread(every, step, plan) for one in plan.of(cell).each]
     times = plan.trainings / len(asked)
     seconds, counts = 0.0, [0, 0]
-    alone: list[Asked] = []
+    alone: list[Recipe] = []
     for group in together(asked):
         line = [asked[index] for index in ordered(asked, group)]
         count = max(1, round(len(line) * times))
@@ -125,13 +126,13 @@ class Probe:
     """Steps of trainings on one batch of the data, timed."""
 
     def __init__(self, plan: Plan, data: Data, protocol: str | None, clock: Clock) -> None:
-        self.data, self.protocol, self.clock, self.modalities = data, protocol, clock, plan.modalities
-        self.widths, self.task = widths_of(data, plan.modalities), data.task
+        self.data, self.protocol, self.clock = data, protocol, clock
+        self.widths, self.task = widths_of(data, plan.recipe.modalities), data.task
         if isinstance(data, Dataset):
             clips = data.part("train", protocol)
             self.sides = [[clip for clip in clips if bool(clip.anomalous) is wanted] for wanted in (False, True)]
 
-    def at_once(self, line: Sequence[Asked], count: int) -> int:
+    def at_once(self, line: Sequence[Recipe], count: int) -> int:
         """How many of these `core.train.ensemble.train_many` steps together, when there are so many of them."""
         if isinstance(self.data, Samples):
             return 1
@@ -143,20 +144,20 @@ class Probe:
         """Clips of one batch."""
         return tuple(clip for side in self.sides for clip in side[: max(1, batch // 2)])
 
-    def steps(self, asked: Asked) -> int:
+    def steps(self, asked: Recipe) -> int:
         """How many steps an epoch has."""
         if isinstance(self.data, Samples):
             return -(-len(self.data.part("train", self.protocol)) // asked.training.batch)
         return -(-max(len(side) for side in self.sides) // max(1, asked.training.batch // 2))
 
-    def timed(self, work: Callable[[Callable[..., None]], object], asked: Asked) -> float:
+    def timed(self, work: Callable[[Callable[..., None]], object], asked: Recipe) -> float:
         """Seconds of a whole training whose steps `work` does, telling after each."""
         marks: list[float] = []
         work(lambda *words: marks.append(self.clock()))
         each = (marks[-1] - marks[0]) / (len(marks) - 1)
         return each * self.steps(asked) * asked.training.epochs
 
-    def ensemble(self, asked: Sequence[Asked]) -> float:
+    def ensemble(self, asked: Sequence[Recipe]) -> float:
         """Seconds of all of these, stepped together."""
         models = [drawn(self.widths, each) for each in asked]
         loops = [replace(each.training, epochs=1 + STEPS) for each in asked]
@@ -164,7 +165,7 @@ class Probe:
         seeds = [each.seed for each in asked]
         return self.timed(lambda mark: fit_many(models, rows, loops, seeds, "cpu", mark), asked[0])
 
-    def alone(self, asked: Asked) -> float:
+    def alone(self, asked: Recipe) -> float:
         """Seconds of one training by itself."""
         training = replace(asked.training, epochs=1 + STEPS, track=False)
         random = torch.Generator().manual_seed(0)
@@ -176,7 +177,7 @@ class Probe:
         rows = prepare(self.few(training.batch), tuple(self.widths), training.units)
         return self.timed(lambda mark: fit(model, rows, training, random, mark), asked)
 
-    def measuring(self, asked: Asked) -> float:
+    def measuring(self, asked: Recipe) -> float:
         """Seconds that one trained model takes to be measured on the test part."""
         model, test = self.model(asked).eval(), self.data.part("test", self.protocol)
         few = test if isinstance(test, Part) else Clips(test[:FEW])
@@ -184,7 +185,7 @@ class Probe:
         recorded(model, few)
         return (self.clock() - began) * len(test) / max(1, len(few))
 
-    def model(self, asked: Asked) -> Fusion:
+    def model(self, asked: Recipe) -> Fusion:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(asked.seed)
-            return build(asked.fusion, self.widths, asked.config, self.task)
+            return build(asked.fusion, self.widths, asked.options, self.task)

@@ -31,13 +31,13 @@ from core.fusion.base import Fusion
 from core.machine import drafts
 from core.machine.names import shown
 from core.measure.metrics import auc
-from core.recipe import TrainConfig
+from core.recipe import Recipe
 from core.run import Run, Source
 from core.sample import METRIC_WORDS, Samples, Task
 from core.score.infer import score
 from core.sweep.plan import Cell, Plan, cells, checked_plan, told
 from core.train import memory
-from core.train.loop import widths_of
+from core.train.loop import split_of, widths_of
 
 FORMAT: dict[str, Any] = {"format": "fusescope-sweep", "version": 1}
 WORDS = METRIC_WORDS | {"auc_clips": "clip AUC"}
@@ -82,8 +82,8 @@ def held_out(data: Data, protocol: str | None, share: float, seed: int = 0) -> D
 def judged_data(plan: Plan, data: Data) -> tuple[Data, str]:
     """(what the runs are trained and measured on, the protocol)."""
     if plan.judge == "held-out":
-        return held_out(data, plan.protocol, plan.share), "held-out"
-    return data, plan.protocol or next(iter(data.splits), "all")
+        return held_out(data, plan.recipe.protocol, plan.share), "held-out"
+    return data, split_of(data, plan.recipe.protocol)[0]
 
 
 def metric_of(data: Data, protocol: str) -> str:
@@ -129,17 +129,21 @@ class Sweep:
 
     @cached_property
     def id(self) -> str:
-        asked = {name: value for name, value in asdict(self.plan).items() if name != "dataset"}
+        asked = {name: value for name, value in self.plan.plain().items() if name != "dataset"}
         asked |= {"axes": list(self.plan.axes.items()), "data": [*_plain(self.source)], "metric": self.metric}
         asked["training"] = run.recorded(asked["training"])
         if self.plan.how == "grid":
             asked["trials"] = None
         return f"{self.plan.fusion}-{hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:10]}"
 
+    def recipe(self, cell: Cell, seed: int) -> Recipe:
+        """What this training is asked for, on the data its runs are judged on."""
+        return replace(self.plan.of(cell, seed), protocol=self.source.protocol)
+
     def run_id(self, cell: Cell, seed: int) -> str:
         """The folder that this training's run will have."""
-        asked = self.plan.asked(cell, seed)
-        return Run(asked.fusion, asked.config, asdict(asked.training), self.source, seed).id
+        asked = self.plan.of(cell, seed)
+        return Run(asked.fusion, asdict(asked.options), asdict(asked.training), self.source, seed).id
 
     @property
     def judged(self) -> str:
@@ -166,13 +170,13 @@ def staged(plan: Plan, data: Data) -> tuple[Sweep, Data]:
     """(the sweep, the data its runs are trained and measured on), checked."""
     plan = checked_plan(plan, data.task)
     used, protocol = judged_data(plan, data)
-    widths = widths_of(used, plan.modalities)
+    widths = widths_of(used, plan.recipe.modalities)
     source = Source(used.name, used.digest(), protocol, widths, used.simulated)
     metric, task = metric_of(used, protocol), used.task
     with torch.device("meta"):  # shapes alone: a config that cannot be built is told before anything is trained
         for cell in cells(plan):
             try:
-                run.build(plan.fusion, widths, plan.config(cell), task)
+                run.build(plan.fusion, widths, plan.of(cell).options, task)
             except ValueError as error:
                 raise ValueError(f"{told(plan.names, cell)}: {error}") from None
     afford(plan, data)
@@ -184,14 +188,14 @@ def afford(plan: Plan, data: Data) -> None:
 
     A training goes on alone where it would need too much together with others (`core.train.ensemble.at_once`).
     """
-    shape = memory.shape_of(data, plan.protocol, plan.modalities)
+    shape = memory.shape_of(data, plan.recipe.protocol, plan.recipe.modalities)
     top = [max(values) if _counts(values) else values[0] for values in plan.axes.values()]
     chosen = [tuple(top)]
     for place, values in enumerate(plan.axes.values()):
         chosen += [(*top[:place], value, *top[place + 1 :]) for value in values[1:] if not _counts(values)]
     for cell in chosen:
         try:
-            memory.afford(plan.fusion, plan.config(cell), plan.loop(cell), shape)
+            memory.afford(plan.of(cell), shape)
         except ValueError as error:
             raise ValueError(f"{told(plan.names, cell)}: {error}") from None
 
@@ -204,9 +208,10 @@ def _counts(values: Sequence[Any]) -> bool:
 def begin(plan: Plan, data: Data, sweeps: Path) -> Path:
     """The sweep's folder, made unless it is there: the same plan on the same data is the same sweep."""
     found, _ = staged(plan, data)
-    root = sweeps / found.id
+    # before there were recipes, options that are the defaults anyway were part of the name
+    root = sweeps / next((name for name, one in listing(sweeps).items() if one.id == found.id), found.id)
     if not (root / "sweep.json").is_file():
-        record = FORMAT | asdict(found) | {"id": found.id}
+        record = FORMAT | asdict(found) | {"plan": plan.plain(), "id": found.id}
         (root / "runs").mkdir(parents=True, exist_ok=True)
         drafts.write_file(root / "sweep.json", (json.dumps(record, indent=1, allow_nan=False) + "\n").encode())
     return root
@@ -224,20 +229,12 @@ def read(root: Path) -> Sweep:
         if (record["format"], record["version"]) != (FORMAT["format"], FORMAT["version"]):
             raise ValueError(f"it is of format {record['format']!r}, version {record['version']!r}")
         sweep = Sweep(
-            checked_plan(plan_of(record["plan"]), Task(record["task"], ("a", "b"))), Source(**record["source"]),
+            checked_plan(Plan.read(record["plan"]), Task(record["task"], ("a", "b"))), Source(**record["source"]),
             record["metric"], record["created"], record["versions"], record["task"], record["data"],
         )  # fmt: skip
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"sweep {shown(root.name)!r}: sweep.json does not describe a sweep ({error})") from None
     return sweep
-
-
-def plan_of(told: Mapping[str, Any]) -> Plan:
-    """The plan of a record: of `asdict(plan)`, as JSON holds it."""
-    plan = {**told, "training": TrainConfig(**told["training"])}
-    plan["axes"] = {name: tuple(values) for name, values in plan["axes"].items()}
-    plan["modalities"] = None if plan["modalities"] is None else tuple(plan["modalities"])
-    return Plan(**plan)
 
 
 def listing(sweeps: Path) -> dict[str, Sweep]:

@@ -5,16 +5,14 @@ import itertools
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from decimal import Decimal, InvalidOperation
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from core.fusion import FUSIONS
-from core.machine.names import shown
-from core.recipe import TrainConfig
+from core.fusion import FUSIONS, title_of
+from core.machine.names import nearest, shown
+from core.recipe import MOST_SEEDS, Option, Recipe, changed, fusions, options_of, training_options
 from core.sample import Task
-from core.train.ensemble import Asked
-from core.train.options import Option, checked, made, options, training_options
 
 BATCH = 8  # cells that a guided sweep asks for at once: they are trained together
 MOST_VALUES, MOST_AXES, MOST_TRAININGS = 200, 4, 20_000
@@ -38,29 +36,30 @@ class Plan:
 
     dataset     folder of the data, for the record; not in the sweep's id, which holds its fingerprint
     axes        option of the method or of the training loop -> the values it takes, in order
-    fixed       the method's other options, where they are not the defaults
-    training    the loop's settings; modalities: None for all, else these in this order
+    recipe      all else: each cell is trained from each of its seeds
     how         grid: every cell; guided: `trials` cells that Optuna's TPE asks for, from a seed of its own
-    seeds       each cell is trained from seeds 0 .. seeds - 1
     judge       held-out: `share` of every class of the training part, drawn once from a seed; test: the test part
     """
 
     dataset: str
     axes: Mapping[str, tuple[Any, ...]]
-    fusion: str = "lego"
-    fixed: Mapping[str, Any] = field(default_factory=dict)
-    training: TrainConfig = TrainConfig()
-    protocol: str | None = None
-    modalities: tuple[str, ...] | None = None
+    recipe: Recipe = Recipe("lego", seeds=(0, 1, 2))
     how: How = "grid"
     trials: int = 40
-    seeds: int = 3
     judge: Judge = "held-out"
     share: float = 0.25
 
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(self.axes)
+
+    @property
+    def fusion(self) -> str:
+        return self.recipe.fusion
+
+    @property
+    def seeds(self) -> int:
+        return len(self.recipe.seeds)
 
     @property
     def size(self) -> int:
@@ -72,22 +71,35 @@ class Plan:
     def trainings(self) -> int:
         return self.size * self.seeds
 
-    def config(self, cell: Cell) -> dict[str, Any]:
-        """All options of the method in this cell."""
-        given = dict(zip(self.names, cell, strict=True))
-        kind = FUSIONS[self.fusion].Config
-        own = {option.name for option in options(kind)}
-        return asdict(made(kind, {**self.fixed, **{name: value for name, value in given.items() if name in own}}))
+    def of(self, cell: Cell, seed: int | None = None) -> Recipe:
+        """The recipe of this cell, for one seed or all."""
+        made = self.recipe.but(**dict(zip(self.names, cell, strict=True)))
+        return made if seed is None else replace(made, seeds=(seed,))
 
-    def loop(self, cell: Cell) -> TrainConfig:
-        """The training settings in this cell."""
-        given = dict(zip(self.names, cell, strict=True))
-        known = {option.name for option in options(TrainConfig)}
-        own = {option.name for option in options(FUSIONS[self.fusion].Config)}
-        return replace(self.training, **{n: v for n, v in given.items() if n in known and n not in own})
+    def plain(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        one = self.recipe
+        return {
+            "dataset": self.dataset,
+            "axes": self.axes,
+            "fusion": one.fusion,
+            "fixed": changed(one.options),
+            "training": asdict(one.training),
+            "protocol": one.protocol,
+            "modalities": list(one.modalities) or None,
+            **{name: getattr(self, name) for name in ("how", "trials", "seeds", "judge", "share")},
+        }
 
-    def asked(self, cell: Cell, seed: int) -> Asked:
-        return Asked(self.fusion, self.config(cell), self.loop(cell), seed)
+    @classmethod
+    def read(cls, told: Mapping[str, Any]) -> "Plan":
+        """The plan of a record."""
+        if type(told["seeds"]) is not int or not 1 <= told["seeds"] <= MOST_SEEDS:
+            raise ValueError(f"seeds are a number from 1 to {MOST_SEEDS:,}, got {shown(told['seeds'], 40)}")
+        one = {name: told[name] for name in ("fusion", "training", "protocol")}
+        one |= {"options": told["fixed"], "seeds": list(range(told["seeds"])), "modalities": told["modalities"] or []}
+        recipe = Recipe.read(one)
+        axes = {name: tuple(values) for name, values in told["axes"].items()}
+        return cls(told["dataset"], axes, recipe, told["how"], told["trials"], told["judge"], told["share"])
 
 
 def cells(plan: Plan) -> list[Cell]:
@@ -194,42 +206,34 @@ def _value(text: str) -> Any:
 
 
 def sweepable(fusion: str, task: Task) -> list[Option]:
-    """Options that an axis may name: the method's, then the training loop's (a name of both is the method's)."""
-    own = options(FUSIONS[fusion].Config)
-    taken = {option.name for option in own} | {"track"}
-    return own + [option for option in training_options(FUSIONS[fusion], task) if option.name not in taken]
+    """Options that an axis may name: the method's, then the training loop's."""
+    loop = training_options(FUSIONS[fusion], task)
+    return [*options_of(FUSIONS[fusion].Config).values(), *(option for option in loop if option.name != "track")]
 
 
 def checked_plan(plan: Plan, task: Task) -> Plan:
     """The plan with every value as configs hold it; a `ValueError` names what is unknown, wrong or too much."""
-    if plan.fusion not in FUSIONS or task.kind not in FUSIONS[plan.fusion].tasks:
-        fit = [name for name, kind in FUSIONS.items() if task.kind in kind.tasks]
-        raise ValueError(f"no method {shown(plan.fusion, 40)!r} can be trained here; there are {', '.join(fit)}")
+    if task.kind not in FUSIONS[plan.fusion].tasks:
+        raise ValueError(f"{title_of(plan.fusion)} cannot be trained here; there are {', '.join(fusions(task))}")
     if not 1 <= len(plan.axes) <= MOST_AXES:
         raise ValueError(f"a sweep has 1 to {MOST_AXES} axes, got {len(plan.axes)}")
-    known = sweepable(plan.fusion, task)
-    by_name = {option.name: option for option in known}
-    unknown = [name for name in plan.axes if name not in by_name]
-    if unknown:
-        raise ValueError(f"{plan.fusion} has no option {shown(unknown[0], 40)!r}; it has {', '.join(sorted(by_name))}")
+    known, given = [option.name for option in sweepable(plan.fusion, task)], changed(plan.recipe.options)
     axes = {}
     for name, values in plan.axes.items():
-        axes[name] = tuple(by_name[name].checked(value) for value in values)
+        if name not in known:
+            raise ValueError(f"{title_of(plan.fusion)} has no option {shown(name, 40)!r}{nearest(name, known)}")
+        axes[name] = tuple(plan.recipe.but(**{name: value}).settings[name] for value in values)
         if not axes[name] or len(set(axes[name])) < len(axes[name]):
             raise ValueError(f"axis {name!r} needs one or more values, each of them once")
-    fixed = checked(options(FUSIONS[plan.fusion].Config), plan.fixed)
-    both = [name for name in axes if name in fixed]
-    if both:
-        raise ValueError(f"{both[0]!r} is an axis and cannot be fixed as well")
-    if plan.how not in ("grid", "guided") or plan.judge not in ("held-out", "test"):
+        if name in given:
+            raise ValueError(f"{name!r} is an axis and cannot be fixed as well")
+    if plan.how not in get_args(How) or plan.judge not in get_args(Judge):
         raise ValueError(f"a sweep is grid or guided, judged on held-out or test, not {plan.how!r}, {plan.judge!r}")
-    if plan.seeds < 1 or plan.trials < 1 or not 0 < plan.share < 1:
+    if plan.trials < 1 or not 0 < plan.share < 1:
         raise ValueError(
-            f"seeds and trials are 1 or more, the held-out share is between 0 and 1; got {plan.seeds}, {plan.trials}, "
-            f"{plan.share}"
+            f"trials are 1 or more, the held-out share is between 0 and 1; got {plan.trials}, {plan.share}"
         )
-    plan = replace(plan, axes=axes, fixed=fixed)
     if plan.trainings > MOST_TRAININGS:
         raise ValueError(f"{plan.size:,} cells x {plan.seeds} seeds are {plan.trainings:,} trainings; "
                          f"up to {MOST_TRAININGS:,} are taken")  # fmt: skip
-    return plan
+    return replace(plan, axes=axes)

@@ -14,12 +14,13 @@ from core import run as runs
 from core.dataset import Dataset
 from core.machine import drafts
 from core.machine.pool import spread
+from core.recipe import Recipe
 from core.run import History, Run
 from core.sample import Samples
 from core.sweep.cost import duration
 from core.sweep.folder import Data, Sweep, clip_auc, locked, read, staged, todo
 from core.sweep.plan import BATCH, Cell, cells
-from core.train.ensemble import CHUNK, Asked, ordered, together, train_many
+from core.train.ensemble import CHUNK, ordered, together, train_many
 
 Tell = Callable[[float, str], None]  # share done, and where it stands in words
 
@@ -47,7 +48,11 @@ class Found:
 
 
 def _trained(
-    asked: Sequence[Asked], sweep: Sweep, data: Data, device: str, tell: Callable[[int, int, float], None] | None = None
+    asked: Sequence[Recipe],
+    sweep: Sweep,
+    data: Data,
+    device: str,
+    tell: Callable[[int, int, float], None] | None = None,
 ) -> Iterator[Found]:
     """Train, stepped together where that can be; every run carries the numbers the sweep is judged by and a note."""
     protocol = sweep.source.protocol
@@ -56,7 +61,7 @@ def _trained(
     def failed(index: int, why: str) -> None:
         undone.append(Found(index, None, {}, [], why))
 
-    for index, trained in train_many(data, asked, protocol, sweep.plan.modalities, tell, device, CHUNK, failed=failed):
+    for index, trained in train_many(data, asked, tell, device, CHUNK, failed):
         metrics = dict(trained.run.metrics)
         if sweep.metric == "auc_clips":
             assert isinstance(data, Dataset)
@@ -68,13 +73,13 @@ def _trained(
     yield from undone
 
 
-def train_piece(asked: Sequence[Asked], sweep: Sweep, data: Data, device: str) -> list[Found]:
+def train_piece(asked: Sequence[Recipe], sweep: Sweep, data: Data, device: str) -> list[Found]:
     """Some trainings of a sweep, anywhere; nothing is left behind there."""
     torch.set_num_threads(1)
     return list(_trained(asked, sweep, data, device))
 
 
-def _pieces(asked: Sequence[Asked], workers: int, samples: bool) -> list[list[int]]:
+def _pieces(asked: Sequence[Recipe], workers: int, samples: bool) -> list[list[int]]:
     """Trainings in tasks of one worker each: together where that can be, and enough tasks that all have work."""
     found: list[list[int]] = []
     for group in together(asked):
@@ -89,7 +94,7 @@ def _train(
     device: str, tell: Callable[[float], None],
 ) -> Iterator[tuple[Cell, int, Run | None]]:  # fmt: skip
     """Train what is wanted and save each run as it is done; `tell` hears the share of epochs done."""
-    asked = [sweep.plan.asked(cell, seed) for cell, seed in wanted]
+    asked = [sweep.recipe(cell, seed) for cell, seed in wanted]
 
     def kept(index: int, found: Found) -> tuple[Cell, int, Run | None]:
         cell, seed = wanted[index]

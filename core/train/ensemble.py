@@ -37,8 +37,7 @@ sweeps over alpha, k, lambda and over P and Q.
 import math
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -50,19 +49,20 @@ from core.fusion import graph as g
 from core.fusion.lego import Lego, LegoConfig
 from core.machine.device import sparing
 from core.measure.metrics import measure
-from core.recipe import TrainConfig
+from core.recipe import Recipe, TrainConfig
 from core.run import build
 from core.sample import Samples
 from core.score.infer import score
 from core.train.loop import (
     Prepared,
-    Progress,
     Trained,
     batches,
+    diverged,
     fixed_graphs,
     judged,
     prepare,
     record,
+    split_of,
     train,
     widths_of,
 )
@@ -74,43 +74,28 @@ SPACE = 1 << 30  # bytes that the terms members share may take, and as many thei
 BLOCK = 8  # members whose graphs go through the head together: they stay in the processor's cache
 BETAS, EPS = (0.9, 0.999), 1e-8  # Adam's, as torch has them
 
-WILD = "its weights or its loss are not finite: a smaller step size (lr) may help"
-
 Tell = Callable[[int, int, float], None]
 
 
-@dataclass(frozen=True)
-class Asked:
-    """One training to be done: what `core.train.loop.train` would be given."""
-
-    fusion: str
-    config: Mapping[str, Any]
-    training: TrainConfig
-    seed: int
-
-
-def likeness(asked: Asked) -> Hashable | None:
+def likeness(recipe: Recipe) -> Hashable | None:
     """Equal for trainings that can be stepped together; None for one that can only be trained alone."""
-    if asked.fusion != "lego" or set(asked.config) - {f.name for f in fields(LegoConfig)}:
-        return None
-    config = LegoConfig(**asked.config)
-    if any(isinstance(getattr(config, name), (str, type(None))) for name in VARIES):
-        return None
+    config, training = recipe.options, recipe.training
     if (
-        config.project is not None
+        type(config) is not LegoConfig
+        or config.project is not None
         or config.operator != "matrix"
         or config.pairing != "full"
         or config.rescale not in RESCALES
-        or config.nodes != asked.training.units
-        or asked.training.amp
-        or min(config.P, config.Q, config.rest) < 0
+        or config.nodes != training.units
+        or training.amp
     ):
         return None
-    kept = {name: value for name, value in asdict(config).items() if name not in VARIES}
-    return (*kept.values(), replace(asked.training, lr=0.0, weight_decay=0.0))
+    usual = LegoConfig()
+    alike = replace(config, **{name: getattr(usual, name) for name in VARIES})
+    return replace(recipe, options=alike, training=replace(training, lr=0.0, weight_decay=0.0), seeds=(0,))
 
 
-def together(asked: Sequence[Asked]) -> list[list[int]]:
+def together(asked: Sequence[Recipe]) -> list[list[int]]:
     """Indices of trainings that can be one ensemble, in order; one that cannot be is alone in its list."""
     groups: dict[Hashable, list[int]] = {}
     for index, each in enumerate(asked):
@@ -121,9 +106,7 @@ def together(asked: Sequence[Asked]) -> list[list[int]]:
 
 def train_many(
     dataset: Dataset | Samples,
-    asked: Sequence[Asked],
-    protocol: str | None = None,
-    modalities: Sequence[str] | None = None,
+    asked: Sequence[Recipe],
     progress: Tell | None = None,
     device: torch.device | str = "cpu",
     chunk: int = CHUNK,
@@ -132,6 +115,7 @@ def train_many(
 ) -> Iterator[tuple[int, Trained]]:
     """(index into `asked`, its training) as they are done; `chunk` of those that fit together are stepped at once.
 
+    asked       of one seed each
     progress    called after every epoch with (epochs done of all trainings, epochs of all trainings, mean loss)
     failed      called, once the others are done, with (index, why) of each training that came to nothing: options
                 that do not go with the data, or a loss that is not finite. Without it they are a `ValueError` then
@@ -147,14 +131,12 @@ def train_many(
 
     undone: list[tuple[int, str]] = []
     for group in together(asked):
-        left = ordered(asked, group)
-        most = 1
+        left, first, most = ordered(asked, group), asked[group[0]], 1
         if not isinstance(dataset, Samples) and len(group) > 1:
-            part = dataset.part("train", None if protocol == "all" else protocol)
+            part = dataset.part("train", split_of(dataset, first.protocol)[1])
             crops = max((len(rows) for clip in part for rows in clip.features.values() if rows.ndim == 3), default=1)
-            most = at_once(
-                [asked[index] for index in group], len(part) * crops, len(modalities or dataset.modalities), chunk
-            )
+            count = len(first.modalities or dataset.modalities)
+            most = at_once([asked[index] for index in group], len(part) * crops, count, chunk)
         while left:
             pieces = -(-len(left) // most)
             size, before = -(-len(left) // pieces), done
@@ -164,8 +146,8 @@ def train_many(
                 done = before  # when an attempt ran out of memory, its epochs do not count
                 chosen = [asked[index] for index in left[:count]]
                 if len(chosen) == 1 or isinstance(dataset, Samples):
-                    return [_alone(dataset, chosen[0], protocol, modalities, tell, on)]
-                return _ensemble(dataset, chosen, protocol, modalities, tell, on)
+                    return [_alone(dataset, chosen[0], tell, on)]
+                return _ensemble(dataset, chosen, tell, on)
 
             made = sparing(work, size, device, say)
             for index, each in zip(left, made, strict=False):
@@ -176,22 +158,22 @@ def train_many(
             left = left[len(made) :]
     for index, why in undone:
         if failed is None:
-            first = f"the first ({asked[index].fusion}, seed {asked[index].seed}) because {why}"
-            raise ValueError(f"{len(undone)} of {len(asked)} trainings came to nothing, {first}")
+            one = f"the first ({asked[index].fusion}, seed {asked[index].seed}) because it {why}"
+            raise ValueError(f"{len(undone)} of {len(asked)} trainings came to nothing, {one}")
         failed(index, why)
 
 
-def ordered(asked: Sequence[Asked], group: Sequence[int]) -> list[int]:
+def ordered(asked: Sequence[Recipe], group: Sequence[int]) -> list[int]:
     """A group by seed, since one seed's batches are shared, and then by powers, since A is padded to the largest."""
 
     def order(index: int) -> tuple[int, ...]:
-        config = LegoConfig(**asked[index].config)
+        config = asked[index].options
         return asked[index].seed, int(config.lam != 0), max(config.P, config.Q), config.P, config.Q
 
     return sorted(group, key=order) if len(group) > 1 else list(group)
 
 
-def at_once(asked: Sequence[Asked], clips: int, modalities: int, most: int) -> int:
+def at_once(asked: Sequence[Recipe], clips: int, modalities: int, most: int) -> int:
     """How many of these, all alike, are stepped together: `most`, or fewer where their graphs would take much memory.
 
         terms   clips x (P + 1)(Q + 1)... x N x N x 4 bytes, shared       graphs   members x batch x N x N x 4 bytes
@@ -200,7 +182,7 @@ def at_once(asked: Sequence[Asked], clips: int, modalities: int, most: int) -> i
     """
     if likeness(asked[0]) is None:
         return 1
-    configs = [LegoConfig(**each.config) for each in asked]
+    configs = [each.options for each in asked]
     graph = 4 * configs[0].nodes ** 2
     tops = ["P", "Q", *["rest"] * (modalities - 2)]
     terms = math.prod(max(getattr(config, name) for config in configs) + 1 for name in tops)
@@ -210,28 +192,13 @@ def at_once(asked: Sequence[Asked], clips: int, modalities: int, most: int) -> i
 
 
 def _alone(
-    dataset: Dataset | Samples,
-    asked: Asked,
-    protocol: str | None,
-    modalities: Sequence[str] | None,
-    tell: Callable[[int, float], None],
-    device: torch.device | str,
+    dataset: Dataset | Samples, recipe: Recipe, tell: Callable[[int, float], None], device: torch.device | str
 ) -> Trained | str:
     """One training by itself, or why it came to nothing."""
-
-    def step(now: Progress) -> None:
-        tell(1, now.loss)
-
     try:
-        return train(
-            dataset, asked.fusion, asked.config, asked.training, asked.seed, protocol, modalities, step, device=device
-        )
+        return train(dataset, recipe, lambda now: tell(1, now.loss), device)
     except ValueError as error:
         return str(error)
-    except RuntimeError as error:
-        if "between 0 and 1" not in str(error):  # what torch says of a loss of NaN
-            raise
-        return WILD
 
 
 # ---------------------------------------------------------------------------- the stack of weights
@@ -684,31 +651,25 @@ def _gradient(
     return losses
 
 
-def drawn(widths: Mapping[str, int], asked: Asked) -> Lego:
+def drawn(widths: Mapping[str, int], recipe: Recipe) -> Lego:
     """A member's model with the weights that its seed draws."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(asked.seed)
-        model = build(asked.fusion, widths, asked.config)
+        torch.manual_seed(recipe.seed)
+        model = build(recipe.fusion, widths, recipe.options)
     assert isinstance(model, Lego)
     return model
 
 
 def _ensemble(
-    dataset: Dataset,
-    asked: Sequence[Asked],
-    protocol: str | None,
-    modalities: Sequence[str] | None,
-    tell: Callable[[int, float], None],
-    device: torch.device | str,
+    dataset: Dataset, asked: Sequence[Recipe], tell: Callable[[int, float], None], device: torch.device | str
 ) -> list[Trained | str]:
     """Trainings of one structure, together; of one that came to nothing, why."""
-    widths = widths_of(dataset, modalities)
-    protocol = protocol or next(iter(dataset.splits), "all")
-    named = None if protocol == "all" else protocol
+    widths = widths_of(dataset, asked[0].modalities)
+    _, protocol = split_of(dataset, asked[0].protocol)
     shared = asked[0].training
     models = [drawn(widths, each) for each in asked]
-    data = prepare(dataset.part("train", named), tuple(widths), shared.units)
-    test = dataset.part("test", named)
+    data = prepare(dataset.part("train", protocol), tuple(widths), shared.units)
+    test = dataset.part("test", protocol)
     tracked: list[list[float]] = [[] for _ in asked]
 
     def after(epoch: int, losses: Tensor, stack: Stack) -> None:
@@ -725,8 +686,9 @@ def _ensemble(
     seconds = (time.perf_counter() - began) / len(asked)
     done: list[Trained | str] = []
     for member, each in enumerate(asked):
-        if not (np.isfinite(losses[:, member]).all() and bool(stack.flat[member].isfinite().all())):
-            done.append(WILD)
+        wild = np.flatnonzero(~np.isfinite(losses[:, member]).all(1))
+        if len(wild) or not bool(stack.flat[member].isfinite().all()):
+            done.append(str(diverged(int(wild[0]) + 1 if len(wild) else len(losses))))
             continue
         history = [
             {"epoch": epoch + 1.0, "loss": float(a + b), "classification": float(a), "penalty": float(b)}
@@ -736,7 +698,5 @@ def _ensemble(
             row["auc_test"] = auc
         model = stack.unstack(member)
         metrics = judged(model, test, each.training, history)
-        done.append(
-            record(model, dataset, each.fusion, each.training, protocol, each.seed, (history, metrics, seconds))
-        )
+        done.append(record(model, dataset, each, (history, metrics, seconds)))
     return done

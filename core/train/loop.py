@@ -8,9 +8,10 @@
 Ding et al., ICLR 2025, section 3.3; METHODS of the field: multiple-instance learning on clip labels.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -21,8 +22,9 @@ from core.clip import Clip
 from core.dataset import Data, Dataset, Rows
 from core.fusion.base import Features, Fused, Fusion, Solved, count_weights, spreads
 from core.fusion.lego import Lego
-from core.machine.device import MIXED, mixed
-from core.recipe import TrainConfig
+from core.machine.device import MIXED, device_named, mixed
+from core.machine.names import nearest, shown
+from core.recipe import Recipe, TrainConfig
 from core.run import History, Run, Source, build
 from core.sample import Part, Samples, plain
 from core.score.infer import resample
@@ -129,7 +131,24 @@ def losses(
         wanted, found = labels.float(), fused.scores
     else:
         wanted, found = anomalous.float(), clip_score(fused.scores, training.top)
-    return nn.functional.binary_cross_entropy(found.clamp(1e-7, 1 - 1e-7), wanted), model.penalty(fused, anomalous)
+    # torch refuses NaN here, on an accelerator for good: the loss gets it back behind the cross-entropy
+    inside = found.clamp(1e-7, 1 - 1e-7).nan_to_num(0.5)
+    loss = nn.functional.binary_cross_entropy(inside, wanted) + 0 * found.detach().sum()
+    return loss, model.penalty(fused, anomalous)
+
+
+def diverged(epoch: int) -> ValueError:
+    """What ends a training whose numbers are finite no longer."""
+    return ValueError(
+        f"diverged at epoch {epoch}: the loss or the weights are no finite numbers any more; take a smaller step size "
+        "(lr) or smaller weights of penalties, and see whether the features hold numbers of an unusual size"
+    )
+
+
+def stay_finite(model: nn.Module, loss: float, epoch: int) -> None:
+    """Errors: `ValueError` where the loss or what the model holds is not finite after this epoch."""
+    if not math.isfinite(loss) or not all(bool(held.isfinite().all()) for held in model.state_dict().values()):
+        raise diverged(epoch)
 
 
 def widths_of(dataset: Data, modalities: Sequence[str] | None) -> dict[str, int]:
@@ -137,73 +156,68 @@ def widths_of(dataset: Data, modalities: Sequence[str] | None) -> dict[str, int]
     chosen = tuple(modalities or dataset.modalities)
     unknown = [name for name in chosen if name not in dataset.widths]
     if unknown:
-        raise ValueError(
-            f"dataset {dataset.name!r} has no modality {unknown[0]!r}; it has {', '.join(dataset.modalities)}"
-        )
+        meant = nearest(unknown[0], dataset.modalities)
+        raise ValueError(f"dataset {dataset.name!r} has no modality {shown(unknown[0], 40)!r}{meant}")
     return {name: dataset.widths[name] for name in chosen}
+
+
+def split_of(data: Dataset | Samples, protocol: str | None) -> tuple[str, str | None]:
+    """(what a record calls the split, what `part` takes): the first unless one is named, "all" where there is none."""
+    protocol = protocol or next(iter(data.splits), "all")
+    if protocol != "all" and protocol not in data.splits:
+        raise ValueError(f"{data.name!r} has no split {shown(protocol, 40)!r}{nearest(protocol, list(data.splits))}")
+    return protocol, None if protocol == "all" else protocol
 
 
 def train(
     dataset: Data,
-    fusion: str = "lego",
-    config: Mapping[str, Any] | None = None,
-    training: TrainConfig | None = None,
-    seed: int = 0,
-    protocol: str | None = None,
-    modalities: Sequence[str] | None = None,
+    recipe: Recipe,
     progress: Callable[[Progress], None] | None = None,
-    device: torch.device | str = "cpu",
+    device: torch.device | str | None = None,
 ) -> Trained:
     """One training from one seed; the same seed gives the same weights on the same machine.
 
     On clips the unit scores are trained (`supervision`), on samples the class or the real targets.
+
+    device    in place of the recipe's own
     """
-    training = training or TrainConfig()
-    widths = widths_of(dataset, modalities)
-    protocol = protocol or next(iter(dataset.splits), "all")
-    named = None if protocol == "all" else protocol
-    random = torch.Generator().manual_seed(seed)
+    training, (_, protocol) = recipe.training, split_of(dataset, recipe.protocol)
+    random = torch.Generator().manual_seed(recipe.seed)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = build(fusion, widths, config or {}, dataset.task)
-        model.to(device)
+        torch.manual_seed(recipe.seed)
+        model = build(recipe.fusion, widths_of(dataset, recipe.modalities), recipe.options, dataset.task)
+        model.to(device_named(recipe.device) if device is None else device)
         with mixed(model, training.amp):
             if isinstance(dataset, Samples):
-                outcome, note = _on_samples(model, dataset, training, named, random, progress)
+                outcome, note = _on_samples(model, dataset, training, protocol, random, progress)
             else:
-                outcome, note = _on_clips(model, dataset, training, named, random, progress)
-    note = "; ".join(words for words in (note, MIXED if training.amp else "") if words)
-    return record(model, dataset, fusion, training, protocol, seed, outcome, note)
+                outcome, note = _on_clips(model, dataset, training, protocol, random, progress)
+    return record(model, dataset, recipe, outcome, "; ".join(filter(None, [note, MIXED * training.amp])))
 
 
 Outcome = tuple[list[dict[str, float]], dict[str, Any], float]  # history, metrics, seconds
 
 
-def record(
-    model: Fusion,
-    dataset: Data,
-    fusion: str,
-    training: TrainConfig,
-    protocol: str,
-    seed: int,
-    outcome: Outcome,
-    note: str = "",
-) -> Trained:
+def record(model: Fusion, dataset: Data, recipe: Recipe, outcome: Outcome, note: str = "") -> Trained:
     """The run of a training that is done."""
     history, metrics, seconds = outcome
-    run = Run(
-        fusion=fusion,
-        config=asdict(model.config),
-        training=asdict(training),
-        source=Source(dataset.name, dataset.digest(), protocol, model.widths, dataset.simulated),
-        seed=seed,
-        metrics=metrics,
-        seconds=round(seconds, 3),
-        weights=count_weights(model),
-        note=note,
+    run = planned(model, dataset, recipe)
+    run = replace(run, metrics=metrics, seconds=round(seconds, 3), weights=count_weights(model), note=note)
+    return Trained(run, model.cpu().eval(), history)
+
+
+def planned(model: Fusion, dataset: Dataset | Samples, recipe: Recipe) -> Run:
+    """The run that this model's training gives, as far as it is known before: without metrics and seconds."""
+    protocol, _ = split_of(dataset, recipe.protocol)
+    return Run(
+        recipe.fusion,
+        asdict(recipe.options),
+        asdict(recipe.training),
+        Source(dataset.name, dataset.digest(), protocol, model.widths, dataset.simulated),
+        recipe.seed,
+        weights=0 if model.solved else count_weights(model),  # of a solver they follow from the data
         task=plain(model.task),
     )
-    return Trained(run, model.cpu().eval(), history)
 
 
 def _on_clips(
@@ -214,11 +228,7 @@ def _on_clips(
     random: torch.Generator,
     progress: Callable[[Progress], None] | None,
 ) -> tuple[Outcome, str]:
-    if model.window not in (None, training.units):
-        raise ValueError(
-            f"the model reads {model.window} units at once and training resamples every clip to {training.units}: "
-            "set nodes and units alike"
-        )
+    check_window(model, training)
     data = prepare(dataset.part("train", protocol), tuple(model.widths), training.units)
     test = dataset.part("test", protocol)
     model.learn({name: rows.flatten(0, 1) for name, rows in data.features.items()})
@@ -229,6 +239,14 @@ def _on_clips(
         done = Solved(fit(model, data, training, random, progress, lambda: judge(model, test).main))
     seconds = time.perf_counter() - began
     return (done.history, judged(model, test, training, done.history), seconds), done.note
+
+
+def check_window(model: Fusion, training: TrainConfig) -> None:
+    if model.window not in (None, training.units):
+        raise ValueError(
+            f"the model reads {model.window} units at once and training resamples every clip to {training.units}: "
+            "set nodes and units alike"
+        )
 
 
 def judged(model: Fusion, test: Rows, training: TrainConfig, history: History) -> dict[str, Any]:
@@ -335,6 +353,7 @@ def fit_samples(
             total += torch.stack([loss.detach(), penalty.detach()])
         task, extra = (total / steps).tolist()
         row = {"epoch": epoch + 1.0, "loss": task + extra, "classification": task, "penalty": extra}
+        stay_finite(model, row["loss"], epoch + 1)
         if training.track and test is not None:
             row[f"{model.task.metric}_test"] = now()
         rows.append(row)
@@ -389,6 +408,7 @@ def fit(
             total["penalty"] += float(penalty.detach())
         row = {"epoch": epoch + 1.0} | {name: value / steps for name, value in total.items()}
         row["loss"] = row["classification"] + row["penalty"]
+        stay_finite(model, row["loss"], epoch + 1)
         if training.track and test_auc is not None:
             row["auc_test"] = test_auc()
         rows.append(row)

@@ -21,7 +21,7 @@ import functools
 import weakref
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -30,27 +30,24 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from core.dataset import Dataset
-from core.fusion import FUSIONS
 from core.fusion.base import Fusion, spreads
 from core.fusion.lego import Lego
 from core.fusion.mkl import Mkl
+from core.machine.device import device_named
 from core.machine.memory import free
 from core.machine.names import shown
 from core.machine.words import words
-from core.recipe import TrainConfig
+from core.recipe import Recipe, TrainConfig, changed
 from core.run import build
 from core.sample import Samples, Task
 from core.score.infer import spans
 from core.train.loop import Prepared, fixed_graphs, losses, sample_loss, step_loss, widths_of
-from core.train.options import made, options
 
 FLOAT, DOUBLE = 4, 8  # bytes
 WALKED = 16  # highest power that a step is walked with
 GRAMS = 3  # matrices of all rows by all rows that a solver holds at once, for each of its kernels
 ENTRIES = 1 << 22  # as `core.score.infer.score` has it
 PAIR = ("nodes", "units")  # options that are set together
-
-Given = tuple[tuple[str, Any], ...]  # a mapping that can be a key
 
 
 @dataclass(frozen=True)
@@ -159,28 +156,24 @@ def shape_of(data: Dataset | Samples, protocol: str | None = None, modalities: S
     return Shape(widths, (len(clips) - anomalous, anomalous), crops, tuple(sorted(lengths.items())), data.task)
 
 
-def needed(fusion: str, own: Mapping[str, Any], training: TrainConfig, shape: Shape) -> Need:
+def needed(recipe: Recipe, shape: Shape) -> Need:
     """What a training will take. Errors: `ValueError` for options that make no model."""
-    odd = [name for name, value in own.items() if not isinstance(value, int | float | str | None)]
-    if odd:
-        raise ValueError(f"option {odd[0]!r} takes a number or a word, got {shown(own[odd[0]], 60)}")
-    known = {option.name for option in options(FUSIONS[fusion].Config)} if fusion in FUSIONS else set()
-    tops = [name for name in ("P", "Q", "rest") if name in known and isinstance(own.get(name), int)]
-    high = [name for name in tops if own[name] > WALKED]
-    low: dict[str, Any] = {**own, **{name: WALKED // 2 for name in high}}
-    first = _needed(fusion, tuple(low.items()), training, shape)
+    own = asdict(recipe.options)
+    high = [name for name in ("P", "Q", "rest") if own.get(name, 0) > WALKED]
+    low = recipe.but(**dict.fromkeys(high, WALKED // 2)).options
+    first = _needed(recipe.fusion, low, recipe.training, shape)
     weights = first.weights
     step, scoring, graphs = float(first.step), float(first.scoring), first.graphs
     for name in high:
-        more = _needed(fusion, tuple({**low, name: WALKED}.items()), training, shape)
-        times = (own[name] - low[name]) / (WALKED - low[name])
+        more = _needed(recipe.fusion, replace(low, **{name: WALKED}), recipe.training, shape)
+        times = (own[name] - WALKED // 2) / (WALKED - WALKED // 2)
         step, scoring = step + (more.step - first.step) * times, scoring + (more.scoring - first.scoring) * times
     if high:
-        weights = 3 * FLOAT * _weights(model_of(fusion, own, dict(shape.widths), shape.task))
+        weights = 3 * FLOAT * _weights(model_of(recipe.fusion, recipe.options, dict(shape.widths), shape.task))
     return Need(weights, first.clips, graphs, round(step), round(scoring))
 
 
-def model_of(fusion: str, own: Mapping[str, Any], widths: Mapping[str, int], task: Task) -> Fusion:
+def model_of(fusion: str, own: Any, widths: Mapping[str, int], task: Task) -> Fusion:
     """The model without its numbers: a billion weights cost nothing. Errors: `ValueError` where there is none."""
     try:
         with torch.device("meta"):
@@ -197,8 +190,8 @@ def _weights(model: nn.Module) -> int:
 
 
 @functools.lru_cache(maxsize=256)
-def _needed(fusion: str, own: Given, training: TrainConfig, shape: Shape) -> Need:
-    model = model_of(fusion, dict(own), dict(shape.widths), shape.task)
+def _needed(fusion: str, own: Any, training: TrainConfig, shape: Shape) -> Need:
+    model = model_of(fusion, own, dict(shape.widths), shape.task)
     clips = sum(shape.clips)
     units = training.units if shape.task.kind == "units" else 1
     rows = clips * shape.crops * units
@@ -211,7 +204,7 @@ def _needed(fusion: str, own: Given, training: TrainConfig, shape: Shape) -> Nee
         return Need(weights, kept)  # refused elsewhere, by name
     try:
         graphs, step = _step(model, training, shape)
-        scoring = _scoring(fusion, dict(own), shape)
+        scoring = _scoring(fusion, own, shape)
     except (RuntimeError, IndexError, NotImplementedError, TypeError):
         return Need(weights, kept)  # shapes that do not go together, or numbers that shapes do not have
     return Need(weights, kept, graphs, step, scoring)
@@ -261,7 +254,7 @@ def _sample_step(model: Fusion, training: TrainConfig, shape: Shape) -> int:
     return walk.most
 
 
-def _scoring(fusion: str, own: Mapping[str, Any], shape: Shape) -> int:
+def _scoring(fusion: str, own: Any, shape: Shape) -> int:
     """The most that lives while the test part is scored, the float64 copy of the weights included."""
     model = model_of(fusion, own, dict(shape.widths), shape.task).double().eval()
     window = model.window
@@ -287,34 +280,32 @@ def _scoring(fusion: str, own: Mapping[str, Any], shape: Shape) -> int:
 # ---------------------------------------------------------------------------- the door
 
 
-def afford(
-    fusion: str, own: Mapping[str, Any], training: TrainConfig, shape: Shape, device: torch.device | str = "cpu"
-) -> Need:
-    """What the training needs; a `ValueError` names the option that asks for more memory than there is."""
-    need, there = needed(fusion, own, training, shape), free(device)
+def afford(recipe: Recipe, shape: Shape, device: torch.device | str | None = None) -> Need:
+    """What the training needs; a `ValueError` names the option that asks for more memory than there is.
+
+    device    in place of the recipe's own
+    """
+    need, there = needed(recipe, shape), free(device_named(recipe.device) if device is None else device)
     if need.total <= there:
         return need
     said = f"would need about {words(need.total)} of memory ({need.largest}), and {words(there)} are free"
-    blamed = _blamed(fusion, own, training, shape, need.total)
+    blamed = _blamed(recipe, shape, need.total)
     if not blamed:
         raise ValueError(f"this training {said}; take fewer clips or modalities, or a smaller batch")
     named = " and ".join(f"{name}={value:,}" if isinstance(value, int) else f"{name}={value}" for name, value in blamed)
     raise ValueError(f"with {named} this training {said}; choose a smaller value")
 
 
-def _blamed(fusion: str, own: Mapping[str, Any], training: TrainConfig, shape: Shape, total: int) -> list[Any]:
+def _blamed(recipe: Recipe, shape: Shape, total: int) -> list[tuple[str, Any]]:
     """(option, value) whose default would save most; `nodes` and `units` stand together."""
-    usual = {**asdict(TrainConfig()), **asdict(FUSIONS[fusion].Config())}
-    given = {**asdict(training), **own}
-    moved = [n for n, value in given.items() if n in usual and usual[n] != value and not isinstance(value, bool)]
+    usual = {**asdict(TrainConfig()), **asdict(type(recipe.options)())}
+    moved = {n: v for n, v in (changed(recipe.training) | changed(recipe.options)).items() if not isinstance(v, bool)}
     best: tuple[int, tuple[str, ...]] = (total, ())
     pair = tuple(name for name in PAIR if name in moved)
     for names in [*((name,) for name in moved if name not in pair), *([pair] if pair else [])]:
-        back = {name: usual[name] for name in names}
-        loop = made(TrainConfig, {**asdict(training), **{n: v for n, v in back.items() if n in asdict(training)}})
         try:
-            less = needed(fusion, {**own, **{n: v for n, v in back.items() if n in own}}, loop, shape).total
+            less = needed(recipe.but(**{name: usual[name] for name in names}), shape).total
         except ValueError:
             continue
         best = min(best, (less, names))
-    return [(name, given[name]) for name in best[1]]
+    return [(name, moved[name]) for name in best[1]]

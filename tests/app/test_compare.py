@@ -16,7 +16,7 @@ from core import run as runs
 from core.data import read
 from core.data.samples import native as sample_files
 from core.measure.metrics import measure
-from core.recipe import TrainConfig
+from core.recipe import Recipe, TrainConfig
 from core.score.infer import score
 from core.train.loop import train
 from tests import world
@@ -33,7 +33,7 @@ def sides(tmp_path_factory: pytest.TempPathFactory) -> Path:
     world.build(root, world.dataset(None))
     sample_files.write(sample_set(), root / "digits")
     for fusion, options in (("lmf", {}), ("concat", {"level": "feature"})):
-        done = train(read(root / "digits"), fusion, options, TrainConfig(epochs=3, batch=60, lr=0.01), 0)
+        done = train(read(root / "digits"), Recipe(fusion, options, TrainConfig(epochs=3, batch=60, lr=0.01), (0,)))
         runs.save(done.run, done.model.state_dict(), done.history, root / "runs")
     return root
 

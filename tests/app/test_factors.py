@@ -14,7 +14,7 @@ from core import run
 from core.data import native, read
 from core.data.samples.native import write
 from core.explain.lowrank import opened, switched
-from core.recipe import TrainConfig
+from core.recipe import Recipe, TrainConfig
 from core.sample import Samples, Task
 from core.train.loop import train
 from tests import world
@@ -53,7 +53,7 @@ def factored(tmp_path_factory: pytest.TempPathFactory) -> Path:
         data = read(folder)
         for each in fusions:
             for fusion, config in each.items():
-                trained = train(data, fusion, config, short)
+                trained = train(data, Recipe(fusion, config, short))
                 run.save(trained.run, trained.model.state_dict(), trained.history, root / "runs")
     return root
 

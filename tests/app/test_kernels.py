@@ -19,7 +19,7 @@ from core.data.samples import native
 from core.explain import mkl
 from core.explain.removal import Removals
 from core.fusion.mkl import Mkl
-from core.recipe import TrainConfig
+from core.recipe import Recipe, TrainConfig
 from core.score.infer import outputs
 from core.train.loop import train
 from tests import world
@@ -42,7 +42,7 @@ def solved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, st
     native.write(sample_set(), root / "digits")
     made = {}
     for what, (key, options, modalities) in RUNS.items():
-        done = train(read(root / key), "mkl", options, TrainConfig(units=10), modalities=modalities)
+        done = train(read(root / key), Recipe("mkl", options, TrainConfig(units=10), modalities=tuple(modalities)))
         made[what] = run.save(done.run, done.model.state_dict(), done.history, root / "runs").name
     return root, made
 
@@ -129,7 +129,7 @@ def test_one_kernel_has_nothing_to_weigh(visit: Opener, solved: tuple[Path, dict
 
 def test_real_targets_are_aligned_with_and_separate_nothing(visit: Opener, tmp_path: Path) -> None:
     native.write(sample_set("real"), tmp_path / "digits")
-    done = train(read(tmp_path / "digits"), "mkl", {"kernel": "all"})
+    done = train(read(tmp_path / "digits"), Recipe("mkl", {"kernel": "all"}))
     run.save(done.run, done.model.state_dict(), done.history, tmp_path / "runs")
     app = visit("weights", assets=tmp_path)
     assert not complaints(app)

@@ -23,7 +23,7 @@ from core.data import fields, index, native
 from core.dataset import Dataset
 from core.measure.metrics import kind_of_units
 from core.measure.thresholds import decide, graded, kinds_of, roc, units_of
-from core.recipe import TrainConfig
+from core.recipe import Recipe, TrainConfig
 from core.score import infer
 from core.train.loop import train
 from tests.app.conftest import Opener, complaints, words
@@ -57,7 +57,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
     names = tuple(clips)
     made = Dataset("Many", clips, {"weak": {"train": names[:TRAIN], "test": names[TRAIN:]}}, 25.0)
     native.write(made, root / "demo")
-    done = train(made, "sum", {"level": "feature"}, TrainConfig(epochs=1, batch=40), 0)
+    done = train(made, Recipe("sum", {"level": "feature"}, TrainConfig(epochs=1, batch=40), (0,)))
     run.save(done.run, done.model.state_dict(), done.history, root / "runs")
     return root
 

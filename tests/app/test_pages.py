@@ -8,7 +8,7 @@ from streamlit.testing.v1 import AppTest
 
 from core import run
 from core.data import native
-from core.recipe import TrainConfig
+from core.recipe import Recipe, TrainConfig
 from core.train.loop import train
 from tests import world
 from tests.app.conftest import PAGES, Opener, complaints, words
@@ -69,7 +69,7 @@ def test_a_run_of_another_split_is_told_to_have_learned_from_what_is_shown(visit
     root = world.build(tmp_path / "assets", replace(made, splits={**made.splits, "turned *x*": turned}), train_it=False)
     data = native.read(root / "demo")
     for protocol in data.splits:
-        trained = train(data, "lego", {}, TrainConfig(epochs=1, batch=6), protocol=protocol)
+        trained = train(data, Recipe("lego", {}, TrainConfig(epochs=1, batch=6), protocol=protocol))
         run.save(trained.run, trained.model.state_dict(), trained.history, root / "runs")
     app = visit("clips", assets=root)
     told = {}

@@ -12,7 +12,7 @@ from app.store.keys import DataKey
 from core import run as runs
 from core.data import native, read
 from core.data.samples import native as native_samples
-from core.recipe import TrainConfig
+from core.recipe import Recipe, TrainConfig
 from core.train.loop import train
 from core.trust import corrupt
 from core.trust.calibration import calibrated
@@ -37,7 +37,7 @@ def stressful(tmp_path_factory: pytest.TempPathFactory) -> Path:
     jobs += [("digits", "lmf", {"rank": rank, "out": 4}, seed) for rank in (1, 2) for seed in (0, 1)]
     jobs += [("digits", "concat", {}, 0), ("digits", "lmf", {"rank": 3, "out": 4, "dropout": 0.3}, 0)]
     for key, fusion, options, seed in jobs:
-        done = train(read(root / key), fusion, options, TrainConfig(epochs=4, batch=50, lr=0.01), seed)
+        done = train(read(root / key), Recipe(fusion, options, TrainConfig(epochs=4, batch=50, lr=0.01), (seed,)))
         runs.save(done.run, done.model.state_dict(), done.history, root / "runs")
     return root
 

@@ -11,7 +11,7 @@ from app.views.clips import figures
 from core import run as runs
 from core.data import read
 from core.data.samples import native
-from core.recipe import TrainConfig
+from core.recipe import Recipe, TrainConfig
 from core.sample import Samples, Task
 from core.train.loop import train
 from tests import world
@@ -46,7 +46,7 @@ def assets(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     native.write(made(TASKS[request.param]), root / "digits")
     data = read(root / "digits")
     for fusion in ("concat", "lmf", "gmf", "profusion"):
-        done = train(data, fusion, {}, TrainConfig(epochs=8, batch=12))
+        done = train(data, Recipe(fusion, {}, TrainConfig(epochs=8, batch=12)))
         runs.save(done.run, done.model.state_dict(), done.history, root / "runs")
     return root
 
@@ -140,7 +140,7 @@ def test_hostile_class_names_stay_text() -> None:
 def test_only_runs_of_the_same_task_are_offered(visit: Opener, tmp_path: Path) -> None:
     for kind, task in TASKS.items():
         native.write(made(task), tmp_path / kind)
-        done = train(read(tmp_path / kind), "concat", {}, TrainConfig(epochs=1))
+        done = train(read(tmp_path / kind), Recipe("concat", {}, TrainConfig(epochs=1)))
         runs.save(done.run, done.model.state_dict(), done.history, tmp_path / "runs")
     (tmp_path / "digits").symlink_to(tmp_path / "class")
     app = visit("overview", assets=tmp_path)

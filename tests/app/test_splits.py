@@ -17,7 +17,7 @@ from core.explain import plane, split
 from core.explain.probes import Probe
 from core.explain.split import Available, Compared, Parts
 from core.measure.retrieval import Retrieval
-from core.recipe import TrainConfig
+from core.recipe import Recipe, TrainConfig
 from core.run import Run, Source
 from core.sample import Part, Samples, Task
 from core.train.loop import train
@@ -43,7 +43,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = world.build(tmp_path_factory.mktemp("split"), world.dataset(None))
     data = read(root / "demo")
     for fusion, config in (("gmf", {}), ("gmf", {"boundary": 0.25}), ("misa", {"dim": 8}), ("g-mbt", {"dim": 8})):
-        trained = train(data, fusion, config, TrainConfig(epochs=3, batch=6))
+        trained = train(data, Recipe(fusion, config, TrainConfig(epochs=3, batch=6)))
         runs.save(trained.run, trained.model.state_dict(), trained.history, root / "runs")
     return root
 
@@ -62,7 +62,7 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
     task = Task("class", ("cat <b>", "dog"))
     made = Samples("pets", features, target, task, cut, pictures={"top": (3, 4)}, licence="made for tests")
     sample_folder.write(made, root / "demo")
-    trained = train(read(root / "demo"), "gmf", {}, TrainConfig(epochs=3))
+    trained = train(read(root / "demo"), Recipe("gmf", {}, TrainConfig(epochs=3)))
     runs.save(trained.run, trained.model.state_dict(), trained.history, root / "runs")
     return root
 

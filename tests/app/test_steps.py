@@ -13,7 +13,7 @@ from core import run as runs
 from core.data import read
 from core.data.samples import native
 from core.explain.progressive import answers, turns
-from core.recipe import TrainConfig
+from core.recipe import Recipe, TrainConfig
 from core.sample import Samples, Task
 from core.score.infer import outputs
 from core.train.loop import train
@@ -51,7 +51,7 @@ def stepped(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("digits", "concat", {}),
     ]
     for key, fusion, options in jobs:
-        trained = train(read(root / key), fusion, options, TrainConfig(epochs=8, batch=20, lr=0.01), 0)
+        trained = train(read(root / key), Recipe(fusion, options, TrainConfig(epochs=8, batch=20, lr=0.01), (0,)))
         runs.save(trained.run, trained.model.state_dict(), trained.history, root / "runs")
     return root
 
@@ -215,7 +215,9 @@ def test_without_a_fitting_run_it_says_how_to_train_one(visit: Opener) -> None:
 def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("real")
     native.write(sample_set("real"), root / "digits")
-    trained = train(read(root / "digits"), "profusion", {"steps": 2, "hidden": 8}, TrainConfig(epochs=8, batch=20), 0)
+    trained = train(
+        read(root / "digits"), Recipe("profusion", {"steps": 2, "hidden": 8}, TrainConfig(epochs=8, batch=20), (0,))
+    )
     runs.save(trained.run, trained.model.state_dict(), trained.history, root / "runs")
     return root
 

@@ -16,7 +16,7 @@ from app.views.train.sweeps import MOST_POINTED
 from core import jobs, run, sweep
 from core.data import read
 from core.data.samples import native
-from core.recipe import TrainConfig
+from core.recipe import Recipe, TrainConfig
 from tests.app.conftest import Opener, complaints, words
 from tests.app.test_steps import decoded, sample_set
 from tests.core.sweep.made import table
@@ -29,12 +29,12 @@ def swept(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of sweeps: P x Q from two seeds, whole; one over three options that was stopped after three cells."""
     root = tmp_path_factory.mktemp("swept")
     data = read(tiny / "demo")
-    fixed, short = {"project": None, "nodes": 10}, TrainConfig(epochs=2, batch=6, units=10)
+    lego = Recipe("lego", {"project": None, "nodes": 10}, TrainConfig(epochs=2, batch=6, units=10), (0, 1))
     axes = {"P": (1, 2), "Q": (1, 2, 3)}
-    whole = sweep.begin(sweep.Plan(str(tiny / "demo"), axes, "lego", fixed, short, seeds=2), data, root)
+    whole = sweep.begin(sweep.Plan(str(tiny / "demo"), axes, lego), data, root)
     list(sweep.sweep(whole, data))
     more = {"P": (1, 2), "head": ("row", "sorted"), "lam": (0.0, 1.0)}
-    half = sweep.begin(sweep.Plan(str(tiny / "demo"), more, "lego", fixed, short, seeds=1), data, root)
+    half = sweep.begin(sweep.Plan(str(tiny / "demo"), more, lego.each[0]), data, root)
     going = sweep.sweep(half, data)
     for _ in range(3):
         next(going)

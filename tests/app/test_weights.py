@@ -15,7 +15,7 @@ from core import run as runs
 from core.data import read
 from core.data.samples import native
 from core.explain import removal, weights
-from core.recipe import TrainConfig
+from core.recipe import Recipe, TrainConfig
 from core.sample import Samples, Task
 from core.score.infer import outputs
 from core.train.loop import train
@@ -39,7 +39,7 @@ def sample_set(kind: str = "class", hostile: bool = False) -> Samples:
 
 
 def keep(root: Path, key: str, fusion: str, seed: int = 0, **options: object) -> None:
-    trained = train(read(root / key), fusion, options, TrainConfig(epochs=8, batch=40, lr=0.02), seed)
+    trained = train(read(root / key), Recipe(fusion, options, TrainConfig(epochs=8, batch=40, lr=0.02), (seed,)))
     runs.save(trained.run, trained.model.state_dict(), trained.history, root / "runs")
 
 

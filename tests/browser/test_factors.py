@@ -8,7 +8,7 @@ from playwright.sync_api import Page
 
 from core import run
 from core.data import native
-from core.recipe import TrainConfig
+from core.recipe import Recipe, TrainConfig
 from core.train.loop import train
 from tests import world
 from tests.browser.access import accessible
@@ -20,7 +20,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The app on clips with one LMF run."""
     root = tmp_path_factory.mktemp("factors")
     native.write(world.dataset(root / "videos"), root / "demo")
-    trained = train(native.read(root / "demo"), "lmf", {"rank": 3}, TrainConfig(epochs=6, batch=6))
+    trained = train(native.read(root / "demo"), Recipe("lmf", {"rank": 3}, TrainConfig(epochs=6, batch=6)))
     run.save(trained.run, trained.model.state_dict(), trained.history, root / "runs")
     with serving(root, root / "workspace", root / "server.log") as found:
         yield found

@@ -21,14 +21,14 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     from core import run
     from core.data import read
     from core.data.samples import native
-    from core.recipe import TrainConfig
+    from core.recipe import Recipe, TrainConfig
     from core.train.loop import train
 
     root: Path = tmp_path_factory.mktemp("robustness")
     native.write(blobs(), root / "digits")
     for rank, seed in ((1, 0), (1, 1), (2, 0), (2, 1)):
         options = {"rank": rank, "out": 4}
-        done = train(read(root / "digits"), "lmf", options, TrainConfig(epochs=4, batch=50, lr=0.01), seed)
+        done = train(read(root / "digits"), Recipe("lmf", options, TrainConfig(epochs=4, batch=50, lr=0.01), (seed,)))
         run.save(done.run, done.model.state_dict(), done.history, root / "runs")
     with serving(root, root / "workspace", root / "server.log") as found:
         yield found

@@ -10,7 +10,7 @@ from playwright.sync_api import Page
 
 from core import run
 from core.data import native
-from core.recipe import TrainConfig
+from core.recipe import Recipe, TrainConfig
 from core.train.loop import train
 from tests import world
 from tests.browser.access import accessible
@@ -28,7 +28,7 @@ def split_server(tmp_path_factory: pytest.TempPathFactory, compiled: Path) -> It
     world.build(root, world.dataset(root / "videos", names), train_it=False)
     data = native.read(root / "demo")
     for config in ({}, {"boundary": 0.25}):
-        trained = train(data, "gmf", config, TrainConfig(epochs=4, batch=6))
+        trained = train(data, Recipe("gmf", config, TrainConfig(epochs=4, batch=6)))
         run.save(trained.run, trained.model.state_dict(), trained.history, root / "runs")
     with serving(root, root / "workspace", root / "server.log", NUMBA_CACHE_DIR=str(compiled)) as address:
         yield address

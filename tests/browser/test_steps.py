@@ -19,13 +19,13 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     from core import run
     from core.data import read
     from core.data.samples import native
-    from core.recipe import TrainConfig
+    from core.recipe import Recipe, TrainConfig
     from core.train.loop import train
 
     root: Path = tmp_path_factory.mktemp("steps")
     native.write(sample_set(), root / "digits")
     for fusion, options in (("profusion", {"steps": 3, "hidden": 8}), ("concat", {})):
-        trained = train(read(root / "digits"), fusion, options, TrainConfig(epochs=8, batch=20, lr=0.01), 0)
+        trained = train(read(root / "digits"), Recipe(fusion, options, TrainConfig(epochs=8, batch=20, lr=0.01), (0,)))
         run.save(trained.run, trained.model.state_dict(), trained.history, root / "runs")
     with serving(root, root / "workspace", root / "server.log") as found:
         yield found

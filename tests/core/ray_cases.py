@@ -13,7 +13,7 @@ from core import run as runs
 from core.data import native
 from core.extract import extract
 from core.machine.pool import spread
-from core.recipe import TrainConfig
+from core.recipe import Recipe, TrainConfig
 from core.score.bulk import bulk
 from core.score.infer import score
 from core.train.loop import train
@@ -71,7 +71,7 @@ def test_a_worker_killed_midway_loses_nothing_and_nothing_is_done_twice(cluster,
 def test_bulk_scores_are_those_of_this_process(cluster, tmp_path):
     native.write(dataset(), tmp_path / "data")
     data = native.read(tmp_path / "data")
-    trained = train(data, "lego", {}, TrainConfig(epochs=1, batch=8))
+    trained = train(data, Recipe("lego", {}, TrainConfig(epochs=1, batch=8)))
     run = runs.save(trained.run, trained.model.state_dict(), trained.history, tmp_path / "runs")
     done = bulk(run, str(tmp_path / "data"), tmp_path / "out", part=5, cluster=cluster.address)
     assert (done.parts, done.clips) == (4, 20)

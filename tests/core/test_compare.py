@@ -21,7 +21,7 @@ from core.data import native, read
 from core.data.samples import native as sample_files
 from core.measure import redraw
 from core.measure.metrics import auc, measure, pooled_frames
-from core.recipe import TrainConfig
+from core.recipe import Recipe, TrainConfig
 from core.sample import Part, Task
 from core.score.infer import score
 from core.score.judge import alone
@@ -222,7 +222,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
             ("vectors", "lmf", {}, 1), ("vectors", "concat", {"level": "feature"}, 1)]  # fmt: skip
     for key, fusion, options, seeds in jobs:
         for seed in range(seeds):
-            done = train(read(root / key), fusion, options, TrainConfig(epochs=1, batch=150), seed)
+            done = train(read(root / key), Recipe(fusion, options, TrainConfig(epochs=1, batch=150), (seed,)))
             runs.save(done.run, done.model.state_dict(), done.history, root / "runs")
     return root
 
@@ -269,7 +269,7 @@ def test_runs_of_another_split_are_not_measured_on_what_they_learned(tmp_path: P
     split = made.splits["weak"]
     both = replace(made, splits={"weak": split, "turned": {"train": split["test"], "test": split["train"]}})
     for protocol, options in (("weak", {"P": 1}), ("weak", {"P": 2}), ("turned", {"P": 3})):
-        done = train(both, "lego", {"project": None, **options}, TrainConfig(epochs=1), 0, protocol)
+        done = train(both, Recipe("lego", {"project": None, **options}, TrainConfig(epochs=1), (0,), protocol))
         runs.save(done.run, done.model.state_dict(), done.history, tmp_path)
     every = {run.config["P"]: run.group for run in runs.listing(tmp_path).values()}
     for base, others in ((1, {1, 2}), (3, {3})):

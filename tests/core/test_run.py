@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from core import run as runs
-from core.recipe import TrainConfig
+from core.recipe import Recipe, TrainConfig
 from core.score.infer import score
 from core.train.loop import train
 from tests.core.made import dataset
@@ -15,7 +15,7 @@ from tests.core.made import dataset
 
 @pytest.fixture(scope="module")
 def trained():
-    return train(dataset(), "lego", {"P": 2}, TrainConfig(epochs=2, batch=8), seed=3)
+    return train(dataset(), Recipe("lego", {"P": 2}, TrainConfig(epochs=2, batch=8), (3,)))
 
 
 @pytest.fixture
@@ -42,14 +42,14 @@ def test_committed_runs_have_the_names_that_they_are_given_today():
 
 
 def test_seeds_share_a_group_and_differ_in_id(trained):
-    other = train(dataset(), "lego", {"P": 2}, TrainConfig(epochs=2, batch=8), seed=4).run
+    other = train(dataset(), Recipe("lego", {"P": 2}, TrainConfig(epochs=2, batch=8), (4,))).run
     assert other.group == trained.run.group
     assert other.id != trained.run.id
 
 
 def test_another_option_or_other_data_is_another_run(trained):
-    longer = train(dataset(), "lego", {"P": 2}, TrainConfig(epochs=1, batch=8), seed=3).run
-    elsewhere = train(dataset(seed=1), "lego", {"P": 2}, TrainConfig(epochs=2, batch=8), seed=3).run
+    longer = train(dataset(), Recipe("lego", {"P": 2}, TrainConfig(epochs=1, batch=8), (3,))).run
+    elsewhere = train(dataset(seed=1), Recipe("lego", {"P": 2}, TrainConfig(epochs=2, batch=8), (3,))).run
     assert len({trained.run.id, longer.id, elsewhere.id}) == 3
 
 
@@ -105,5 +105,5 @@ def test_weights_that_do_not_fit_the_config_are_refused(folder):
 
 
 def test_an_unknown_option_is_named():
-    with pytest.raises(ValueError, match="lego has no option 'colour'"):
+    with pytest.raises(ValueError, match="LEGO has no option 'colour'"):
         runs.build("lego", {"a": 4, "b": 4}, {"colour": 1})

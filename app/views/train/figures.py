@@ -10,7 +10,7 @@ from plotly.subplots import make_subplots
 from app.figures.style import Colours
 from core.measure.metrics import show, summary
 from core.sample import METRIC_WORDS
-from core.train.order import Line
+from core.train.job import Line
 
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 

@@ -16,14 +16,14 @@ from app.views.train import figures
 from app.widgets import show
 from app.widgets.jobs import clock, job_root, listed, open_run, state, stop_or_hide, watched
 from core import jobs
-from core.fusion import FUSIONS
+from core.fusion import FUSIONS, title_of
 from core.machine.device import device_words
 from core.machine.names import shown
-from core.run import WORDS, Run
+from core.recipe import Option, Recipe, fusions, options_of, training_options
+from core.run import Run
 from core.sample import METRIC_WORDS, Task
-from core.train import order as orders
-from core.train.options import Option, fusions, options, training_options
-from core.train.order import Line, Order, order_of
+from core.train import job as work
+from core.train.job import Line
 
 KINDS = ("train",)
 SAME = ""  # method: like the chosen run
@@ -35,10 +35,6 @@ WIDTH = 145  # pixels of an input: the longest name of an option fits
 LISTED = 8
 
 
-def title_of(fusion: str) -> str:
-    return WORDS.get(fusion, fusion.capitalize())
-
-
 # ---------------------------------------------------------------------------- what is asked for
 
 
@@ -47,7 +43,7 @@ def form(chosen: Selection) -> None:
     data = store.data.data(chosen.dataset)
     task = data.task
     run = store.runs.run(chosen.run) if chosen.run else None
-    known = [name for name in fusions(task) if name in FUSIONS]
+    known = fusions(task)
     if refused := st.session_state.pop("train-refused", None):
         st.error(markdown_text(refused, 900), icon=":material/block:")
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -59,9 +55,9 @@ def form(chosen: Selection) -> None:
             format_func=lambda name: title_of(name) if name or run is None else f"like {shown(run.title, 80)}",
             help="Begin with the options of the run chosen in the sidebar, or with a method's defaults.",
         )
-        seeds = int(st.number_input("Seeds", 1, orders.MOST_SEEDS, 3, key="seeds", bind="query-params", width=130))
+        seeds = int(st.number_input("Seeds", 1, work.MOST_SEEDS, 3, key="seeds", bind="query-params", width=130))
     like = run if method == SAME else None
-    base = order_of(like) if like else Order(method or known[0])
+    base = _base(method or known[0], like)
     mark = hashlib.sha256(json.dumps([chosen.dataset, base.plain()], sort_keys=True).encode()).hexdigest()[:8]
     fusion = FUSIONS[base.fusion]
 
@@ -74,16 +70,23 @@ def form(chosen: Selection) -> None:
         if len(data.splits) > 1:
             at = next((place for place, name in enumerate(data.splits) if name == base.protocol), 0)
             protocol = st.selectbox("Split", list(data.splits), at, key=f"split-{mark}", format_func=shown)
-    own = options(fusion.Config)
-    eq7 = [option for option in own if option.name in REGULARISER] if "regulariser" in {o.name for o in own} else []
-    own = [option for option in own if option not in eq7]
-    loop = training_options(fusion, task)
-    values = _fields(f"{title_of(base.fusion)}'s own", own, base.options, mark, [o.name for o in own[:FIRST]])
-    values |= _fields("Regulariser", eq7, base.options, mark, REGULARISER)
-    training = _fields("Training", loop, base.training, mark, COMMON)
-    device = _device()
-    asked = Order(base.fusion, values, training, tuple(range(seeds)), protocol, tuple(modalities), device)
-    _start(chosen, asked, like)
+    every, now = options_of(fusion.Config), base.settings
+    eq7 = [option for name, option in every.items() if name in REGULARISER] if "regulariser" in every else []
+    own = [option for option in every.values() if option not in eq7]
+    values = _fields(f"{title_of(base.fusion)}'s own", own, now, mark, [option.name for option in own[:FIRST]])
+    values |= _fields("Regulariser", eq7, now, mark, REGULARISER)
+    training = _fields("Training", training_options(fusion, task), now, mark, COMMON)
+    asked = {"fusion": base.fusion, "options": values, "training": training, "seeds": list(range(seeds))}
+    _start(chosen, {**asked, "protocol": protocol, "modalities": modalities, "device": _device()}, like)
+
+
+def _base(method: str, like: Run | None) -> Recipe:
+    """What the form begins with; a run whose record names what cannot be gives the method's defaults."""
+    try:
+        return like.recipe if like else Recipe(method)
+    except ValueError as refused:
+        st.warning(markdown_text(refused, 600), icon=":material/edit:")
+        return Recipe(method if like is None else like.fusion)
 
 
 def _fields(
@@ -139,10 +142,16 @@ def _input(option: Option, value: Any, key: str) -> Any:
     hidden = (
         {"label": f"{label}: number", "label_visibility": "collapsed"} if others else {"label": label, "help": said}
     )
-    if option.kind == "int":
-        return int(st.number_input(value=int(usual), step=1, key=key, **hidden))  # type: ignore[call-overload]
-    step = 10.0 ** math.floor(math.log10(abs(usual))) if usual else 0.1
-    return float(st.number_input(value=float(usual), step=step, format="%g", key=key, **hidden))  # type: ignore[call-overload]
+    return number(option, usual, key=key, **hidden)
+
+
+def number(option: Option, value: int | float, **given: Any) -> Any:
+    """A number's input, within the option's bounds."""
+    kind: type = int if option.kind == "int" else float
+    low, high = (None if bound is None else kind(bound) for bound in (option.low, option.high))
+    step = 1 if kind is int else 10.0 ** math.floor(math.log10(abs(value))) if value else 0.1
+    given |= {"min_value": low, "max_value": high, "value": kind(value), "step": step}
+    return kind(st.number_input(**given, format=None if kind is int else "%g"))
 
 
 def _device() -> str:
@@ -153,12 +162,12 @@ def _device() -> str:
     return "cuda" if st.toggle(f"On {shown(name, 60)}", True, key="device", bind="query-params") else "cpu"
 
 
-def _start(chosen: Selection, asked: Order, like: Run | None) -> None:
+def _start(chosen: Selection, asked: Mapping[str, Any], like: Run | None) -> None:
     """What will come out, or why nothing would, and the button."""
     try:
-        read = Order.read(asked.plain())
-        plan = orders.planned(read, store.data.data(chosen.dataset))
-        orders.afford(read, store.data.data(chosen.dataset))
+        recipe = Recipe.read(asked)
+        plan = work.planned(recipe, store.data.data(chosen.dataset))
+        work.afford(recipe, store.data.data(chosen.dataset))
     except ValueError as refused:
         st.warning(markdown_text(refused, 600), icon=":material/edit:")
         plan = ()
@@ -172,7 +181,7 @@ def _start(chosen: Selection, asked: Order, like: Run | None) -> None:
             on_click=_clicked,
             args=(chosen.dataset, asked, chosen.run if like else None),
         )
-        st.badge(markdown_text(device_words(asked.device), 60), icon=":material/memory:", color="gray")
+        st.badge(markdown_text(device_words(asked["device"]), 60), icon=":material/memory:", color="gray")
         if plan:
             there = [run.seed for run in plan if run.id in store.keys.all_runs()]
             words = f"{plan[0].weights:,} weights" if plan[0].weights else "solved, not trained by steps"
@@ -183,21 +192,21 @@ def _start(chosen: Selection, asked: Order, like: Run | None) -> None:
             st.markdown(words)
 
 
-def _clicked(key: DataKey, asked: Order, beside: str | None) -> None:
+def _clicked(key: DataKey, asked: Mapping[str, Any], beside: str | None) -> None:
     job = start(key, asked, beside)
     if job is not None:
         st.session_state["job"] = job.id
 
 
-def start(key: DataKey, asked: Order, beside: str | None = None, title: str = "") -> jobs.Job | None:
+def start(key: DataKey, asked: Mapping[str, Any], beside: str | None = None, title: str = "") -> jobs.Job | None:
     """Submit it, for a button's callback; what stands in the way is kept for the next drawing of the page."""
     try:
         data = store.data.data(key)
-        asked = Order.read(asked.plain())
-        orders.refuse(asked, data)
-        plan = orders.planned(asked, data)
+        recipe = Recipe.read(asked)
+        work.refuse(recipe, data)
+        plan = work.planned(recipe, data)
         given = {
-            "order": asked.plain(),
+            "order": recipe.plain(),
             "dataset": str(store.keys.datasets()[key].resolve()),
             "runs": str(store.keys.workspace().resolve() / "runs"),
             "known": [str(store.keys.assets().resolve() / "runs")],
@@ -293,7 +302,7 @@ def outcome(job: jobs.Job) -> str:
     metric = store.runs.run(names[0]).metric
     new = values_of(names, metric)
     words = f"is done: {METRIC_WORDS[metric]} {figures.spread(new, metric)}"
-    there = sum(line.state == "there" for line in orders.lines(job_root() / job.id))
+    there = sum(line.state == "there" for line in work.lines(job_root() / job.id))
     if there:
         words += ", trained before" if there == len(names) else f", {there} of them trained before"
     old = beside_of(job)
@@ -306,7 +315,7 @@ def outcome(job: jobs.Job) -> str:
 
 def progress(job: jobs.Job, chosen: Selection) -> None:
     """Loss and metric of every seed that has begun."""
-    lines: list[Line] = [line for line in orders.lines(job_root() / job.id) if line.epochs]
+    lines: list[Line] = [line for line in work.lines(job_root() / job.id) if line.epochs]
     if not lines:
         if job.state == "done":
             st.caption("Nothing had to be trained: the runs lay on disk.")

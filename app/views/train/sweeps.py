@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -21,11 +20,10 @@ from app.widgets import show
 from app.widgets.paging import height
 from core import jobs, workspace
 from core import sweep as core
+from core.fusion import title_of
 from core.machine.names import shown
-from core.recipe import TrainConfig
-from core.run import WORDS as METHODS
+from core.recipe import Recipe, fusions
 from core.sweep import WORDS, Cell, Plan, Results, Row, plain
-from core.train import options
 
 AXES = 3  # lines of the form
 EVERY = 2.0  # seconds between two looks at a sweep at work
@@ -88,7 +86,7 @@ def _ask(chosen: Selection) -> None:
     """The form; every change shows at once how many trainings it makes and how long they will take."""
     data = store.data.data(chosen.dataset)
     task = data.task
-    methods = options.fusions(task)
+    methods = fusions(task)
     if "lego" in methods:
         if "sweep-preset" not in st.session_state:
             st.session_state["sweep-preset"] = next(iter(PRESETS))
@@ -100,7 +98,7 @@ def _ask(chosen: Selection) -> None:
             "Method to sweep",
             methods,
             key="sweep-fusion",
-            format_func=lambda name: METHODS.get(name, name.capitalize()),
+            format_func=title_of,
         )
         known = {option.name: option for option in core.sweepable(fusion, task)}
         axes: dict[str, str] = {}
@@ -157,14 +155,11 @@ def _ask(chosen: Selection) -> None:
             Plan(
                 str(store.keys.datasets()[chosen.dataset].resolve()),
                 {name: core.values_of(values, name) for name, values in axes.items()},
-                fusion,
-                _fixed(fixed),
-                TrainConfig(epochs=int(epochs)),
-                None,
-                tuple(modalities) or None,
+                Recipe(fusion, seeds=tuple(range(int(seeds))), modalities=tuple(modalities)).but(
+                    **{"epochs": int(epochs), **_fixed(fixed)}
+                ),
                 "guided" if how == "guided" else "grid",
                 int(trials),
-                int(seeds),
                 "test" if judge == "test part" else "held-out",
             ),
             task,
@@ -198,7 +193,7 @@ def _cost(key: DataKey, plan: Plan) -> str:
     """How many trainings, and about how long."""
     seeds = f"{plan.seeds} {'seed' if plan.seeds == 1 else 'seeds'}"
     said = f"**{plan.size:,} cells × {seeds} = {plan.trainings:,} trainings**"
-    found = store.sweeps.sweep_time(key, json.dumps(asdict(plan)))
+    found = store.sweeps.sweep_time(key, json.dumps(plan.plain()))
     if found is None:
         return f"{said}; how long they take shows once the first are done"
     return f"{said}, {found.words}, judging by a few steps of it just now"

@@ -16,9 +16,9 @@ from core.experiments.demo import ASSETS, PAIR, RAW, TRAINING
 from core.fusion import graph as g
 from core.fusion.base import Fused
 from core.fusion.lego import Lego, LegoConfig, LegoTrace
-from core.recipe import TrainConfig
+from core.recipe import Recipe, TrainConfig
 from core.score.infer import score
-from core.train.ensemble import Asked, Fixed, fit_many, train_many
+from core.train.ensemble import Fixed, fit_many, train_many
 from core.train.loop import Prepared, Trained, batches, fixed_graphs, losses, prepare, train
 
 ROUNDS = 3
@@ -107,15 +107,16 @@ def sweep_name() -> str:
 def one_by_one(tell: Tell, data: Dataset, config: TrainConfig) -> Row:
     """All cells together, and some of them alone: these take turns, so that a slower machine slows both."""
     cells = [(p, q) for p in range(1, TOP + 1) for q in range(1, TOP + 1)]
-    asked = [Asked("lego", {**RAW, "P": p, "Q": q}, config, seed) for p, q in cells for seed in range(SWEEP_SEEDS)]
+    recipe = Recipe("lego", RAW, config, tuple(range(SWEEP_SEEDS)), modalities=PAIR)
+    asked = [one for p, q in cells for one in recipe.but(P=p, Q=q).each]
     # cells spread over the grid: every row once, every column once, so the mean powers are the grid's
     chosen = [(p, 1 + (3 * p) % TOP if TOP % 3 else p) for p in range(1, TOP + 1)][:SAMPLED]
     sample = [cells.index(cell) * SWEEP_SEEDS + number % SWEEP_SEEDS for number, cell in enumerate(chosen)]
-    train(data, "lego", RAW, replace(config, epochs=1), modalities=PAIR)  # to warm up
+    train(data, recipe.but(epochs=1).each[0])  # to warm up
     together: dict[int, Trained] = {}
     alone: dict[int, Trained] = {}
     spent, theirs, wall = 0.0, 0.0, 0.0
-    members = train_many(data, asked, modalities=PAIR)
+    members = train_many(data, asked)
     while len(together) < len(asked):
         began, at = time.process_time(), time.perf_counter()
         index, done = next(members)
@@ -123,8 +124,8 @@ def one_by_one(tell: Tell, data: Dataset, config: TrainConfig) -> Row:
         together[index] = done
         if len(alone) < len(sample) * len(together) / len(asked):
             index = sample[len(alone)]
-            each, began = asked[index], time.process_time()
-            alone[index] = train(data, each.fusion, each.config, each.training, each.seed, modalities=PAIR)
+            began = time.process_time()
+            alone[index] = train(data, asked[index])
             theirs += time.process_time() - began
             tell(f"sweep: {len(together)} of {len(asked)} together, {len(alone)} of {len(sample)} alone")
     for index, trained in alone.items():

@@ -15,9 +15,10 @@ from core.data import native, read, simulate
 from core.dataset import Dataset
 from core.experiments import demo
 from core.measure.metrics import jsonable, measure
-from core.recipe import TrainConfig
+from core.recipe import Recipe, TrainConfig
 from core.sample import Samples
 from core.score.infer import outputs, score
+from core.train.job import planned
 from tests.core import made
 
 ASSETS = Path(__file__).parents[3] / "assets"
@@ -123,21 +124,27 @@ def test_a_rebuild_that_changes_nothing_touches_no_file(tmp_path) -> None:
 
 def test_training_goes_on_where_it_stopped_and_drops_runs_of_other_data(tmp_path) -> None:
     small, short = made.dataset(), TrainConfig(epochs=1, batch=8)
-    plans = [
-        demo.Plan(fusion, options, ("motion", "text"), training=short)
+    lego, concat = (
+        Recipe(fusion, options, short, (0, 1), modalities=("motion", "text"))
         for fusion, options in (("lego", {}), ("concat", {"level": "graph"}))
-    ]
+    )
     said: list[str] = []
-    demo.train_all({"demo": small}, tmp_path, said.append, plans[:1], seeds=2)
+    demo.train_all({"demo": small}, tmp_path, said.append, {"demo": [lego]})
     first = runs.listing(tmp_path)
     assert len(first) == len(said) == 2
-    demo.train_all({"demo": small}, tmp_path, said.append, plans, seeds=2)
+    demo.train_all({"demo": small}, tmp_path, said.append, {"demo": [lego, concat]})
     assert len(said) == 4
     assert first.items() <= runs.listing(tmp_path).items()
     names = tuple(small.clips)
     other = replace(small, clips={n: replace(c, truth=None) for n, c in small.clips.items()}, name=names[0])
-    demo.train_all({"demo": other}, tmp_path, said.append, plans[:1], seeds=1)
+    demo.train_all({"demo": other}, tmp_path, said.append, {"demo": lego.each[:1], "digits": [concat]})
     assert {run.source.digest for run in runs.listing(tmp_path).values()} == {other.digest()}
+
+
+def test_what_make_assets_would_train_is_what_lies_there(dataset, digits) -> None:
+    data = {"demo": dataset, "digits": digits}
+    every = [run.id for name, recipes in demo.RECIPES.items() for each in recipes for run in planned(each, data[name])]
+    assert sorted(every) == RUNS
 
 
 def test_features_are_read_back_as_half_precision(dataset) -> None:

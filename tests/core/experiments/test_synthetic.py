@@ -20,7 +20,7 @@ from core.experiments.synthetic import (
     trained_pair,
 )
 from core.fusion.profusion import ProFusionConfig
-from core.recipe import TrainConfig
+from core.recipe import Recipe, TrainConfig
 from core.train.loop import train
 from core.trust.corrupt import noisy, robust_auc, spreads_of, under_noise
 
@@ -76,7 +76,7 @@ def test_training_together_is_training_one_by_one(join: str) -> None:
     for place, seed in enumerate((4, 5, 6)):
         data = generate(1.0, 0.5, seed, **SMALL)
         options = {"steps": 2, "base": "concat", "join": join, "hidden": 6}
-        alone = train(data, "profusion", options, SHORT, seed).model
+        alone = train(data, Recipe("profusion", options, SHORT, (seed,))).model
         for name, weight in alone.state_dict().items():
             torch.testing.assert_close(pair.pro[place].state_dict()[name], weight, rtol=1e-3, atol=1e-5)
         part = data.part("test")
@@ -99,7 +99,7 @@ def test_classes_are_trained_together_too() -> None:
         models.append(build("profusion", data.widths, {"hidden": 4}, data.task))
     losses = fit_together(models, [data.part("train") for data in made], SHORT, [0, 1])
     for seed, data in enumerate(made):
-        alone = train(data, "profusion", {"hidden": 4}, SHORT, seed)
+        alone = train(data, Recipe("profusion", {"hidden": 4}, SHORT, (seed,)))
         assert losses[seed] == pytest.approx(alone.history[-1]["loss"], rel=1e-4)
     with pytest.raises(ValueError, match="equally many"):
         fit_together(models, [made[0].part("train"), made[1].part("test")], SHORT, [0, 1])
@@ -111,7 +111,7 @@ def test_the_base_is_of_matched_size_and_trained_on_the_same_samples() -> None:
     assert abs(cell.base_weights - cell.pro_weights) < 0.1 * cell.pro_weights
     assert {model.config.steps for model in pair.base} == {1}
     options = {"steps": 1, "hidden": pair.base[0].config.hidden}
-    alone = train(pair.data[1], "profusion", options, SHORT, 1).model
+    alone = train(pair.data[1], Recipe("profusion", options, SHORT, (1,))).model
     assert cell.base[1] == pytest.approx(squared_error(alone, pair.data[1].part("test")), rel=1e-4)
 
 

@@ -12,7 +12,7 @@ from core.cli.shared import literal, settings
 from core.data import native
 from core.experiments.table import methods, stored, table, text
 from core.measure.metrics import measure, summary
-from core.recipe import TrainConfig
+from core.recipe import Recipe, TrainConfig, changed
 from core.run import build
 from core.score.flops import flops
 from core.score.infer import score
@@ -21,6 +21,8 @@ from core.train.loop import train
 from tests.command import command
 from tests.core.made import dataset
 from tests.core.train.test_loop import CLASSES, vectors
+
+SHORT = TrainConfig(epochs=2, batch=8)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +40,7 @@ def alone(*words):
 
 def test_names_unfold_into_levels_and_modalities():
     found = methods(["single", "concat@graph", "lego"], ["motion", "text"], {"P": 2, "head": "row"})
-    assert [(m.fusion, m.level, m.options.get("modality")) for m in found] == [
+    assert [(m.fusion, m.level, m.settings.get("modality") or None) for m in found] == [
         ("single", "feature", "motion"),
         ("single", "feature", "text"),
         ("single", "graph", "motion"),
@@ -46,8 +48,8 @@ def test_names_unfold_into_levels_and_modalities():
         ("concat", "graph", None),
         ("lego", "graph", None),
     ]
-    assert found[-1].options == {"P": 2, "head": "row"}
-    assert "P" not in found[0].options
+    assert changed(found[-1].options) == {"P": 2, "head": "row"}
+    assert (found[0].settings["head"], found[0].modalities) == ("row", ("motion", "text"))
 
 
 @pytest.mark.parametrize(
@@ -66,9 +68,7 @@ def test_sd_is_the_sample_sd_and_undefined_stays_undefined():
 
 
 def test_rows_are_means_over_the_runs_it_keeps(tmp_path):
-    rows = list(
-        table(dataset(), methods(["lego"], ["motion", "text"], {}), 2, TrainConfig(epochs=2, batch=8), out=tmp_path)
-    )
+    rows = list(table(dataset(), methods(["lego"], ["motion", "text"], {}, training=SHORT, seeds=(0, 1)), tmp_path))
     stored = [json.loads((folder / "run.json").read_text())["metrics"]["auc"] for folder in tmp_path.iterdir()]
     assert rows[0].auc_mean == pytest.approx(sum(stored) / 2)
     assert rows[0].seeds == 2
@@ -131,8 +131,8 @@ def test_a_mistake_ends_the_process_with_its_code():
 
 def test_samples_have_rows_of_their_own_metric_and_leave_out_what_needs_clips():
     data = vectors(CLASSES)
-    chosen = methods(["concat", "lmf", "lego"], data.modalities, {"rank": 2})
-    rows = list(table(data, chosen, 2, TrainConfig(epochs=2)))
+    chosen = methods(["concat", "lmf", "lego"], data.modalities, {"rank": 2}, training=SHORT, seeds=(0, 1))
+    rows = list(table(data, chosen))
     assert [row.fusion for row in rows] == ["concat", "lmf"]
     assert {row.metric for row in rows} == {"accuracy"}
     assert rows[1].options == {"rank": 2}
@@ -144,7 +144,7 @@ def test_samples_have_rows_of_their_own_metric_and_leave_out_what_needs_clips():
     assert "lmf rank=2" in said
     assert "only a" in said
     with pytest.raises(ValueError, match="none of these methods reads samples"):
-        list(table(data, methods(["lego"], data.modalities, {}), 1, TrainConfig(epochs=1)))
+        list(table(data, methods(["lego"], data.modalities, {})))
 
 
 def test_flops_are_two_for_a_multiplication_and_its_addition():
@@ -191,7 +191,7 @@ def test_published_counts(words, weights):
 def test_stored_runs_are_scored_again_and_those_of_other_data_left_out(tmp_path):
     data = vectors(CLASSES)
     for number, seed in ((0, 0), (0, 1), (9, 0)):
-        done = train(vectors(CLASSES, number), "lmf", {"rank": 2}, TrainConfig(epochs=2), seed=seed)
+        done = train(vectors(CLASSES, number), Recipe("lmf", {"rank": 2}, TrainConfig(epochs=2), (seed,)))
         lied = replace(done.run, metrics={**done.run.metrics, "accuracy": 1.0})
         run.save(lied, done.model.state_dict(), done.history, tmp_path)
     (found,) = stored(data, tmp_path)
@@ -207,8 +207,8 @@ def test_where_every_training_clip_is_normal_methods_are_compared_by_frames():
     data, names = replace(data, clips=late), tuple(late)  # units begin and end with normal frames
     normal = tuple(name for name in names[:12] if not data.clips[name].anomalous)
     data = replace(data, splits={**data.splits, "unsupervised": {"train": normal, "test": names[12:]}})
-    chosen = methods(["sum", "lego"], data.modalities, {})
-    found, lego = table(data, chosen, 5, TrainConfig(), "unsupervised")
+    chosen = methods(["sum", "lego"], data.modalities, {}, protocol="unsupervised")
+    found, lego = table(data, chosen)
     test = data.part("test", "unsupervised")
     wanted = measure(novelty(data.part("train", "unsupervised"), test, data.modalities, "sum"), test)
     assert (found.metric, found.mean, found.sd, found.auc_mean) == ("auc_frames", wanted.auc_frames, None, wanted.auc)
@@ -219,7 +219,7 @@ def test_where_every_training_clip_is_normal_methods_are_compared_by_frames():
     assert f"{wanted.auc_frames:.1f}" in said
     assert "± -" not in said
     unknown = {name: replace(clip, truth=None) for name, clip in data.clips.items()}
-    (found, _) = table(replace(data, clips=unknown), chosen, 5, TrainConfig(), "unsupervised")
+    (found, _) = table(replace(data, clips=unknown), chosen)
     assert (found.metric, found.mean) == ("auc", wanted.auc), "without truth of frames by units"
 
 
@@ -227,7 +227,7 @@ def test_where_every_training_clip_is_normal_methods_are_compared_by_frames():
 def scored(folder, tmp_path_factory):
     """A folder of one run that can be read, one that cannot, and data that nobody labelled."""
     root = tmp_path_factory.mktemp("scored")
-    done = train(dataset(), "jwae", {"project": 4}, TrainConfig(epochs=1))
+    done = train(dataset(), Recipe("jwae", {"project": 4}, TrainConfig(epochs=1)))
     kept = run.save(done.run, done.model.state_dict(), done.history, root / "runs")
     (root / "runs" / "broken").mkdir()
     (root / "runs" / "broken" / "run.json").write_text("{")

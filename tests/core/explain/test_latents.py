@@ -13,7 +13,7 @@ from core.data import read
 from core.explain.latents import compared, latents, prior_distance, retrieved, walk
 from core.fusion import FUSIONS
 from core.fusion.lmf import Lmf
-from core.recipe import TrainConfig
+from core.recipe import Recipe, TrainConfig
 from core.score.infer import outputs
 from core.train.loop import train
 from tests.command import command
@@ -31,7 +31,7 @@ def data():
 
 @pytest.fixture(scope="module", params=METHODS)
 def trained(request, data):
-    return train(data, request.param, {"latent": 6, "align": 2.0, "match": 1.0}, TRAINING)
+    return train(data, Recipe(request.param, {"latent": 6, "align": 2.0, "match": 1.0}, TRAINING))
 
 
 def test_pairs_of_one_hidden_point_find_each_other(trained, data):
@@ -137,7 +137,7 @@ def test_retrieval_on_wikipedia_beats_cca_both_ways_without_labels():
     """CCA with nine components: 0.228 image to text, 0.179 text to image, as the field reports it."""
     data = read(WIKIPEDIA)
     options = {"labels": False, "latent": 32, "hidden": 256, "align": 1.0, "match": 0.3}
-    model = train(data, "jwae", options, TrainConfig(epochs=30, batch=128, weight_decay=0.01)).model
+    model = train(data, Recipe("jwae", options, TrainConfig(epochs=30, batch=128, weight_decay=0.01))).model
     found = {one.asked: one for one in retrieved(model, data.part("test"))}
     assert found["image"].chance == pytest.approx(0.118, abs=0.001)
     assert found["image"].map > 0.228

@@ -26,7 +26,7 @@ from core.fusion import FUSIONS
 from core.fusion.base import Fusion
 from core.fusion.lmf import Lmf, LmfConfig, interactions
 from core.measure.metrics import measure
-from core.recipe import TrainConfig
+from core.recipe import Recipe, TrainConfig
 from core.run import Run, Source, listing, load
 from core.run import model as stored
 from core.sample import UNITS, Part, Samples, Task
@@ -156,7 +156,7 @@ def test_rows_of_very_large_sets_are_evenly_spaced():
 
 def test_units_of_clips_have_the_auc_of_the_run():
     data = dataset()
-    trained = train(data, "lmf", {"project": 4}, TrainConfig(epochs=4, batch=8))
+    trained = train(data, Recipe("lmf", {"project": 4}, TrainConfig(epochs=4, batch=8)))
     found = opened(trained.model, data.part("test").flat())
     assert switched(found).now == pytest.approx(trained.run.metrics["auc"])
     assert found.interactions == interactions(list(CLIP_WIDTHS))
@@ -346,7 +346,11 @@ def test_trained_runs_of_other_ranks_are_joined_too():
         "tiny", {name: torch.randn(30, width, generator=random) for name, width in WIDTHS.items()},
         torch.randint(0, 2, (30,), generator=random), Task("class", ("a", "b")), {},
     )  # fmt: skip
-    runs = [train(data, "lmf", {"rank": rank}, TrainConfig(epochs=1), seed).run for rank in (1, 2) for seed in (0, 1)]
+    runs = [
+        train(data, Recipe("lmf", {"rank": rank}, TrainConfig(epochs=1), (seed,))).run
+        for rank in (1, 2)
+        for seed in (0, 1)
+    ]
     curve = rank_curve({one.id: one for one in runs}, runs[0])
     assert curve.ranks == (1, 2)
     assert curve.seeds == (2, 2)

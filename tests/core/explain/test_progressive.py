@@ -14,9 +14,9 @@ from core.data.samples import native
 from core.experiments import progressive as experiments_progressive
 from core.explain import progressive
 from core.fusion.base import Fusion
-from core.fusion.profusion import ProFusion, ProFusionConfig
+from core.fusion.profusion import ProFusion
 from core.measure import intervals
-from core.recipe import TrainConfig
+from core.recipe import Recipe, TrainConfig
 from core.run import build
 from core.sample import Part, Samples, Task
 from core.score.infer import outputs
@@ -48,7 +48,7 @@ def probed(model: Fusion, data: Samples, most: int = 3) -> progressive.Probes:
 def trained(request: pytest.FixtureRequest) -> tuple[ProFusion, Samples]:
     data = planted()
     options = {"steps": 2, "join": request.param, "hidden": 12}
-    model = train(data, "profusion", options, TRAINING, 0).model
+    model = train(data, Recipe("profusion", options, TRAINING, (0,))).model
     assert isinstance(model, ProFusion)
     if request.param == "add":  # after 30 epochs the model still owes the blind side nothing: hand it the context
         torch.manual_seed(1)
@@ -326,14 +326,15 @@ def test_what_a_probe_cannot_use_is_said() -> None:
 def test_the_experiment_compares_matched_sizes_from_the_same_seeds() -> None:
     data, short = planted(count=200), TrainConfig(epochs=2, batch=50)
     said: list[str] = []
-    found = list(experiments_progressive.experiment(data, ProFusionConfig(hidden=5, pieces=2), short, 2, said.append))
+    asked = Recipe("profusion", {"hidden": 5, "pieces": 2}, short, (0, 1))
+    found = list(experiments_progressive.experiment(data, asked, said.append))
     assert [(each.base, each.join) for each in found] == [
         (base, join) for base in ("concat", "lmf", "recurrent") for join in ("add", "concat")
     ]
     assert len(said) == 12
     for each in found:
         assert abs(each.plain_weights - each.again_weights) < 0.2 * each.again_weights
-        alone = train(data, "profusion", {"base": each.base, "join": each.join, "hidden": 5, "pieces": 2}, short, 1)
+        alone = train(data, asked.but(base=each.base, join=each.join).each[1])
         assert alone.run.metrics["accuracy"] == each.again[1]
     result, text = experiments_progressive.report("planted", found)
     assert json.loads(json.dumps(result, allow_nan=False)) == result

@@ -10,6 +10,7 @@ from core.explain.split import availability
 from core.fusion.intense import Intense
 from core.measure.metrics import auc
 from core.measure.redraw import resamples
+from core.recipe import Recipe
 from core.run import build
 from core.sample import UNITS, Part
 from core.score.infer import outputs
@@ -20,7 +21,7 @@ from tests.core.explain.test_weights import TRAINING, planted, units
 @pytest.fixture(scope="module")
 def trained() -> tuple[Intense, Part]:
     data = planted()
-    model = train(data, "intense", {"project": 2}, TRAINING).model
+    model = train(data, Recipe("intense", {"project": 2}, TRAINING)).model
     assert isinstance(model, Intense)
     return model, data.part("test")
 

@@ -12,7 +12,7 @@ from core.fusion.gmf import Gmf, GmfConfig
 from core.fusion.mbt import Mbt
 from core.fusion.misa import Misa
 from core.measure.metrics import jsonable, measure
-from core.recipe import TrainConfig
+from core.recipe import Recipe, TrainConfig
 from core.run import Run, Source
 from core.sample import UNITS, Part, Samples, Task
 from core.score.infer import outputs
@@ -196,7 +196,7 @@ def test_units_of_a_clip_are_one_group() -> None:
 
 def test_probes_of_a_trained_model_on_clips_and_samples(data: Samples) -> None:
     for each in (data, made.dataset(8, 8)):
-        model = train(each, "gmf", {"project": 4}, TrainConfig(epochs=2)).model
+        model = train(each, Recipe("gmf", {"project": 4}, TrainConfig(epochs=2))).model
         found = split.probes(model, each)
         assert [(p.asked, p.kind) for p in found[:2]] == [("modality", INVARIANT), ("modality", SPECIFIC)]
         assert len(found) == 6
@@ -229,7 +229,7 @@ def test_without_a_training_part_or_labels_there_is_less_to_ask(data: Samples) -
 
 
 def test_availability_is_the_metric_of_what_is_left(data: Samples) -> None:
-    trained = train(data, "gmf", {}, TrainConfig(epochs=3))
+    trained = train(data, Recipe("gmf", {}, TrainConfig(epochs=3)))
     found = {each.modalities: each.value for each in split.availability(trained.model, data)}
     assert list(found) == [("a",), ("b",), ("a", "b")]
     part = data.part("test")
@@ -242,7 +242,7 @@ def test_availability_is_the_metric_of_what_is_left(data: Samples) -> None:
 def test_units_are_judged_as_the_runs_record_has_them() -> None:
     """By their scores: a sigmoid makes large logits equal, so logits alone would give another AUC."""
     clips = made.dataset(8, 8)
-    trained = train(clips, "gmf", {}, TrainConfig(epochs=2))
+    trained = train(clips, Recipe("gmf", {}, TrainConfig(epochs=2)))
     with torch.no_grad():
         trained.model.head[2].weight.mul_(2000)  # almost every score is now 0 or 1
     from core.score.judge import alone, judge

@@ -12,7 +12,7 @@ from core.cli.main import app
 from core.experiments import intense
 from core.explain import weights
 from core.fusion.mkl import Mkl
-from core.recipe import TrainConfig
+from core.recipe import Recipe, TrainConfig
 from core.run import Run, Source, build
 from core.sample import Part, Samples, Task
 from core.score.infer import outputs
@@ -43,7 +43,7 @@ def units() -> Part:
 @pytest.mark.parametrize("options", [{}, {"kernel": "all"}, {"kernel": "all", "weights": "each", "p": 1.0}])
 def test_kernels_of_mkl_have_their_own_names_and_a_norm_of_1(options: dict[str, object]) -> None:
     data = planted()
-    model = train(data, "mkl", options, TRAINING).model
+    model = train(data, Recipe("mkl", options, TRAINING)).model
     found = weights.weights(model)
     assert found.what == "kernel"
     assert found.modalities == ("told", "half", "blind")
@@ -130,7 +130,7 @@ def test_xor_is_learned_by_the_pair_and_by_nothing_linear(trials: list[intense.T
 
 def test_the_parity_of_three_needs_all_three() -> None:
     data = intense.exclusive(0, 1500, asked=3)
-    model = train(data, "intense", {"order": 3, "project": 2}, replace(intense.TRAINING, epochs=20), 0)
+    model = train(data, Recipe("intense", {"order": 3, "project": 2}, replace(intense.TRAINING, epochs=20), (0,)))
     found = weights.weights(model.model)
     assert model.run.metrics["accuracy"] > 95
     assert found.values[found.names.index("1 × 2 × 3")] > 0.9

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from core import run
 from core.fusion.intense import Intense, IntenseConfig, branches, freed, moments, power_norm, product, relevances
-from core.recipe import TrainConfig
+from core.recipe import Recipe, TrainConfig
 from core.run import build
 from core.sample import UNITS, Samples, Task
 from core.train.loop import train
@@ -267,12 +267,14 @@ TRAINING = TrainConfig(epochs=6, batch=50, lr=0.02, weight_decay=0.0)
 
 
 def test_the_unit_of_a_modality_does_not_change_its_relevance() -> None:
-    metres, feet = (train(sample_set(scale), "intense", {"project": 2}, TRAINING).model for scale in (1.0, 256.0))
+    metres, feet = (
+        train(sample_set(scale), Recipe("intense", {"project": 2}, TRAINING)).model for scale in (1.0, 256.0)
+    )
     torch.testing.assert_close(metres.relevance, feet.relevance, atol=1e-3, rtol=1e-3)
 
 
 def test_what_was_learned_survives_the_disk(tmp_path: Path) -> None:
-    trained = train(sample_set(), "intense", {"project": 2, "order": 2}, TRAINING)
+    trained = train(sample_set(), Recipe("intense", {"project": 2, "order": 2}, TRAINING))
     back = run.model(run.save(trained.run, trained.model.state_dict(), trained.history, tmp_path))
     part = sample_set().part("test")
     fresh = build("intense", back.widths, {"project": 2}, part.task)
@@ -285,25 +287,15 @@ def test_what_was_learned_survives_the_disk(tmp_path: Path) -> None:
 def test_a_small_p_leaves_fewer_branches() -> None:
     """What only noise can use is kept smaller by p = 1 than by a large p, at the same strength."""
     found = [
-        train(sample_set(), "intense", {"project": 2, "p": p, "lam": 0.1}, TrainConfig(25, 50, 0.02, 0.0)).model
+        train(sample_set(), Recipe("intense", {"project": 2, "p": p, "lam": 0.1}, TrainConfig(25, 50, 0.02, 0.0))).model
         for p in (1.0, 64.0)
     ]
     few, even = (fusion.norms.detach() / fusion.norms.detach().max() for fusion in found)
     assert float(few.min()) < 0.5 * float(even.min())
 
 
-def test_orders_beyond_the_modalities_and_bad_options() -> None:
+def test_orders_beyond_the_modalities() -> None:
     assert Intense(WIDTHS, IntenseConfig(order=9)).subsets == branches(WIDTHS, 3)
     assert Intense({"a": 2}).subsets == (("a",),)
-    for bad, words in (
-        ({"p": 0.5}, "at least 1"),
-        ({"p": float("inf")}, "at least 1"),
-        ({"lam": -1.0}, "not negative"),
-    ):
-        with pytest.raises(ValueError, match=words):
-            IntenseConfig(**bad)
-    for bad in ({"order": 0}, {"project": 0}):
-        with pytest.raises(ValueError, match="order and project"):
-            IntenseConfig(**bad)
     with pytest.raises(ValueError, match="262,144 entries"):
         Intense(WIDTHS, IntenseConfig(order=3, project=64))

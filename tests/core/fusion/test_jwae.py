@@ -7,7 +7,7 @@ import torch
 
 from core.fusion import FUSIONS
 from core.fusion.jwae import Jwae, JwaeConfig, JwaeLmf, JwaeLmfConfig, Reversed, mmd, multiquadratic, ranking
-from core.recipe import TrainConfig
+from core.recipe import Recipe, TrainConfig
 from core.sample import Samples, Task
 from core.train.loop import train
 
@@ -132,7 +132,7 @@ def test_latents_come_to_their_prior(prior):
     far = []
     for match in (0.0, 3.0):
         options = {"latent": 4, "prior": prior, "match": match, "align": 0.0}
-        model = train(data, "jwae", options, training).model
+        model = train(data, Recipe("jwae", options, training)).model
         with torch.inference_mode():
             z = model.encode(data.part("test").features)[1]
         drawn = torch.randn(200, 4, generator=torch.Generator().manual_seed(0))
@@ -145,7 +145,7 @@ def test_pairs_come_together_and_what_is_left_out_is_told_from_the_rest():
     training = TrainConfig(epochs=30, batch=64, lr=3e-3, weight_decay=0.0)
     rates = []
     for align in (0.0, 3.0):
-        model = train(data, "jwae", {"latent": 4, "align": align, "labels": False}, training).model
+        model = train(data, Recipe("jwae", {"latent": 4, "align": align, "labels": False}, training)).model
         with torch.inference_mode():
             z = model.encode(data.part("test").features)[1]
         rates.append(float(torch.cosine_similarity(z["image"], z["text"], dim=-1).mean()))
@@ -168,7 +168,9 @@ def test_hidden_labels_shape_no_latent():
     training = TrainConfig(epochs=3, batch=64)
     for fusion in ("jwae", "jwae-lmf"):
         for labels in (False, True):
-            a, b = (train(one, fusion, {"labels": labels}, training).model.state_dict() for one in (data, other))
+            a, b = (
+                train(one, Recipe(fusion, {"labels": labels}, training)).model.state_dict() for one in (data, other)
+            )
             same = all(torch.equal(a[name], b[name]) for name in a if name.startswith(("encoders", "decoders")))
             assert same == (not labels)
             assert not torch.equal(a["predict.weight"], b["predict.weight"])
@@ -180,7 +182,7 @@ def test_restored_rows_have_the_features_own_units():
         "far", {name: each * 9 + 100 for name, each in data.features.items()}, data.target, data.task, data.splits
     )
     model = train(
-        shifted, "jwae", {"match": 0.0, "align": 0.0}, TrainConfig(epochs=40, lr=0.01, weight_decay=0.0)
+        shifted, Recipe("jwae", {"match": 0.0, "align": 0.0}, TrainConfig(epochs=40, lr=0.01, weight_decay=0.0))
     ).model
     test = shifted.part("test").features
     with torch.inference_mode():

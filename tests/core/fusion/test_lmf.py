@@ -8,7 +8,7 @@ import torch
 from core.fusion.base import count_weights
 from core.fusion.lmf import Lmf, LmfConfig, LowRank, interactions
 from core.measure.metrics import measure
-from core.recipe import TrainConfig
+from core.recipe import Recipe, TrainConfig
 from core.sample import Samples, Task
 from core.score.infer import outputs
 from core.train.loop import train
@@ -119,10 +119,12 @@ def test_the_rank_that_was_planted_is_enough():
     data = Samples("product", features, target, Task("real", ("y",)), splits)
     training = TrainConfig(epochs=60, batch=32, lr=0.01, weight_decay=0.0)
     rivals = {"lmf": {}, "single": {"modality": "a"}}
-    found = {name: train(data, name, each, training).run.metrics["correlation"] for name, each in rivals.items()}
+    found = {
+        name: train(data, Recipe(name, each, training)).run.metrics["correlation"] for name, each in rivals.items()
+    }
     assert found["lmf"] > 0.98
     assert found["single"] < 0.5
-    alone = train(data, "lmf", {"rank": 1}, training)
+    alone = train(data, Recipe("lmf", {"rank": 1}, training))
     assert alone.run.metrics["correlation"] > 0.95
     test = data.part("test")
     assert measure(outputs(alone.model, test.features), test).mae < 1.0
@@ -135,11 +137,6 @@ def test_names_that_torch_itself_uses_are_good_modality_names():
     model = Lmf(widths)
     assert model(rows(widths, kind=torch.float32)).outputs.shape == (11, 1)
     assert len(list(model.product.parameters())) == 6
-
-
-def test_no_rank_is_refused():
-    with pytest.raises(ValueError, match="at least 1, got rank 0"):
-        Lmf(WIDTHS, LmfConfig(rank=0))
 
 
 def test_the_seed_rows_have_the_spread_that_is_promised():

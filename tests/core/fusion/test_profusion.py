@@ -185,11 +185,3 @@ def test_every_step_costs_the_same(base) -> None:  # noqa: ANN001
     costs = [flops(made(steps=steps, base=base)) for steps in (1, 2, 3, 5)]
     assert costs[2] - costs[1] == (costs[3] - costs[2]) / 2
     assert costs[1] - costs[0] > costs[0]
-
-
-@pytest.mark.parametrize(
-    "options", [{"steps": 0}, {"base": "lstm"}, {"join": "product"}, {"hidden": 0}, {"rank": 0}, {"pieces": 0}], ids=str
-)
-def test_what_cannot_be_built_is_refused(options) -> None:  # noqa: ANN001
-    with pytest.raises((ValueError, TypeError), match=next(iter(options))):  # words: tests check the types first
-        ProFusionConfig(**options)

@@ -437,12 +437,12 @@ def test_what_a_killed_writer_left_is_tidied_and_the_queue_is_bounded(root: Path
 def test_kills_of_app_worker_and_job_break_and_lose_nothing(root: Path) -> None:
     """A handful with jobs that are quick; `python -m tests.core.crash --rounds 60` does it with trainings."""
     from core import run
-    from core.recipe import TrainConfig
+    from core.recipe import Recipe, TrainConfig
     from core.train.loop import train
     from tests.core import crash
     from tests.core.made import dataset
 
-    done = train(dataset(4, 4), "lego", {"P": 1}, TrainConfig(epochs=1, batch=8))
+    done = train(dataset(4, 4), Recipe("lego", {"P": 1}, TrainConfig(epochs=1, batch=8)))
     pattern = run.save(done.run, done.model.state_dict(), done.history, root.parent / "pattern")
     out = crash.crash(6, root.parent / "crash", "quick", pattern, most=0.4)
     assert out.well, out

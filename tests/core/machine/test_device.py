@@ -11,11 +11,10 @@ from torch import nn
 from core.explain import lego
 from core.fusion import FUSIONS
 from core.machine.device import MIXED, Rounded, device_named, device_words, mixed, sparing
-from core.recipe import TrainConfig
+from core.recipe import Recipe, TrainConfig
 from core.score.infer import look, score
-from core.train.ensemble import Asked, train_many
+from core.train.ensemble import train_many
 from core.train.loop import train
-from core.train.options import made
 from tests.core.made import WIDTHS, clip, dataset
 
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device: CPU against GPU unchecked")
@@ -63,7 +62,7 @@ def test_explanations_on_the_gpu_are_the_cpus(model):
 @gpu
 @pytest.mark.parametrize("name", list(FUSIONS))
 def test_training_on_the_gpu_gives_a_run_that_scores_on_the_cpu(name):
-    found = train(dataset(), name, training=TrainConfig(epochs=2, batch=4), device="cuda")
+    found = train(dataset(), Recipe(name, training=TrainConfig(epochs=2, batch=4)), device="cuda")
     assert next(found.model.parameters()).device.type == "cpu"
     assert np.isfinite(found.run.metrics["auc"])
 
@@ -72,7 +71,7 @@ def test_training_on_the_gpu_gives_a_run_that_scores_on_the_cpu(name):
 def test_an_ensemble_on_the_gpu_has_the_loss_curves_and_scores_of_the_cpu():
     training = TrainConfig(epochs=5, batch=6)
     options = {"project": None, "alpha": 0.2}
-    asked = [Asked("lego", options | {"P": p, "regulariser": r}, training, 0) for p in (1, 3) for r in ("equation",)]
+    asked = [Recipe("lego", options | {"P": p, "regulariser": r}, training) for p in (1, 3) for r in ("equation",)]
     wanted, found = (dict(train_many(dataset(), asked, device=device)) for device in ("cpu", "cuda"))
     for index, each in wanted.items():
         for ours, theirs in zip(found[index].history, each.history, strict=True):
@@ -85,7 +84,7 @@ def test_an_ensemble_on_the_gpu_has_the_loss_curves_and_scores_of_the_cpu():
 
 @gpu
 def test_mixed_precision_on_the_gpu_learns_what_full_precision_does():
-    found = [train(dataset(), "concat", training=TrainConfig(5, amp=on), device="cuda") for on in (False, True)]
+    found = [train(dataset(), Recipe("concat", training=TrainConfig(5, amp=on)), device="cuda") for on in (False, True)]
     assert found[1].history[-1]["loss"] == pytest.approx(found[0].history[-1]["loss"], abs=0.05)
     assert "GB" in device_words("cuda")
 
@@ -110,7 +109,7 @@ def test_mixed_precision_rounds_layers_while_they_train_and_nothing_else():
 
 
 def test_a_run_in_mixed_precision_has_a_name_of_its_own_and_says_so_and_others_keep_theirs():
-    plain, rough = (train(dataset(), "concat", training=TrainConfig(2, 4, amp=on)) for on in (False, True))
+    plain, rough = (train(dataset(), Recipe("concat", training=TrainConfig(2, 4, amp=on))) for on in (False, True))
     assert (plain.run.note, rough.run.note) == ("", MIXED)
     assert plain.run.id != rough.run.id
     assert plain.run.group != rough.run.group
@@ -118,7 +117,7 @@ def test_a_run_in_mixed_precision_has_a_name_of_its_own_and_says_so_and_others_k
     assert rough.run.title == f"{plain.run.title} in mixed precision"
     before = replace(plain.run, training={k: v for k, v in plain.run.training.items() if k != "amp"})
     assert before.id == plain.run.id == replace(before, training={**before.training, "amp": False}).id
-    assert made(TrainConfig, rough.run.training).amp
+    assert rough.run.recipe.training.amp
     assert rough.history[-1]["loss"] == pytest.approx(plain.history[-1]["loss"], abs=0.05)
     assert rough.history != plain.history
     weights = rough.model.state_dict()

@@ -13,7 +13,7 @@ import pytest
 from core import run as runs
 from core.cli.main import app
 from core.data import native
-from core.recipe import TrainConfig
+from core.recipe import Recipe, TrainConfig
 from core.score import bulk as streamed
 from core.score.bulk import bulk
 from core.score.infer import score
@@ -27,7 +27,7 @@ def world(tmp_path_factory):
     root = tmp_path_factory.mktemp("bulk")
     native.write(dataset(), root / "data")
     data = native.read(root / "data")
-    trained = train(data, "lego", {}, TrainConfig(epochs=2, batch=8))
+    trained = train(data, Recipe("lego", {}, TrainConfig(epochs=2, batch=8)))
     folder = runs.save(trained.run, trained.model.state_dict(), trained.history, root / "runs")
     return root / "data", folder, score(trained.model, tuple(data.clips.values())), data
 

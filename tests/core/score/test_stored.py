@@ -13,7 +13,7 @@ import torch
 from core import run as runs
 from core.clip import Clip, Stored
 from core.dataset import Dataset
-from core.recipe import TrainConfig
+from core.recipe import Recipe, TrainConfig
 from core.score import stored as kept
 from core.score.infer import look, score
 from core.train.loop import train
@@ -33,7 +33,7 @@ CLIPS = tuple(map(clip, range(24)))
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = Dataset("Some", {each.name: each for each in CLIPS}, {}, 25.0)
-    done = train(data, "sum", {"level": "feature"}, TrainConfig(epochs=1, batch=24), 0)
+    done = train(data, Recipe("sum", {"level": "feature"}, TrainConfig(epochs=1, batch=24), (0,)))
     return runs.save(done.run, done.model.state_dict(), done.history, tmp_path_factory.mktemp("runs"))
 
 

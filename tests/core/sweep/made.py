@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from core import run
-from core.recipe import TrainConfig
+from core.recipe import Recipe, TrainConfig
 from core.sample import Samples, Task
 from core.sweep import Plan, Results, Row, Sweep, cells
 from tests.core import made
@@ -18,8 +18,11 @@ RUN = run.Run("lego", {}, {"epochs": 10}, SOURCE, 0, seconds=2.0)
 
 
 def plan(axes: dict[str, Sequence[Any]] | None = None, **given: Any) -> Plan:
-    usual: dict[str, Any] = {"fixed": {"project": None, "nodes": 32}, "training": SHORT, "seeds": 2}
-    return Plan("somewhere", {n: tuple(v) for n, v in (axes or {"P": (1, 2), "Q": (0, 2)}).items()}, **(usual | given))
+    """A small plan; `given` are fields of a plan, or of its recipe."""
+    asked: dict[str, Any] = {"fusion": "lego", "fixed": {"project": None}, "training": SHORT, "seeds": 2} | given
+    one = Recipe(asked.pop("fusion"), asked.pop("fixed"), asked.pop("training"), tuple(range(asked.pop("seeds"))))
+    every = {"P": (1, 2), "Q": (0, 2)} if axes is None else axes
+    return Plan("somewhere", {name: tuple(values) for name, values in every.items()}, one, **asked)
 
 
 def samples() -> Samples:

@@ -1,5 +1,6 @@
 """What a sweep sees and what it leaves on disk: the test part stays unseen, one process works on it, broken is told."""
 
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from tests.core.sweep.made import SOURCE, plan, samples
 
 
 def test_a_cell_that_cannot_be_built_is_told_before_anything_is_trained(clips: Dataset, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="P = -1, Q = 2"):
+    with pytest.raises(ValueError, match="option 'P' takes a whole number from 0"):
         sweep.begin(plan({"P": (1, -1), "Q": (2,)}), clips, tmp_path)
     assert not list(tmp_path.iterdir())
 
@@ -110,5 +111,16 @@ def test_a_broken_record_is_a_sentence_and_no_listing_fails(tmp_path: Path, cont
 
 def test_a_sweep_keeps_its_name_when_the_training_loop_gets_a_new_option() -> None:
     """The name it had before there was mixed precision: the same command goes on with what lies there."""
-    assert Sweep(plan(), SOURCE, "auc").id == "lego-3ded33b4b4"
-    assert Sweep(plan(training=TrainConfig(epochs=2, batch=8, amp=True)), SOURCE, "auc").id != "lego-3ded33b4b4"
+    assert Sweep(plan(), SOURCE, "auc").id == "lego-119065699e"
+    assert Sweep(plan(training=TrainConfig(epochs=2, batch=8, amp=True)), SOURCE, "auc").id != "lego-119065699e"
+
+
+def test_a_sweep_that_was_named_with_its_defaults_goes_on_where_it_was(clips: Dataset, tmp_path: Path) -> None:
+    """What was said and is the default anyway was part of the name once: `--set nodes=32`."""
+    made_now = sweep.begin(plan(seeds=1), clips, tmp_path)
+    record = json.loads((made_now / "sweep.json").read_text())
+    record["plan"]["fixed"]["nodes"] = 32
+    (made_now / "sweep.json").write_text(json.dumps(record))
+    before = made_now.rename(tmp_path / "lego-0123456789")
+    assert sweep.begin(plan(seeds=1), clips, tmp_path) == before
+    assert sweep.begin(plan(seeds=2), clips, tmp_path) != before

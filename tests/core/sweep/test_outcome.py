@@ -8,7 +8,7 @@ import pytest
 
 from core import run, sweep, workspace
 from core.dataset import Dataset
-from core.recipe import TrainConfig
+from core.recipe import Recipe, TrainConfig
 from core.train.loop import train
 from tests.core.sweep.made import plan, table, times
 
@@ -63,7 +63,7 @@ def everything(root: Path) -> dict[str, tuple[bytes, int]]:
 
 @pytest.mark.parametrize("own", [{"gate": "none"}, {"gate": "sigmoid"}, {"operator": "outer", "gate": "relu"}])
 def test_an_operator_is_read_without_its_model(clips: Dataset, tmp_path: Path, own: dict) -> None:
-    done = train(clips, "lego", {"project": None, "P": 1, **own}, TrainConfig(epochs=1))
+    done = train(clips, Recipe("lego", {"project": None, "P": 1, **own}, TrainConfig(epochs=1)))
     folder = run.save(done.run, done.model.state_dict(), done.history, tmp_path)
     np.testing.assert_array_equal(sweep.operator(folder), done.model.operator().detach().numpy())
     (folder / "model.safetensors").write_bytes(b"x")

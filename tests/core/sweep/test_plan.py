@@ -1,13 +1,12 @@
 """What is asked for is read as it was meant, and what cannot be is refused in a sentence."""
 
-from dataclasses import replace
+import json
 
 import pytest
 
-from core import run, sweep
+from core import sweep
 from core.sample import UNITS
-from core.sweep import checked_plan, values_of
-from core.train.options import options
+from core.sweep import Plan, checked_plan, values_of
 from tests.core.sweep.made import plan
 
 
@@ -60,13 +59,14 @@ def test_a_mistake_in_an_axis_is_a_sentence(text: str, says: str) -> None:
         ({"axes": {"P": (1, 1)}}, "once"),
         ({"axes": {"project": (None, 8)}, "fixed": {"project": 4}}, "fixed as well"),
         ({"axes": {"P": tuple(range(200)), "Q": tuple(range(200))}}, "trainings"),
-        ({"fusion": "nothing"}, "no method"),
-        ({"seeds": 0}, "1 or more"),
+        ({"axes": {"lam": (1.0, float("inf"))}}, "lam"),
+        ({"axes": {"epochs": (1, 10**9)}}, "epochs"),
+        ({"trials": 0, "how": "guided"}, "1 or more"),
     ],
 )
 def test_a_plan_that_cannot_be_is_refused(change: dict, says: str) -> None:
     with pytest.raises(ValueError, match=says):
-        checked_plan(replace(plan(), **change), UNITS)
+        checked_plan(plan(**change), UNITS)
 
 
 def test_every_option_of_the_method_and_the_loop_may_be_an_axis() -> None:
@@ -74,5 +74,19 @@ def test_every_option_of_the_method_and_the_loop_may_be_an_axis() -> None:
     assert {"P", "alpha", "lr", "epochs"} <= set(names)
     assert len(names) == len(set(names))
     found = plan({"P": (1, 2), "lr": (0.1, 0.2)})
-    assert (found.config((2, 0.1))["P"], found.loop((2, 0.1)).lr) == (2, 0.1)
-    assert set(found.config((2, 0.1))) == {option.name for option in options(run.FUSIONS["lego"].Config)}
+    one = found.of((2, 0.1), 1)
+    assert (one.options.P, one.options.project, one.training.lr, one.training.epochs, one.seeds) == (
+        2,
+        None,
+        0.1,
+        2,
+        (1,),
+    )
+
+
+def test_a_plan_comes_back_from_its_record() -> None:
+    asked = checked_plan(plan({"P": (1, 2), "head": ("row", "sorted")}, judge="test", share=0.5), UNITS)
+    assert Plan.read(json.loads(json.dumps(asked.plain()))) == asked
+    for name, value in {"seeds": 10**9, "modalities": "ab", "training": {"epochs": 0}, "fixed": {"had": 1}}.items():
+        with pytest.raises(ValueError, match="seeds|modalities|epochs|had"):
+            Plan.read({**asked.plain(), name: value})

@@ -19,7 +19,7 @@ import torch
 from core import jobs, run, sweep
 from core.data import native, read
 from core.dataset import Dataset
-from core.recipe import TrainConfig
+from core.recipe import Recipe
 from core.sweep import Sweep, cells, held_out, training
 from core.train.loop import train
 from tests.core.sweep.made import RUN, SHORT, SOURCE, plan, samples, times
@@ -36,7 +36,8 @@ def test_a_cell_is_the_training_one_would_do_by_hand(
         root = sweep.begin(plan({"P": (2,), "Q": (2,)}, seeds=1, judge="test"), clips, tmp_path)
         list(sweep.sweep(root, clips))
     alone = train(
-        clips if judge == "test" else held_out(clips, None, 0.25), "lego", {"project": None, "P": 2, "Q": 2}, SHORT, 0
+        clips if judge == "test" else held_out(clips, None, 0.25),
+        Recipe("lego", {"project": None, "P": 2, "Q": 2}, SHORT, (0,)),
     )
     row = sweep.results(root).row((2, 2))
     assert row is not None
@@ -125,7 +126,7 @@ def test_a_training_that_diverges_is_told_and_not_tried_again(
     real = training.train_many
 
     def wild(data: Any, asked: Sequence[Any], *rest: Any, **named: Any) -> Any:
-        steps = [replace(one, training=replace(SHORT, lr=1e36)) if one.config["P"] == 2 else one for one in asked]
+        steps = [one.but(lr=1e36) if one.options.P == 2 else one for one in asked]
         return real(data, steps, *rest, **named)
 
     monkeypatch.setattr(training, "train_many", wild)
@@ -135,7 +136,7 @@ def test_a_training_that_diverges_is_told_and_not_tried_again(
     found = sweep.results(root)
     assert found.complete
     assert {row.cell for row in found.rows if row.n} == {(1, 0), (1, 2)}
-    assert all("not finite" in why for row in found.rows for why in row.failed.values())
+    assert all("diverged at epoch" in why for row in found.rows for why in row.failed.values())
     assert found.best is not None
     assert found.best.cell[0] == 1
     assert not sweep.todo(root)
@@ -203,7 +204,7 @@ def test_a_waiting_job_passes_when_all_that_is_trained_is_on_disk(
 
 def test_a_guided_sweep_that_is_resumed_asks_for_the_same_cells(clips: Dataset, tmp_path: Path) -> None:
     asked = plan({"P": range(5), "head": ("row", "sorted"), "Q": range(3)}, how="guided", trials=12, seeds=1)
-    asked = replace(asked, training=TrainConfig(epochs=1, batch=8))
+    asked = replace(asked, recipe=asked.recipe.but(epochs=1))
     through, stopped = (sweep.begin(asked, clips, tmp_path / name) for name in ("through", "stopped"))
     whole = [one.cell for one in sweep.sweep(through, clips)]
     assert len(set(whole)) == len(whole) == 12

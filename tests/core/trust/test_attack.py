@@ -8,7 +8,7 @@ from torch import nn
 
 from core.dataset import Dataset
 from core.fusion import FUSIONS
-from core.recipe import TrainConfig
+from core.recipe import Recipe, TrainConfig
 from core.run import build
 from core.sample import UNITS, Samples, Task
 from core.train.loop import train
@@ -40,7 +40,7 @@ def data() -> Samples:
 
 @pytest.fixture(scope="module")
 def lmf(data: Samples) -> nn.Module:
-    return train(data, "lmf", {"rank": 2, "out": 8}, TrainConfig(epochs=15, batch=30, lr=0.01), 0).model
+    return train(data, Recipe("lmf", {"rank": 2, "out": 8}, TrainConfig(epochs=15, batch=30, lr=0.01), (0,))).model
 
 
 @pytest.fixture(scope="module")
@@ -224,7 +224,7 @@ def test_a_model_without_a_gradient_is_refused(data: Samples, lmf: nn.Module) ->
 
 def test_mkl_has_a_gradient_through_its_kernels(data: Samples) -> None:
     """Solved, not trained, and attacked all the same."""
-    model = train(data, "mkl", {}, TrainConfig(), 0).model
+    model = train(data, Recipe("mkl", {}, TrainConfig(), (0,))).model
     stage = staged(data)
     reading = reader(model, stage)
     clean = doubled(stage)

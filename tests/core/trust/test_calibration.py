@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from core.dataset import Dataset
 from core.fusion.lmf import LmfConfig
-from core.recipe import TrainConfig
+from core.recipe import Recipe, TrainConfig
 from core.run import build
 from core.sample import UNITS, Samples
 from core.train.loop import train
@@ -119,7 +119,7 @@ def stage(data: Samples) -> Stage:
 def members(data: Samples, stage: Stage) -> list[calibration.Answer]:
     training = TrainConfig(epochs=6, batch=30, lr=0.01)
     return [
-        calibration.clean(reader(train(data, "lmf", {"rank": 1, "out": 4}, training, seed).model, stage))
+        calibration.clean(reader(train(data, Recipe("lmf", {"rank": 1, "out": 4}, training, (seed,))).model, stage))
         for seed in range(3)
     ]
 
@@ -172,7 +172,7 @@ def test_real_targets_have_a_mean_and_no_entropy() -> None:
     data = blobs(kind="real")
     stage = staged(data)
     training = TrainConfig(epochs=4, batch=30, lr=0.01)
-    models = [train(data, "lmf", {}, training, seed).model for seed in range(2)]
+    models = [train(data, Recipe("lmf", {}, training, (seed,))).model for seed in range(2)]
     found = doubt(stage, [calibration.clean(reader(model, stage)) for model in models])
     assert not len(found.entropy)
     assert found.together >= min(found.members)

@@ -20,7 +20,7 @@ from core.experiments import ranks
 from core.fusion.base import Fusion
 from core.measure import tests
 from core.measure.metrics import measure
-from core.recipe import TrainConfig
+from core.recipe import Recipe, TrainConfig
 from core.run import build
 from core.sample import UNITS, Samples
 from core.score.infer import outputs, score
@@ -237,9 +237,9 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Samples]:
     training = TrainConfig(epochs=4, batch=50, lr=0.01)
     for rank, seeds in ((1, 2), (4, 2)):
         for seed in range(seeds):
-            done = train(data, "lmf", {"rank": rank, "out": 4}, training, seed)
+            done = train(data, Recipe("lmf", {"rank": rank, "out": 4}, training, (seed,)))
             runs.save(done.run, done.model.state_dict(), done.history, root / "runs")
-    done = train(data, "concat", {}, training, 0)
+    done = train(data, Recipe("concat", {}, training, (0,)))
     runs.save(done.run, done.model.state_dict(), done.history, root / "runs")
     return root, data
 
@@ -334,7 +334,7 @@ def test_clips_of_a_folder_run_in_the_command(tmp_path: Path, capsys: pytest.Cap
     made = dataset(train=4, test=3)
     native.write(made, tmp_path / "data")
     data = native.read(tmp_path / "data")
-    done = train(data, "lmf", {"rank": 1, "out": 2}, TrainConfig(epochs=1), 0)
+    done = train(data, Recipe("lmf", {"rank": 1, "out": 2}, TrainConfig(epochs=1), (0,)))
     runs.save(done.run, done.model.state_dict(), done.history, tmp_path / "runs")
     app(["robustness", str(tmp_path / "runs"), str(tmp_path / "data"), "--json"], standalone_mode=False)
     told = json.loads(capsys.readouterr().out)

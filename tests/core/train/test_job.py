@@ -1,6 +1,5 @@
-"""Orders: what is planned is what comes out, what cannot be trained is refused before, and watching changes nothing."""
+"""Jobs: what is planned is what comes out, what cannot be trained is refused before, and watching changes nothing."""
 
-import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,15 +11,15 @@ import torch
 
 from core import run as runs
 from core.fusion import FUSIONS
-from core.recipe import TrainConfig
+from core.recipe import Recipe, TrainConfig
 from core.sample import UNITS
-from core.train import order as orders
+from core.train import job as work
+from core.train.job import carry_out, lines, planned, refuse
 from core.train.loop import Progress, train
-from core.train.order import Order, carry_out, lines, order_of, planned, refuse
 from tests.core.data.test_samples import made as samples
 from tests.core.made import dataset
 
-SMALL = {"epochs": 2, "batch": 8}
+SMALL = TrainConfig(epochs=2, batch=8)
 QUIET: Callable[[float, str], None] = lambda share, words: None  # noqa: E731
 
 
@@ -36,9 +35,9 @@ def test_what_is_planned_is_what_comes_out(clips, kind: str) -> None:
     for fusion in ("lego", "single", "g-lmf", "mkl"):  # a graph, a subclass, wiring round another method, a solver
         about = FUSIONS[fusion]
         if task.kind in about.tasks:
-            order = Order(fusion, {}, {"epochs": 1, "batch": 8}, (3,))
+            order = Recipe(fusion, {}, TrainConfig(epochs=1, batch=8), (3,))
             (plan,) = planned(order, data)
-            done = train(data, fusion, {}, TrainConfig(epochs=1, batch=8), 3).run
+            done = train(data, order).run
             assert plan.weights == (0 if about.solved else done.weights), fusion
             came = {"metrics": done.metrics, "seconds": done.seconds, "note": done.note, "weights": done.weights}
             assert (plan.id, replace(plan, **came)) == (done.id, done), fusion
@@ -52,8 +51,8 @@ def test_watching_a_training_changes_no_bit_of_it(clips) -> None:
             assert now.measure is not None
             seen.append(now.measure())
 
-        plain = train(data, fusion, {}, TrainConfig(**SMALL), 1)
-        watched = train(data, fusion, {}, TrainConfig(**SMALL), 1, progress=watch)
+        plain = train(data, Recipe(fusion, {}, SMALL, (1,)))
+        watched = train(data, Recipe(fusion, {}, SMALL, (1,)), progress=watch)
         assert watched.run.id == plain.run.id
         assert watched.history == plain.history
         for name, weight in plain.model.state_dict().items():
@@ -62,13 +61,13 @@ def test_watching_a_training_changes_no_bit_of_it(clips) -> None:
 
 
 def test_every_seed_becomes_a_run_once(clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    order = Order("lego", {"P": 1}, SMALL, (0, 2))
-    monkeypatch.setattr(orders, "SHARE", 1e9)  # measure whenever it is allowed to
+    order = Recipe("lego", {"P": 1}, SMALL, (0, 2))
+    monkeypatch.setattr(work, "SHARE", 1e9)  # measure whenever it is allowed to
     root, job = tmp_path / "runs", tmp_path / "job"
     job.mkdir()
     said: list[tuple[float, str]] = []
     made = carry_out(order, clips, root, job, lambda share, words: said.append((share, words)), every=0.0)
-    assert made == [train(clips, "lego", {"P": 1}, TrainConfig(**SMALL), seed).run.id for seed in (0, 2)]
+    assert made == [train(clips, Recipe("lego", {"P": 1}, SMALL, (seed,))).run.id for seed in (0, 2)]
     assert [share for share, _ in said] == sorted(share for share, _ in said)
     assert said[-1][0] == 1.0
     assert any("seed 2 (2 of 2): epoch 1 of 2, loss" in words for _, words in said)
@@ -83,7 +82,7 @@ def test_every_seed_becomes_a_run_once(clips, tmp_path: Path, monkeypatch: pytes
     def never(*words: Any, **more: Any) -> None:
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(orders, "train", never)
+    monkeypatch.setattr(work, "train", never)
     assert carry_out(order, clips, tmp_path / "elsewhere", job, QUIET, [root]) == made
     assert [line.state for line in lines(job)] == ["there", "there"]
     assert [line.metric for line in lines(job)] == [first.metric, second.metric]
@@ -97,7 +96,7 @@ def test_a_stop_between_epochs_leaves_whole_runs_alone(clips, tmp_path: Path) ->
         if words.startswith("seed 1 (2 of 3): epoch 2"):
             raise StoppedError
 
-    order = Order("lego", {}, SMALL, (0, 1, 2))
+    order = Recipe("lego", {}, SMALL, (0, 1, 2))
     with pytest.raises(StoppedError):
         carry_out(order, clips, tmp_path / "runs", tmp_path, stop)
     (left,) = (tmp_path / "runs").iterdir()
@@ -107,9 +106,9 @@ def test_a_stop_between_epochs_leaves_whole_runs_alone(clips, tmp_path: Path) ->
 
 
 def test_data_that_change_meanwhile_give_no_run_under_the_old_name(clips, tmp_path: Path, monkeypatch) -> None:
-    order = Order("lego", {}, SMALL, (0,))
+    order = Recipe("lego", {}, SMALL, (0,))
     before = planned(order, clips)
-    monkeypatch.setattr(orders, "planned", lambda asked, data: before)
+    monkeypatch.setattr(work, "planned", lambda asked, data: before)
     with pytest.raises(ValueError, match="its data changed meanwhile"):
         carry_out(order, dataset(seed=7), tmp_path / "runs", tmp_path, QUIET)
     assert not (tmp_path / "runs").exists()
@@ -124,40 +123,12 @@ def test_full_memory_of_an_accelerator_goes_on_elsewhere_and_says_so(clips, tmp_
             raise torch.OutOfMemoryError
         return real(*words)
 
-    monkeypatch.setattr(orders, "train", small)
-    monkeypatch.setattr(orders, "_device", lambda asked: "meta")
-    order = Order("lego", {}, {"epochs": 1, "batch": 8}, (0, 1), device="cuda")
+    monkeypatch.setattr(work, "train", small)
+    monkeypatch.setattr(work, "device_named", lambda asked: "meta")
+    order = Recipe("lego", {}, TrainConfig(epochs=1, batch=8), (0, 1), device="auto")
     carry_out(order, clips, tmp_path / "runs", tmp_path, lambda share, words: said.append(words))
     assert asked == ["meta", "cpu", "cpu"]
     assert any("the accelerator's memory is full" in words for words in said)
-
-
-def test_an_order_survives_its_record(clips) -> None:
-    order = Order("lego", {"project": None, "lam": 0.5}, {"lr": 0.01}, (1, 4), "weak", ("text", "motion"))
-    assert Order.read(json.loads(json.dumps(order.plain()))) == order
-    assert list(planned(order, clips)[0].source.widths) == ["text", "motion"]
-
-
-@pytest.mark.parametrize(
-    ("told", "words"),
-    [
-        ({"fusion": "<b>"}, "unknown fusion '<b>'"),
-        ({"fusion": ["lego"]}, "unknown fusion"),
-        ({"fusion": "lego", "options": {"P": "x"}}, "option 'P' takes a whole number"),
-        ({"fusion": "lego", "options": {"epochs": 3}}, "there is no option 'epochs'"),
-        ({"fusion": "lego", "training": {"lr": float("nan")}}, "option 'lr'"),
-        ({"fusion": "lego", "seeds": []}, "1 to 20 different seeds"),
-        ({"fusion": "lego", "seeds": [1, 1]}, "1 to 20 different seeds"),
-        ({"fusion": "lego", "seeds": [-1]}, "whole numbers"),
-        ({"fusion": "lego", "device": "../x"}, "a device is"),
-        ({"fusion": "lego", "protocol": 3}, "a split is given by its name"),
-        ({"fusion": "lego", "modalities": "motion"}, "a list of names"),
-        ({"fusion": "lego", "runs": "/etc"}, "an order has no 'runs'"),
-    ],
-)
-def test_a_hostile_record_is_refused(told: dict[str, Any], words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        Order.read(told)
 
 
 def unlabelled() -> Any:
@@ -174,52 +145,50 @@ def one_kind() -> Any:
 @pytest.mark.parametrize(
     ("order", "data", "words"),
     [
-        (Order("lego", {"nodes": 16}), dataset, "nodes and units"),
-        (Order("lego", {"P": -1}), dataset, "highest powers"),
-        (Order("lego", {"project": 0}), dataset, "do not go together"),
-        (Order("lego", {"relation": "soft-dtw", "steps": 5}), dataset, "does not split into 5 frames"),
-        (Order("lego", {}, {}, (0,), None, ("motion",)), dataset, "two or more modalities"),
-        (Order("lego", {}, {}, (0,), "no", ()), dataset, "has no split 'no'; it has weak"),
-        (Order("lego", {}, {}, (0,), None, ("smell", "text")), dataset, "no modality 'smell'"),
-        (Order("lego", {}, {"epochs": 0}), dataset, "epochs is 1 or more"),
-        (Order("lmf", {}, {"top": 0}), dataset, "top is 1 or more"),
-        (Order("mbt", {"dim": 33}), dataset, "does not split into 4 heads"),
-        (Order("lego", {}, {"supervision": "unit"}), unlabelled, "label"),
-        (Order("lego"), one_kind, "normal and anomalous"),
-        (Order("lego"), samples, "cannot be trained on samples"),
-        (Order("concat", {"level": "graph"}), samples, "use level=feature"),
+        (Recipe("lego", {"nodes": 16}), dataset, "nodes and units"),
+        (Recipe("lego", {"relation": "soft-dtw", "steps": 5}), dataset, "does not split into 5 frames"),
+        (Recipe("lego", modalities=("motion",)), dataset, "two or more modalities"),
+        (Recipe("lego", protocol="weka"), dataset, "has no split 'weka'; did you mean 'weak'"),
+        (Recipe("lego", modalities=("smell", "text")), dataset, "no modality 'smell'"),
+        (Recipe("lego", seeds=tuple(range(21))), dataset, "1 to 20 seeds"),
+        (Recipe("mbt", {"dim": 33}), dataset, "does not split into 4 heads"),
+        (Recipe("lego", {}, TrainConfig(supervision="unit")), unlabelled, "label"),
+        (Recipe("lego"), one_kind, "normal and anomalous"),
+        (Recipe("lego"), samples, "cannot be trained on samples"),
+        (Recipe("concat", {"level": "graph"}), samples, "use level=feature"),
     ],
 )
-def test_what_would_fail_is_refused_before(order: Order, data: Callable[[], Any], words: str) -> None:
+def test_what_would_fail_is_refused_before(order: Recipe, data: Callable[[], Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         refuse(order, data())
 
 
 def test_what_would_work_is_let_through(clips) -> None:
-    for order, data in ((Order("lego"), clips), (Order("mkl"), clips), (Order("lmf"), samples()),
-                        (Order("lmf"), samples("real"))):  # fmt: skip
+    for order, data in ((Recipe("lego"), clips), (Recipe("mkl"), clips), (Recipe("lmf"), samples()),
+                        (Recipe("lmf"), samples("real"))):  # fmt: skip
         before = torch.get_rng_state()
         refuse(order, data)
         assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_the_order_of_a_run_gives_that_run_again(clips) -> None:
-    run = train(clips, "lego", {"P": 2, "lam": 0.3}, TrainConfig(**SMALL), 5, modalities=["text", "motion"]).run
-    assert planned(order_of(run, (5,)), clips)[0].id == run.id
-    order = order_of(run, (5,), alpha=0.25, Q=1, epochs=4)
-    (changed,) = planned(order, clips)
+def test_the_recipe_of_a_run_gives_that_run_again(clips) -> None:
+    asked = Recipe("lego", {"P": 2, "lam": 0.3}, SMALL, (5,), modalities=("text", "motion"))
+    run = train(clips, asked).run
+    assert run.recipe == replace(asked, protocol="weak")
+    assert planned(run.recipe, clips)[0].id == run.id
+    (changed,) = planned(run.recipe.but(alpha=0.25, Q=1, epochs=4), clips)
     assert changed.id != run.id
     assert {n: v for n, v in changed.config.items() if v != run.config[n]} == {"alpha": 0.25, "Q": 1}
     assert {n: v for n, v in changed.training.items() if v != run.training[n]} == {"epochs": 4}
     old = replace(run, config={**run.config, "gone": 1}, training={"epochs": 2, "batch": 8, "imported": "x"})
-    assert planned(order_of(old, (5,)), clips)[0].id == run.id
+    assert planned(old.recipe, clips)[0].id == run.id
 
 
 def test_lines_that_cannot_be_read_are_none(tmp_path: Path) -> None:
     assert lines(tmp_path) == []
     for content in ("{", "[1]", '[{"seed": 1}]', "{}"):
-        (tmp_path / orders.LINES).write_text(content)
+        (tmp_path / work.LINES).write_text(content)
         assert lines(tmp_path) == []
-    book = orders.Book(tmp_path, planned(Order("lego"), dataset(4, 4)), 0.0)
+    book = work.Book(tmp_path, planned(Recipe("lego"), dataset(4, 4)), 0.0)
     book.put(0, loss=(1.0, math.nan, math.inf), epochs=(1, 2, 3))
     assert lines(tmp_path)[0].loss == (1.0, None, None)

@@ -1,9 +1,8 @@
-"""An order: a training as it is asked for on a page, refused before anything starts or carried out by a job.
+"""A recipe as a job of a page: what would stand in its way is said before it starts, and how its seeds go is kept.
 
-    order     what `train.loop.train` is to be given, for one seed or several; plain, so that a job's record holds it
-    line      how one seed of it stands: its run, the loss of its epochs, and what the test part said on the way
+    line      how one seed stands: its run, the loss of its epochs, and what the test part said on the way
 
-The live metric is read from the model between two epochs and changes nothing: the run is the one that the same order
+The live metric is read from the model between two epochs and changes nothing: the run is the one that the same recipe
 gives on the command line, bit for bit, and has the same id. So a seed whose run lies on disk is not trained again.
 """
 
@@ -11,8 +10,8 @@ import json
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,150 +20,74 @@ import torch
 
 from core import run as runs
 from core.dataset import Dataset
-from core.fusion import FUSIONS
-from core.fusion.base import count_weights
+from core.fusion.base import Fusion
 from core.machine import drafts
 from core.machine.device import device_named, sparing
 from core.machine.names import shown
-from core.recipe import TrainConfig
-from core.run import Run, Source, build
-from core.sample import METRIC_WORDS, Samples, plain
-from core.train import memory
-from core.train.loop import Progress, Trained, batches, prepare, sample_loss, step_loss, train, widths_of
-from core.train.options import checked, made, options
+from core.recipe import Recipe, TrainConfig
+from core.run import Run, build
+from core.sample import METRIC_WORDS, Samples
+from core.train import loop, memory
+from core.train.loop import (
+    Progress,
+    Trained,
+    batches,
+    check_window,
+    diverged,
+    prepare,
+    sample_loss,
+    split_of,
+    step_loss,
+    train,
+    widths_of,
+)
 
 Data = Dataset | Samples
-MOST_SEEDS = 20
+MOST_SEEDS = 20  # of one job
 POINTS = 400  # of a curve that is kept while it trains
 SHARE = 0.05  # of a training's time that the live metric may take
 LINES = "lines.json"
 
 
-@dataclass(frozen=True)
-class Order:
-    """fusion, options, training, seeds, protocol and modalities as `core.train.loop.train` takes them.
-
-    device   cpu, cuda, or auto: the accelerator where there is one
-    """
-
-    fusion: str
-    options: Mapping[str, Any] = field(default_factory=dict)
-    training: Mapping[str, Any] = field(default_factory=dict)
-    seeds: tuple[int, ...] = (0,)
-    protocol: str | None = None
-    modalities: tuple[str, ...] = ()
-    device: str = "cpu"
-
-    def plain(self) -> dict[str, Any]:
-        """As JSON holds it."""
-        return {**asdict(self), "seeds": list(self.seeds), "modalities": list(self.modalities)}
-
-    @classmethod
-    def read(cls, told: Mapping[str, Any]) -> "Order":
-        """The order of a record or a link, every value looked at; a `ValueError` says what is wrong with it."""
-        unknown = sorted(set(told) - {each.name for each in fields(cls)})
-        if unknown:
-            raise ValueError(f"an order has no {shown(unknown[0], 40)!r}")
-        fusion, seeds = told.get("fusion"), told.get("seeds", [0])
-        if not isinstance(fusion, str) or fusion not in FUSIONS:
-            raise ValueError(f"unknown fusion {shown(fusion, 40)!r}; there are {', '.join(FUSIONS)}")
-        if not isinstance(seeds, Sequence) or not all(isinstance(s, int) and 0 <= s < 2**31 for s in seeds):
-            raise ValueError("seeds are whole numbers from 0 on")
-        if not 1 <= len(set(seeds)) == len(seeds) <= MOST_SEEDS:
-            raise ValueError(f"1 to {MOST_SEEDS} different seeds are trained at once, got {len(seeds)}")
-        protocol, modalities = told.get("protocol"), told.get("modalities", [])
-        if not isinstance(protocol, str | None):
-            raise ValueError("a split is given by its name")
-        if isinstance(modalities, str) or not all(isinstance(each, str) for each in modalities):
-            raise ValueError("modalities are given as a list of names")
-        if told.get("device", "cpu") not in ("cpu", "cuda", "auto"):
-            raise ValueError(f"a device is cpu, cuda or auto, not {shown(told['device'], 40)!r}")
-        return cls(
-            fusion,
-            checked(options(FUSIONS[fusion].Config), told.get("options", {})),
-            checked(options(TrainConfig), told.get("training", {})),
-            tuple(seeds),
-            protocol,
-            tuple(modalities),
-            str(told.get("device", "cpu")),
-        )
-
-
-def order_of(run: Run, seeds: Sequence[int] = (0,), **changes: Any) -> Order:
-    """The order that a run came from, with other `seeds`; `changes` replace options of fusion and training.
-
-    Options that the run does not know (it is older than they are) are the defaults; what is no option is left out.
-    """
-    known = {option.name for option in options(FUSIONS[run.fusion].Config)}
-    asked = {option.name for option in options(TrainConfig)}
-    own = {name: value for name, value in run.config.items() if name in known}
-    training = {name: value for name, value in run.training.items() if name in asked}
-    own |= {name: value for name, value in changes.items() if name in known}
-    training |= {name: value for name, value in changes.items() if name in asked - known}
-    return Order(run.fusion, own, training, tuple(seeds), run.source.protocol, tuple(run.source.widths))
-
-
-def planned(order: Order, data: Data) -> tuple[Run, ...]:
+def planned(recipe: Recipe, data: Data) -> tuple[Run, ...]:
     """The runs that will come out, one a seed, as far as they are known before: without metrics and seconds.
 
     Errors: `ValueError` for modalities, splits or options that do not exist or do not go together.
     """
-    widths, task = widths_of(data, order.modalities), data.task
-    protocol = order.protocol or next(iter(data.splits), "all")
-    if protocol != "all" and protocol not in data.splits:
-        raise ValueError(f"{data.name!r} has no split {shown(protocol, 40)!r}; it has {', '.join(data.splits)}")
-    training = made(TrainConfig, order.training)
-    model = memory.model_of(order.fusion, order.options, widths, task)
-    source = Source(data.name, data.digest(), protocol, widths, data.simulated)
-    return tuple(
-        Run(
-            order.fusion,
-            asdict(model.config),
-            asdict(training),
-            source,
-            seed,
-            weights=0 if model.solved else count_weights(model),  # of a solver they follow from the data
-            task=plain(task),
-        )
-        for seed in order.seeds
-    )
+    model = memory.model_of(recipe.fusion, recipe.options, widths_of(data, recipe.modalities), data.task)
+    return tuple(loop.planned(model, data, one) for one in recipe.each)
 
 
-def afford(order: Order, data: Data, device: torch.device | str | None = None) -> None:
+def afford(recipe: Recipe, data: Data, device: torch.device | str | None = None) -> None:
     """A `ValueError` when there is not the memory that the training will need; nothing is allocated to find out.
 
-    device    in place of the order's own
+    device    in place of the recipe's own
     """
-    shape = memory.shape_of(data, order.protocol, order.modalities or None)
-    here = device_named(order.device) if device is None else device
-    memory.afford(order.fusion, order.options, made(TrainConfig, order.training), shape, here)
+    memory.afford(recipe, memory.shape_of(data, recipe.protocol, recipe.modalities), device)
 
 
-def refuse(order: Order, data: Data) -> None:
+def refuse(recipe: Recipe, data: Data) -> None:
     """Look at the memory, then try one step on a few rows; a `ValueError` says what would fail, before it is a job."""
-    training = made(TrainConfig, order.training)
-    for name, least in {"epochs": 1, "batch": 1, "top": 1, "units": 1, "lr": 0.0, "weight_decay": 0.0}.items():
-        value = getattr(training, name)
-        if value < least:
-            raise ValueError(f"{name} is {least:g} or more, got {value:g}")
+    if len(recipe.seeds) > MOST_SEEDS:
+        raise ValueError(f"1 to {MOST_SEEDS} seeds are trained by one job, got {len(recipe.seeds)}")
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
         warnings.simplefilter("ignore")  # torch warns of layers without width, which fail below
-        (first, *_) = planned(order, data)
-        afford(order, data)
-        protocol = None if first.source.protocol == "all" else first.source.protocol
+        (first, *_) = planned(recipe, data)
+        afford(recipe, data)
         torch.manual_seed(0)
-        model = build(order.fusion, first.source.widths, order.options, data.task)
+        model = build(recipe.fusion, first.source.widths, recipe.options, data.task)
+        _, protocol = split_of(data, recipe.protocol)
         try:
             if isinstance(data, Samples):
                 _try_samples(model, data, protocol)
             else:
-                _try_clips(model, data, training, protocol)
+                _try_clips(model, data, recipe.training, protocol)
         except (RuntimeError, IndexError) as error:
             why = str(error).splitlines()[0]
             raise ValueError(f"these options do not go together with this data: {shown(why, 200)}") from None
 
 
-def _try_samples(model: Any, data: Samples, protocol: str | None) -> None:
+def _try_samples(model: Fusion, data: Samples, protocol: str | None) -> None:
     part = data.part("train", protocol)
     if not len(part):
         raise ValueError(f"sample set {data.name!r}: the training part holds no samples")
@@ -173,10 +96,10 @@ def _try_samples(model: Any, data: Samples, protocol: str | None) -> None:
         assert few.target is not None
         model.train()
         spread = torch.ones(len(few.task.names)) if few.target.is_floating_point() else None
-        sample_loss(model({name: few.features[name] for name in model.widths}), few.target, spread)
+        _finite_step(sample_loss(model({name: few.features[name] for name in model.widths}), few.target, spread))
 
 
-def _try_clips(model: Any, data: Dataset, training: TrainConfig, protocol: str | None) -> None:
+def _try_clips(model: Fusion, data: Dataset, training: TrainConfig, protocol: str | None) -> None:
     clips = data.part("train", protocol)
     unlabelled = [clip.name for clip in clips if clip.anomalous is None]
     if unlabelled:
@@ -187,16 +110,17 @@ def _try_clips(model: Any, data: Dataset, training: TrainConfig, protocol: str |
     few = prepare([clip for side in sides for clip in side[:1]], tuple(model.widths), training.units)
     if model.solved:
         return
-    if model.window not in (None, training.units):
-        raise ValueError(
-            f"the model reads {model.window} units at once and training resamples every clip to {training.units}: "
-            "set nodes and units alike"
-        )
+    check_window(model, training)
     index = next(batches(few.anomalous, 2, torch.Generator().manual_seed(0)))
     model.train()
     labels = None if few.labels is None else few.labels[index]
     features = {name: rows[index, 0] for name, rows in few.features.items()}
-    step_loss(model, features, few.anomalous[index], labels, training)
+    _finite_step(step_loss(model, features, few.anomalous[index], labels, training)[0])
+
+
+def _finite_step(loss: torch.Tensor) -> None:
+    if not bool(loss.isfinite()):
+        raise diverged(1)
 
 
 @dataclass(frozen=True)
@@ -252,7 +176,7 @@ Tell = Callable[[float, str], None]
 
 
 class Book:
-    """The lines of an order while it is carried out, written into the job's folder at most every `every` seconds."""
+    """The lines of a recipe while it is carried out, written into the job's folder at most every `every` seconds."""
 
     def __init__(self, folder: Path, planned: Sequence[Run], every: float) -> None:
         self.folder, self.every, self.last = folder, every, 0.0
@@ -274,18 +198,18 @@ def _finite(value: Any) -> Any:
 
 
 def carry_out(
-    order: Order, data: Data, root: Path, folder: Path, tell: Tell, others: Iterable[Path] = (), every: float = 0.25
+    recipe: Recipe, data: Data, root: Path, folder: Path, tell: Tell, others: Iterable[Path] = (), every: float = 0.25
 ) -> list[str]:
     """Train every seed whose run lies neither below `root` nor below `others`; the ids of all, in order.
 
     folder   where the lines are written, `every` so many seconds at most
     tell     gets the share that is done and where it stands; it may raise to stop everything, and nothing is left
     """
-    plan = planned(order, data)
+    plan = planned(recipe, data)
     book = Book(folder, plan, every)
-    device = "cpu" if order.device == "cpu" else _device(order.device)
+    device = device_named(recipe.device)
     note, full = "", list[str]()
-    for index, each in enumerate(plan):
+    for index, (one, each) in enumerate(zip(recipe.each, plan, strict=True)):
         before = f"seed {each.seed} ({index + 1} of {len(plan)})" if len(plan) > 1 else f"seed {each.seed}"
         tell(index / len(plan), f"{before}: begins")
         found = next((place for place in (root, *others) if (place / each.id / "run.json").is_file()), None)
@@ -294,8 +218,8 @@ def carry_out(
             book.put(index, True, state="there", metric=kept.metrics.get(kept.metric), seconds=kept.seconds)
             continue
         book.put(index, True, state="running")
-        afford(order, data, device)  # others may hold by now what was free when it was asked for
-        work = partial(_trained, order, data, book, index, f"{before}{note}", tell)
+        afford(one, data, device)  # others may hold by now what was free when it was asked for
+        work = partial(_trained, one, data, book, index, f"{before}{note}", tell)
         live, done = sparing(work, 1, device, full.append)
         if full and not note:
             device, note = "cpu", " (on the CPU: the accelerator's memory is full)"
@@ -308,21 +232,10 @@ def carry_out(
 
 
 def _trained(
-    order: Order, data: Data, book: "Book", index: int, before: str, tell: Tell, size: int, device: torch.device
+    recipe: Recipe, data: Data, book: "Book", index: int, before: str, tell: Tell, size: int, device: torch.device
 ) -> tuple["Live", Trained]:
     live = Live(book, index, before, tell)
-    training, seed = made(TrainConfig, order.training), order.seeds[index]
-    done = train(
-        data, order.fusion, order.options, training, seed, order.protocol, order.modalities or None, live, device
-    )
-    return live, done
-
-
-def _device(asked: str) -> str:
-    from core.score.infer import best_device
-
-    found = str(best_device())
-    return "cpu" if asked == "auto" and found == "cpu" else found if asked == "auto" else asked
+    return live, train(data, recipe, live, device)
 
 
 class Live:
