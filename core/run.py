@@ -11,10 +11,7 @@ import csv
 import hashlib
 import io
 import json
-import os
 import platform
-import shutil
-import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -28,6 +25,7 @@ from torch import Tensor
 
 from core.fusion import FUSIONS, WORDS
 from core.fusion.base import Fusion
+from core.machine import drafts
 from core.recipe import Recipe, TrainConfig, options_of
 from core.sample import UNITS, Task, plain
 
@@ -171,38 +169,27 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), "torch": torch.__version__.split("+")[0], "numpy": np.__version__}
 
 
-def sync(path: Path) -> None:
-    """Make sure the file's bytes are on the disk before a rename makes it visible."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-
-
 def save(run: Run, weights: Mapping[str, Tensor], history: History, root: Path) -> Path:
     """Write a draft folder, then rename it: no one ever sees half a run, a second finisher keeps the first."""
-    root.mkdir(parents=True, exist_ok=True)
     target = root / run.id
-    draft = Path(tempfile.mkdtemp(dir=root, prefix=f".draft-{os.getpid()}-"))
+    if (target / "run.json").exists():
+        return target
+    contents = {
+        "model.safetensors": save_tensors({name: tensor.contiguous() for name, tensor in weights.items()}),
+        "history.csv": table(history).encode(),
+    }
+    record = FORMAT | asdict(replace(run, versions=run.versions or versions()))
+    record |= {"id": run.id, "group": run.group}
+    record["files"] = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    # keys stay as they are: sorted, the modalities would come back in another order than A's axes have
+    contents["run.json"] = (json.dumps(record, indent=1, allow_nan=False) + "\n").encode()
     try:
-        contents = {
-            "model.safetensors": save_tensors({name: tensor.contiguous() for name, tensor in weights.items()}),
-            "history.csv": table(history).encode(),
-        }
-        for name, content in contents.items():
-            (draft / name).write_bytes(content)
-            sync(draft / name)
-        record = FORMAT | asdict(replace(run, versions=run.versions or versions()))
-        record |= {"id": run.id, "group": run.group}
-        record["files"] = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-        # keys stay as they are: sorted, the modalities would come back in another order than A's axes have
-        (draft / "run.json").write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
-        sync(draft / "run.json")
-        os.chmod(draft, 0o755)
-        os.rename(draft, target)
-    except OSError:
+        with drafts.new_folder(target, size=sum(map(len, contents.values()))) as draft:
+            for name, content in contents.items():
+                (draft / name).write_bytes(content)
+    except OSError:  # another one that finished meanwhile is as good
         if not (target / "run.json").exists():
             raise
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     return target
 
 
@@ -310,11 +297,3 @@ def listing(root: Path, left_out: Callable[[str], object] = lambda why: None) ->
         except ValueError as error:
             left_out(str(error))
     return found
-
-
-def sweep_drafts(root: Path) -> int:
-    """Remove what killed writers left behind; call at start, when nobody writes. Returns how many there were."""
-    left = list(root.glob(".draft-*")) if root.is_dir() else []
-    for folder in left:
-        shutil.rmtree(folder, ignore_errors=True)
-    return len(left)

@@ -39,7 +39,8 @@ def new_folder(target: Path, *, size: int = 0, overwrite: bool = False) -> Itera
     """A draft folder to fill; it becomes `target` when the block ends well, and vanishes when it does not.
 
     size    bytes that will be written, where known: a disk too full for them is refused before it starts
-    Errors: `ValueError` when the target exists (unless `overwrite`) or the disk has less than `size` free.
+    Errors: `ValueError` when the target exists (unless `overwrite`) or the disk has less than `size` free,
+    `OSError` when another writer was faster.
     """
     if os.path.lexists(target) and not overwrite:
         raise ValueError(f"{target.name!r} exists already; remove it or choose another name")
@@ -55,7 +56,7 @@ def new_folder(target: Path, *, size: int = 0, overwrite: bool = False) -> Itera
             for name in files:
                 _sync(os.path.join(folder, name))
             sync_folder(Path(folder))
-        if os.path.lexists(target):
+        if overwrite and os.path.lexists(target):
             old = draft.with_name(f"{PREFIX}{lease.mark()}-{OLD}{target.name}")
             os.rename(target, old)
             os.rename(draft, target)

@@ -141,7 +141,7 @@ def sweep(
         )
     tell = progress or (lambda share, words: None)
     with locked(root):
-        runs.sweep_drafts(root / "runs")
+        drafts.sweep(root / "runs")
         total, begun, started = asked.plan.trainings, 0, time.monotonic()
         batches = iter([cells(asked.plan)]) if asked.plan.how == "grid" else guided(asked, root)
         done = 0

@@ -1,12 +1,14 @@
 """Run folders: they come back as saved, nobody sees half of one, and a damaged one is refused."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
 from core import run as runs
+from core.machine import drafts
 from core.recipe import Recipe, TrainConfig
 from core.score.infer import score
 from core.train.loop import train
@@ -61,13 +63,25 @@ def test_a_second_finisher_keeps_the_first_and_leaves_no_draft(trained, folder):
 
 
 def test_a_writer_killed_midway_leaves_nothing_that_looks_like_a_run(trained, tmp_path, monkeypatch):
-    monkeypatch.setattr(runs.os, "rename", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    monkeypatch.setattr(drafts.os, "rename", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
         runs.save(trained.run, trained.model.state_dict(), [], tmp_path)
     assert list(tmp_path.iterdir()) == []
     (tmp_path / ".draft-dead").mkdir()
     assert runs.listing(tmp_path) == {}
-    assert runs.sweep_drafts(tmp_path) == 1
+
+
+def test_one_who_finishes_while_another_writes_the_same_run_keeps_what_is_there(trained, tmp_path, monkeypatch):
+    first, real = runs.save(trained.run, trained.model.state_dict(), trained.history, tmp_path / "a"), drafts.os.rename
+
+    def slower(draft, target):
+        shutil.copytree(first, target)
+        real(draft, target)
+
+    monkeypatch.setattr(drafts.os, "rename", slower)
+    again = runs.save(trained.run, {"x": torch.zeros(1)}, [], tmp_path / "b")
+    assert (again / "model.safetensors").read_bytes() == (first / "model.safetensors").read_bytes()
+    assert [path.name for path in again.parent.iterdir()] == [again.name]
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "history.csv"])

@@ -19,6 +19,7 @@ import torch
 from core import jobs, run, sweep
 from core.data import native, read
 from core.dataset import Dataset
+from core.machine import lease
 from core.recipe import Recipe
 from core.sweep import Sweep, cells, held_out, training
 from core.train.loop import train
@@ -82,13 +83,16 @@ def test_what_is_missing_is_what_is_done(clips: Dataset, tmp_path: Path) -> None
     going = sweep.sweep(root, clips)
     first = [next(going) for _ in range(3)]
     going.close()
-    (root / "runs" / ".draft-dead").mkdir()  # what a killed writer leaves
+    dead = f"{lease.here()}-{2**22 + 1}-1"  # above the largest process number there can be
+    for writer in (dead, lease.mark()):
+        (root / "runs" / f".draft-{writer}-a").mkdir()
     before = times(root)
     left = sweep.todo(root)
     assert len(left) == 8 - len(before)
     assert not {(one.cell, one.seed) for one in first} & set(left)
     again = list(sweep.sweep(root, clips))
     assert sorted((one.cell, one.seed) for one in again) == sorted(left)
+    assert [draft.name for draft in (root / "runs").glob(".draft-*")] == [f".draft-{lease.mark()}-a"]
     after = times(root)
     assert len(after) == 8
     assert {name: after[name] for name in before} == before
