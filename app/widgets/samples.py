@@ -71,8 +71,6 @@ def pictures(
                     markdown_text(name),
                     f"picture of modality {shown(name)} of sample {row}{words}, {height} by {across}",
                     f"{kind}-{name}",
-                    chosen.colours,
-                    chosen.picture,
                     name=f"{name} of sample {row}",
                     bar=False,
                     width="content",

@@ -26,33 +26,21 @@ def page(chosen: Selection, data: Samples) -> None:
     row = store.data.row(chosen)
     judged = store.models.metrics(chosen.run, chosen.dataset)
     table = figures.answer_table(part, outputs)
-    if part.task.kind == "class" and part.target is not None:
-        wrong = st.toggle("Only samples that are named wrongly", key="wrong", bind="query-params")
-        if wrong:
-            table = table[~table["right"]]
-
-    def opened() -> None:
-        picked = selection.picked("sample-table")
-        if picked is not None:
-            selection.put(sample=int(table["sample"].iloc[picked]))
-
+    judgeable = part.task.kind == "class" and part.target is not None
+    if judgeable and st.toggle("Only samples that are named wrongly", key="wrong", bind="query-params"):
+        table = table[~table["right"]]
     left, right = st.columns([5, 4], gap="medium")
     with right:
         _chosen_sample(chosen, data, row)
     with left:
-        numbers = st.column_config.NumberColumn(format="%.3f")
-        st.dataframe(
+        bar = st.column_config.ProgressColumn(format="%.3f", min_value=0, max_value=1, width=110)
+        show.table(
             table,
-            key="sample-table",
-            on_select=opened,
-            selection_mode="single-row",
-            hide_index=True,
+            f"the model's answer for {len(table)} samples",
+            {"probability": bar, "of its class": "%.3f"},
+            lambda at: selection.put(sample=int(table["sample"].iloc[at])),
+            "sample-table",
             height=420,
-            alt=f"the model's answer for {len(table)} samples",
-            column_config={
-                "probability": st.column_config.ProgressColumn(format="%.3f", min_value=0, max_value=1, width=110),
-                "of its class": numbers,
-            },
         )
         st.caption("Every sample of the test part; click a column to sort, select a row to look at the sample.")
     if isinstance(judged, ClassMetrics):
@@ -75,9 +63,7 @@ def _chosen_sample(chosen: Selection, data: Samples, row: int) -> None:
             "Probability of each class for this sample; the diamond marks its true class.",
             f"the model names {best} with probability {chance.max():.3f}",
             "class-bars",
-            chosen.colours,
-            chosen.picture,
-            {"class": [shown(name, 40) for name in part.task.names], "probability": chance},
+            table={"class": [shown(name, 40) for name in part.task.names], "probability": chance},
         )
 
 
@@ -86,9 +72,12 @@ def _classes(chosen: Selection, judged: ClassMetrics, outputs: np.ndarray) -> No
     assert part.target is not None
     st.header("How well?", anchor=False)
     with st.container(horizontal=True):
-        st.metric("Accuracy", f"{judged.accuracy:.1f} %", width="content")
-        st.metric("Largest class alone", f"{100 * largest_class(part):.1f} %", width="content")
-        st.metric("Macro F1", f"{judged.macro_f1:.1f} %", width="content")
+        numbers = {
+            "Accuracy": judged.accuracy,
+            "Largest class alone": 100 * largest_class(part),
+            "Macro F1": judged.macro_f1,
+        }
+        show.numbers({name: f"{value:.1f} %" for name, value in numbers.items()})
     left, right = st.columns([5, 4], gap="medium")
     with left:
         show.figure(
@@ -96,16 +85,10 @@ def _classes(chosen: Selection, judged: ClassMetrics, outputs: np.ndarray) -> No
             "Samples of each class (rows) by the class the model names (columns); darker is a larger share of the row.",
             f"accuracy {judged.accuracy:.1f} percent over {judged.samples} samples",
             "confusion-matrix",
-            chosen.colours,
-            chosen.picture,
         )
     with right:
-        st.dataframe(
-            figures.target_table({"recall (%)": dict(judged.recall)}),
-            hide_index=True,
-            alt="recall of each class",
-            column_config={"recall (%)": st.column_config.NumberColumn(format="%.1f")},
-        )
+        recall = figures.target_table({"recall (%)": dict(judged.recall)})
+        show.table(recall, "recall of each class", {"recall (%)": "%.1f"})
 
 
 def _targets(chosen: Selection, judged: RealMetrics, outputs: np.ndarray, row: int) -> None:
@@ -118,7 +101,7 @@ def _targets(chosen: Selection, judged: RealMetrics, outputs: np.ndarray, row: i
             st.metric("Mean absolute error", f"{judged.mae:.3g}", width="content")
             st.metric("Correlation", f"{judged.correlation:.3f}", width="content", help=judged.why or None)
         per = {"mean absolute error": dict(judged.mae_of), "correlation": dict(judged.correlation_of)}
-        st.dataframe(figures.target_table(per), hide_index=True, alt="error and correlation of each target")
+        show.table(figures.target_table(per), "error and correlation of each target")
     with left:
         names = list(part.task.names)
         about = st.selectbox(
@@ -132,7 +115,5 @@ def _targets(chosen: Selection, judged: RealMetrics, outputs: np.ndarray, row: i
             "where both are equal.",
             f"correlation {list(judged.correlation_of.values())[about]:.3f} over {judged.samples} samples",
             "target-scatter",
-            chosen.colours,
-            chosen.picture,
-            {"target": part.target.numpy()[:, about], "model": outputs[:, about]},
+            table={"target": part.target.numpy()[:, about], "model": outputs[:, about]},
         )

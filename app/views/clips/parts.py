@@ -12,7 +12,7 @@ from app.state import selection
 from app.state.selection import Selection
 from app.store.keys import RunKey
 from app.views.clips import figures
-from app.widgets import paging, sidebar
+from app.widgets import paging, show, sidebar
 from app.widgets.video import player
 from core.clip import Clip
 from core.machine.names import shown
@@ -20,9 +20,9 @@ from core.measure.metrics import auc
 
 COLUMNS = {
     "scores": st.column_config.LineChartColumn("scores over time", y_min=0, y_max=1),
-    "highest": st.column_config.NumberColumn(format="%.3f"),
+    "highest": "%.3f",
     "AUC": st.column_config.NumberColumn(format="%.1f", help="Percent, among this clip's own units"),
-    "seconds": st.column_config.NumberColumn(format="%.1f"),
+    "seconds": "%.1f",
 }
 NONE = "No clip's name holds these words. Change *Find clips* in the sidebar."
 
@@ -54,25 +54,17 @@ def numbers(clip: Clip, scores: np.ndarray, threshold: float) -> None:
 
 def units(clip: Clip, scores: np.ndarray, threshold: float) -> None:
     """Every unit of the clip; a row that is selected is gone to."""
-
-    def sought() -> None:
-        row = selection.picked("unit-table")
-        if row is not None:
-            selection.put(time=row * clip.seconds)
-
-    st.dataframe(
+    show.table(
         figures.unit_table(clip, scores, threshold),
-        key="unit-table",
-        on_select=sought,
-        selection_mode="single-row",
-        hide_index=True,
-        height=380,
-        alt=f"scores of the {clip.units} units of this clip",
-        column_config={
+        f"scores of the {clip.units} units of this clip",
+        {
             "unit": st.column_config.NumberColumn(width=40),
             "from (s)": st.column_config.NumberColumn(format="%.2f", width=60),
             "score": st.column_config.ProgressColumn("score", format="%.3f", min_value=0, max_value=1, width=110),
         },
+        lambda row: selection.put(time=row * clip.seconds),
+        "unit-table",
+        height=380,
     )
 
 
@@ -146,12 +138,8 @@ def unscored(chosen: Selection) -> None:
 def _table(key: str, listed: Sequence[Clip], table: pd.DataFrame, alt: str) -> None:
     """Clips as a table; a row that is selected opens its clip."""
 
-    def opened() -> None:
-        row = selection.picked(key)
-        if row is not None and row < len(listed):
+    def opened(row: int) -> None:
+        if row < len(listed):
             selection.put(clip=listed[row].name, time=None)
 
-    columns = {name: config for name, config in COLUMNS.items() if name in table}
-    st.dataframe(
-        table, key=key, on_select=opened, selection_mode="single-row", hide_index=True, alt=alt, column_config=columns
-    )
+    show.table(table, alt, {name: config for name, config in COLUMNS.items() if name in table}, opened, key)

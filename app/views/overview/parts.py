@@ -56,8 +56,7 @@ def methods(chosen: Selection) -> None:
         f"{name}: " + ", ".join(f"{m} {a:.3g}" for m, a in zip(table["method"], table[name], strict=True)),
         "methods",
         None,
-        chosen.picture,
-        table.drop(columns="group"),
+        table=table.drop(columns="group"),
     )
 
 
@@ -83,7 +82,7 @@ def contents(chosen: Selection) -> None:
             "made by": [shown(data.extractors.get(name, "?"), 200) for name in data.widths],
         }
     )
-    st.dataframe(table, hide_index=True, alt="modalities, their widths and what made them")
+    show.table(table, "modalities, their widths and what made them")
     with st.expander("Licence and notes", icon=":material/info:"):
         st.text(shown(data.licence or "no licence named", 400))
         for note in data.notes:

@@ -4,7 +4,6 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 
-import plotly.graph_objects as go
 import streamlit as st
 
 from app import store
@@ -56,16 +55,14 @@ def judge(chosen: Selection, samples: Samples | None) -> Judged:
     about, level = 0, "samples"
     with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
         if samples is None:
-            level = st.segmented_control(
-                "Judge", ["units", "frames"], default="units", required=True, key="level", bind="query-params"
-            )
+            level = show.one_of("Judge", ["units", "frames"], "level")
         else:
             about = pick_class(samples)
         price = st.slider(
             "A miss costs as much as … false alarms", 1, 100, 5, key="price", bind="query-params", width=360
         )
-    found = store.models.grades(chosen.trained, chosen.dataset, str(level), about)
-    return Judged(chosen, found, str(level), float(price))
+    found = store.models.grades(chosen.trained, chosen.dataset, level, about)
+    return Judged(chosen, found, level, float(price))
 
 
 def cards(judged: Judged) -> None:
@@ -87,33 +84,30 @@ def cards(judged: Judged) -> None:
         st.button(words, on_click=selection.put, kwargs={"threshold": judged.limit})
 
 
-def _draw(judged: Judged, drawn: figures.Drawn | tuple[go.Figure, None], says: str, alt: str, key: str) -> None:
-    figure, table = drawn
-    show.figure(figure, says, alt, key, judged.chosen.colours, judged.chosen.picture, table)
-
-
 def roc(judged: Judged) -> None:
     """The share of anomalies found against the share of false alarms."""
     area, now = f"{judged.scores.auc:.1f} %", judged.now
-    _draw(
-        judged,
-        figures.roc(judged.scores, now, judged.best, judged.chosen.colours),
+    drawn, table = figures.roc(judged.scores, now, judged.best, judged.chosen.colours)
+    show.figure(
+        drawn,
         f"ROC: the share of anomalous {judged.level} found against the share of false alarms, AUC {area}.",
         f"ROC curve, AUC {area}; now recall {now.recall:.3f} at false-alarm rate {now.false_alarm_rate:.3f}",
         "roc",
+        table=table,
     )
 
 
 def precision_recall(judged: Judged) -> None:
     """The share of alarms that are right against the share of anomalies found."""
     area = f"{judged.scores.average_precision:.1f} %"
-    _draw(
-        judged,
-        figures.precision_recall(judged.scores, judged.now, judged.best, judged.chosen.colours),
+    drawn, table = figures.precision_recall(judged.scores, judged.now, judged.best, judged.chosen.colours)
+    show.figure(
+        drawn,
         f"Precision against recall, average precision {area}; the dotted line is an alarm at random.",
         f"precision-recall curve, average precision {area}; now recall {judged.now.recall:.3f}, "
         f"precision {judged.precision}",
         "pr",
+        table=table,
     )
 
 
@@ -130,33 +124,34 @@ def histogram(judged: Judged) -> None:
     """Both kinds' scores on either side of the threshold."""
     threshold, now = judged.chosen.threshold, judged.now
     span = score_span({"all": judged.scores.span}, threshold)
-    _draw(
-        judged,
-        figures.histogram(judged.scores, threshold, span, judged.chosen.colours),
+    drawn, table = figures.histogram(judged.scores, threshold, span, judged.chosen.colours)
+    show.figure(
+        drawn,
         f"How the scores of normal and of anomalous {judged.level} lie on either side of the threshold.",
         f"{now.true_alarms} anomalous and {now.false_alarms} normal {judged.level} lie above {threshold:.3f}",
         "histogram",
+        table=table,
     )
 
 
 def cost(judged: Judged) -> None:
     """What every threshold costs."""
     now, best, price = judged.now, judged.best, judged.price
-    _draw(
-        judged,
-        figures.cost(judged.scores, price, now, best, judged.chosen.colours),
+    drawn, table = figures.cost(judged.scores, price, now, best, judged.chosen.colours)
+    show.figure(
+        drawn,
         f"What every threshold costs when a miss costs {price:.0f} false alarms; the star is the cheapest.",
         f"cost {now.cost(price):.0f} now, {best.cost(price):.0f} at the cheapest threshold {judged.limit:.3f}",
         "cost",
+        table=table,
     )
 
 
 def confusion(judged: Judged) -> None:
     """The four counts."""
     now = judged.now
-    _draw(
-        judged,
-        (figures.confusion(now, judged.chosen.colours), None),
+    show.figure(
+        figures.confusion(now, judged.chosen.colours),
         f"The {judged.level} by truth and alarm at threshold {now.threshold:.3f}; darker is a larger share of its row.",
         f"{now.true_alarms} found, {now.misses} missed, {now.false_alarms} false alarms, {now.true_rests} quiet",
         "confusion",
@@ -166,12 +161,8 @@ def confusion(judged: Judged) -> None:
 def kinds(chosen: Selection) -> None:
     """Units found, by kind of anomaly."""
     units, *_ = store.models.units(chosen.trained, chosen.dataset)
-    st.dataframe(
-        figures.kind_table(store.data.kinds(chosen.dataset), units, chosen.threshold),
-        hide_index=True,
-        alt="units found of each kind of anomaly",
-        column_config=RECALL,
-    )
+    table = figures.kind_table(store.data.kinds(chosen.dataset), units, chosen.threshold)
+    show.table(table, "units found of each kind of anomaly", RECALL)
     st.caption("Units found, by kind of anomaly.")
 
 
@@ -185,11 +176,6 @@ def clips(chosen: Selection) -> None:
     listed = figures.decision_table(every, units, chosen.threshold, order)
     if len(every) > paging.MOST:
         rows = paging.turn(len(listed), paging.SIZE, "decision-page")
-    st.dataframe(
-        figures.told_clips(listed.iloc[rows]),
-        hide_index=True,
-        height=320,
-        alt="units found, missed and falsely alarmed in each clip",
-        column_config=RECALL,
-    )
+    page, alt = figures.told_clips(listed.iloc[rows]), "units found, missed and falsely alarmed in each clip"
+    show.table(page, alt, RECALL, height=320)
     st.caption("Units found, missed and falsely alarmed, by clip.")

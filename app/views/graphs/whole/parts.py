@@ -1,7 +1,6 @@
 """A long clip as one window, on the graphs page: communities to open, beside the exact numbers."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,10 +12,8 @@ from app.figures.marks import clicked_row
 from app.figures.style import markdown_text
 from app.state import selection
 from app.state.selection import Selection
-from app.views.graphs.whole import figures
+from app.views.graphs.whole import compute, figures
 from app.widgets import show
-from app.widgets.jobs import job_root, told
-from core import jobs
 from core.clip import Clip
 from core.fusion.base import Fusion
 from core.score.communities import LEAF, MOST, Summary
@@ -111,7 +108,7 @@ def page(chosen: Selection, clip: Clip, model: Fusion, changes: str) -> None:
         return
     found = store.graphs.whole_clip(chosen.trained, chosen.dataset, clip.name, changes)
     if found is None:
-        _offer(chosen, clip, changes)
+        compute.offer(chosen, clip, changes)
         return
     _cards(found, level(chosen.alpha))
     _suggest(found, level(chosen.alpha))
@@ -146,63 +143,6 @@ def _look(chosen: Selection, clip: Clip, changes: str, found: Whole) -> View:
     if clip.labels is not None:
         marked, what = clip.labels.numpy(), "anomalous"
     return View(chosen, clip, changes, found, scores, marked, what, path, now, members)
-
-
-# ---------------------------------------------------------------------------- before there is a result
-
-
-def _offer(chosen: Selection, clip: Clip, changes: str) -> None:
-    """What it costs, the button that starts the job, and how far the job is."""
-    run, n = chosen.trained, clip.units
-    file = store.graphs.whole_file(run, chosen.dataset, clip.name, changes)
-    mine = [job for job in jobs.listing(job_root()) if job.kind == "whole" and job.arguments.get("out") == str(file)]
-    if mine and mine[-1].active:
-        st.fragment(run_every=1.0)(_progress)(mine[-1].id)
-        return
-    if mine and mine[-1].state == "failed":
-        st.error(f"It could not be computed: {markdown_text(mine[-1].message, 600)}", icon=":material/block:")
-    seconds = store.graphs.whole_seconds(run, chosen.dataset, clip.name)
-    st.info(
-        f"{n:,} units in one window are {n * (n - 1) // 2:,} pairs. As a table they would take {4e-9 * n * n:,.1f} GB; "
-        "they are computed piece by piece instead, in a process of its own, and only what is shown is kept. "
-        "You can leave this page meanwhile; the result is stored."
-    )
-    st.button(
-        f"Compute (about {_rounded(seconds)})",
-        type="primary",
-        on_click=lambda: told(lambda: _start(chosen, clip, changes, file)),
-        key="compute-whole",
-    )
-
-
-def _rounded(seconds: float) -> str:
-    return f"{max(1, round(seconds))} s" if seconds < 90 else f"{seconds / 60:.0f} min"
-
-
-def _start(chosen: Selection, clip: Clip, changes: str, file: Path) -> None:
-    run = chosen.trained
-    A = store.graphs.put_in(run, changes)
-    given: dict[str, Any] = {
-        "dataset": str(store.keys.datasets()[chosen.dataset].resolve()),
-        "run": str(store.keys.all_runs()[run].resolve()),
-        "clip": clip.name,
-        "A": None if A is None else A.tolist(),
-        "out": str(file),
-    }
-    jobs.submit(job_root(), "whole", f"One window of {clip.name}", given)
-
-
-def _progress(id: str) -> None:
-    job = jobs.find(job_root(), id)
-    if job is None or not job.active:
-        st.rerun()
-        return
-    before = jobs.waiting(job_root(), job)
-    words = f"waits for {before} other {'job' if before == 1 else 'jobs'}" if job.state == "queued" else job.message
-    st.progress(job.progress, f"The clip as one window: {markdown_text(words, 120)}")
-    st.button("Stop", key="stop-whole", on_click=jobs.cancel, args=(job_root(), job.id))
-    if job.state == "queued":
-        jobs.ensure(job_root())
 
 
 # ---------------------------------------------------------------------------- numbers
