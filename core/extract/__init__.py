@@ -7,8 +7,8 @@ EXTRACTORS                            modality -> what makes its features
 """
 
 from core.extract.base import Caption, Described, Extractor, Plain, Seen
+from core.extract.crew import Progress
 from core.extract.extractors import EXTRACTORS, extractor
-from core.extract.pipeline import Progress
 from core.extract.run import captions, extract, extract_clip
 
 __all__ = [

@@ -14,19 +14,13 @@ its result is the same as that of one that was not killed. Foreign files are ope
 import hashlib
 import json
 import os
-import resource
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures import TimeoutError as NotYet
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import cv2
 import numpy as np
 
 from core.data import video
@@ -34,27 +28,14 @@ from core.data.frames import Collection, Footage
 from core.extract import objects
 from core.extract.base import Caption, Seen
 from core.extract.calibrate import learn
+from core.extract.crew import TOLD_EVERY, Crew, tell
 from core.extract.extractors import extractor, named
 from core.extract.pretrained import Pretrained
 from core.extract.view import View, group, together
-from core.machine import drafts, pool
+from core.machine import drafts
 
 VERSION = 2  # raise when features change: results of older versions are then not taken up again
-MEMORY = 12 << 30  # address space of a worker, libraries included
 FRAMES = 20_000  # of one clip, on the grid: 33 minutes at 10 a second
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where an extraction stands: `done` of `total` frames, of all clips and passes together."""
-
-    stage: Literal["probe", "survey", "objects", "describe"]
-    clip: str
-    done: int
-    total: int
-
-    def __str__(self) -> str:
-        return f"{self.stage} {self.clip}: {self.done:,} of {self.total:,} frames"
 
 
 @dataclass(frozen=True)
@@ -69,9 +50,6 @@ class Surveyed:
 
     def working(self) -> Iterator[np.ndarray]:
         return (objects.grey(picture) for picture in self.footage.pictures(self.fps, self.probe))
-
-
-Report = Callable[[Progress], None]
 
 
 # --- work on one clip: runs in worker processes ---------------------------------------------------------------------
@@ -101,7 +79,7 @@ def survey_clip(clip: Surveyed, work: Path, copy: bool) -> None:
             if writer is not None:
                 writer.add(picture)
             seen = index + 1
-            _tell("survey", name, seen)
+            tell("survey", name, seen)
         if writer is not None:
             writer.__exit__(None, None, None)
             os.replace(draft, work / "clips" / f"{name}.mp4")
@@ -110,7 +88,7 @@ def survey_clip(clip: Surveyed, work: Path, copy: bool) -> None:
     if seen != clip.frames:
         raise ValueError(f"clip {name!r}: {seen} frames decoded where {clip.frames} were counted; is it being changed?")
     _save(work / "survey" / f"{name}.npy", still.median())
-    _tell("survey", name, seen, end=True)
+    tell("survey", name, seen, end=True)
 
 
 def find_objects(clip: Surveyed, background: np.ndarray, work: Path) -> None:
@@ -118,11 +96,11 @@ def find_objects(clip: Surveyed, background: np.ndarray, work: Path) -> None:
     stride = objects.stride(clip.fps)
     looked = islice(clip.working(), 0, None, stride)
     name = clip.footage.name
-    found = objects.find(looked, background, stride, lambda done: _tell("objects", name, done))
+    found = objects.find(looked, background, stride, lambda done: tell("objects", name, done))
     draft = work / "objects" / f".{name}.npz"
     found.save(draft)
     os.replace(draft, work / "objects" / f"{name}.npz")
-    _tell("objects", name, clip.frames, end=True)
+    tell("objects", name, clip.frames, end=True)
 
 
 def describe_clip(clip: Surveyed, view: View, modalities: tuple[str, ...], per_unit: int, work: Path) -> None:
@@ -135,7 +113,7 @@ def describe_clip(clip: Surveyed, view: View, modalities: tuple[str, ...], per_u
         for picture in clip.footage.pictures(clip.fps, clip.probe):
             yield picture
             read += 1
-            _tell("describe", name, read // len(modalities), end=read % TOLD_EVERY == 0)
+            tell("describe", name, read // len(modalities), end=read % TOLD_EVERY == 0)
 
     seen = Seen(
         name=name,
@@ -154,7 +132,7 @@ def describe_clip(clip: Surveyed, view: View, modalities: tuple[str, ...], per_u
             captions[modality_folder(modality)] = described.captions
     content = {modality: [asdict(caption) for caption in made] for modality, made in captions.items()}
     drafts.write_file(work / "captions" / f"{name}.json", json.dumps(content, indent=1).encode())
-    _tell("describe", name, clip.frames, end=True)
+    tell("describe", name, clip.frames, end=True)
 
 
 def modality_folder(modality: str) -> str:
@@ -166,128 +144,12 @@ def modality_folder(modality: str) -> str:
     return named(modality)[0]
 
 
-# --- worker processes ----------------------------------------------------------------------------------------------
-
-TOLD_EVERY = 20  # frames
-_told: Callable[[str, str, int], None] | None = None
-
-
-def _tell(stage: str, clip: str, done: int, end: bool = False) -> None:
-    if _told is not None and (end or done % TOLD_EVERY == 0):
-        _told(stage, clip, done)
-
-
-def _start_worker(told: Any, limit: int = resource.RLIMIT_AS) -> None:
-    global _told
-    _told = lambda *what: told.put(what)  # noqa: E731
-    cv2.setNumThreads(1)
-    resource.setrlimit(limit, (MEMORY, MEMORY))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
-def _on_cluster(task: tuple[Callable[..., Any], tuple]) -> Any:
-    """One clip's work on a machine of a cluster, under the caps of a worker of ours; files are shared by name."""
-    cv2.setNumThreads(1)
-    # what is filled, not what is mapped: Ray's own store is mapped into every worker
-    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, resource.getrlimit(resource.RLIMIT_DATA)[1]))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    work, job = task
-    return work(*job)
-
-
-class Crew:
-    """Runs a function on many clips: in `workers` processes, on a Ray cluster, or right here when there are neither."""
-
-    def __init__(
-        self, workers: int, report: Report | None, accelerated: bool = False, address: str | None = None
-    ) -> None:
-        """`accelerated` processes may map, not fill, more than MEMORY: drivers reserve far more than they use.
-
-        address     of a Ray cluster whose machines see the same files under the same names
-        """
-        self.workers, self.report, self.address = 0 if address else workers, report, address
-        self.limit = resource.RLIMIT_DATA if accelerated else resource.RLIMIT_AS
-        self.done: dict[tuple[str, str], int] = {}
-        self.total = 1
-        self.pool: ProcessPoolExecutor | None = None
-
-    def __enter__(self) -> "Crew":
-        if self.workers:
-            context = get_context("spawn")
-            self.told = context.SimpleQueue()  # a put is done before its worker's result is: nothing told is lost
-            self.pool = ProcessPoolExecutor(self.workers, context, _start_worker, (self.told, self.limit))
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.pool is not None:
-            self.pool.shutdown(cancel_futures=True)
-            self.told.close()
-
-    def run(self, work: Callable[..., Any], jobs: Mapping[str, tuple]) -> dict[str, Any]:
-        """Clip name -> result. The first error ends the rest."""
-        if self.address is not None:
-            return self._far(work, jobs)
-        if self.pool is None:
-            return {name: self._here(work, job) for name, job in jobs.items()}
-        futures: dict[str, Future] = {name: self.pool.submit(work, *job) for name, job in jobs.items()}
-        results = {}
-        for name, future in futures.items():
-            while True:
-                self._hear()
-                try:
-                    results[name] = future.result(timeout=0.2)
-                    break
-                except NotYet:
-                    continue
-                except BrokenProcessPool as error:
-                    waiting = ", ".join(repr(n) for n, f in futures.items() if n not in results)[:200]
-                    raise ValueError(
-                        "a worker process died (out of memory, or a file that crashes the decoder); "
-                        f"not done: {waiting}"
-                    ) from error
-                except BaseException:
-                    for other in futures.values():
-                        other.cancel()
-                    raise
-        self._hear()
-        return results
-
-    def _far(self, work: Callable[..., Any], jobs: Mapping[str, tuple]) -> dict[str, Any]:
-        """On the cluster nothing is heard of a clip before it is done."""
-        names, results = list(jobs), {}
-        for index, result in pool.spread(_on_cluster, [(work, jobs[name]) for name in names], self.address):
-            results[names[index]] = result
-            if work in STAGES:
-                self._heard(STAGES[work], names[index], jobs[names[index]][0].frames)
-        return results
-
-    def _here(self, work: Callable[..., Any], job: tuple) -> Any:
-        global _told
-        before, _told = _told, self._heard
-        try:
-            return work(*job)
-        finally:
-            _told = before
-
-    def _hear(self) -> None:
-        while not self.told.empty():
-            self._heard(*self.told.get())
-
-    def _heard(self, stage: Any, clip: str, done: int) -> None:
-        self.done[stage, clip] = done
-        if self.report is not None:
-            self.report(Progress(stage, clip, min(sum(self.done.values()), self.total), self.total))
-
-
-STAGES: dict[Callable[..., Any], str] = {survey_clip: "survey", find_objects: "objects", describe_clip: "describe"}
-
-
 # --- all clips -----------------------------------------------------------------------------------------------------
 
 
 def survey(made: Collection, crew: Crew, work: Path, fps: float | None, copy: bool) -> list[Surveyed]:
     """Probe and survey every clip; all clips come out on one grid of frames."""
-    probes = crew.run(probe_clip, {f.name: (f,) for f in made.footage})
+    probes = crew.run(probe_clip, {f.name: (f,) for f in made.footage}, "probe")
     rates = [probe.fps for probe in probes.values() if probe is not None]
     rate = fps or made.fps or (float(np.median(rates)) if rates else 25.0)
     if not 0.1 <= rate <= 240:
@@ -302,7 +164,7 @@ def survey(made: Collection, crew: Crew, work: Path, fps: float | None, copy: bo
             crew.done["survey", name] = clip.frames
         else:
             jobs[name] = (clip, work, copy)
-    crew.run(survey_clip, jobs)
+    crew.run(survey_clip, jobs, "survey")
     return clips
 
 

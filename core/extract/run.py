@@ -22,8 +22,9 @@ from core.dataset import Dataset
 from core.extract import pipeline
 from core.extract.base import Caption
 from core.extract.calibrate import ENOUGH, FEW
+from core.extract.crew import Crew, Report
 from core.extract.extractors import distinct, extractor
-from core.extract.pipeline import Crew, Report, Surveyed
+from core.extract.pipeline import Surveyed
 from core.extract.pretrained import Pretrained
 from core.extract.view import View
 
@@ -166,9 +167,10 @@ def _run(
     out.parent.mkdir(parents=True, exist_ok=True)
     work = out.parent / f".draft-extract-{out.name}"
     pipeline.prepare_work(work, plan)
-    with Crew(workers, progress, accelerated=bool(models) and torch.cuda.is_available(), address=address) as crew:
+    accelerated = bool(models) and torch.cuda.is_available()
+    with Crew(workers, progress, accelerated, models=bool(models), address=address) as crew:
         if models:
-            crew.run(pipeline.load_models, {"models": (tuple(modalities),)})
+            crew.run(pipeline.load_models, {"models": (tuple(modalities),)}, "loading")
         clips = pipeline.survey(made, crew, work, fps, videos)
         of, views = pipeline.find_views(clips, work, known, reference)
         waiting = [c for c in clips if not (work / "objects" / f"{c.footage.name}.npz").is_file()]
@@ -177,6 +179,7 @@ def _run(
         crew.run(
             pipeline.find_objects,
             {c.footage.name: (c, views[of[c.footage.name]].background, work) for c in waiting},
+            "objects",
         )
         views = pipeline.learn_views(of, views, len(known), work, reference)
         waiting = [c for c in clips if not (work / "captions" / f"{c.footage.name}.json").is_file()]  # written last
@@ -185,6 +188,7 @@ def _run(
         crew.run(
             pipeline.describe_clip,
             {c.footage.name: (c, views[of[c.footage.name]], tuple(modalities), per_unit, work) for c in waiting},
+            "describe",
         )
     every = [*made.notes, *notes, *(note for clip in clips for note in clip.notes)]
     every += _about_views(of, views, len(known))

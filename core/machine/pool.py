@@ -16,9 +16,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+
+from core.machine import memory, process
 
 TRIES = 3  # deaths of workers that one task may see before it is called the reason
 AHEAD = 4  # tasks handed out for every worker, so that none waits and memory stays flat
@@ -74,6 +75,7 @@ def _died(index: int, count: int) -> ValueError:
 def _begin(shared: tuple[Any, ...]) -> None:
     global _shared
     _shared = shared
+    process.cap(memory.total())  # what fills the machine ends in a sentence, not in the death of a neighbour
 
 
 def _call(work: Work, task: Any) -> Any:
@@ -84,7 +86,7 @@ def _in_processes(work: Work, tasks: Sequence[Any], workers: int, shared: tuple[
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # two processes of two threads are 2.4 times slower than two of one
     waiting, deaths = list(range(len(tasks))), [0] * len(tasks)
     while waiting:
-        with ProcessPoolExecutor(workers, get_context("spawn"), _begin, (shared,)) as pool:
+        with ProcessPoolExecutor(workers, process.Clean(), _begin, (shared,)) as pool:
             flying: dict[Future, int] = {}
             try:
                 while waiting or flying:

@@ -60,5 +60,5 @@ def cap(memory: int, limit: int = resource.RLIMIT_DATA) -> None:
     """
     soft, hard = resource.getrlimit(limit)
     known = [most for most in (soft, hard, memory) if most != resource.RLIM_INFINITY]
-    resource.setrlimit(limit, (min(known), hard))
+    resource.setrlimit(limit, (min(known), min(known)))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
