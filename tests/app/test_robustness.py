@@ -105,6 +105,24 @@ def test_modalities_are_a_choice_of_the_link(page: Page, stressful: Path) -> Non
     assert "at least one modality" in words(app)
 
 
+def test_what_the_run_does_not_read_is_not_preselected_and_an_untouched_choice_follows_the_run(
+    page: Page, stressful: Path
+) -> None:
+    short = TrainConfig(epochs=1, batch=50)
+    one = train(read(stressful / "digits"), "single", {"modality": "left"}, short, 7)
+    runs.save(one.run, one.model.state_dict(), one.history, stressful / "runs")
+    name = next(name for name, run in runs.listing(stressful / "runs").items() if run.seed == 7)
+    app = page(run=stressful / "runs" / name)
+    assert app.segmented_control(key="corrupted").value == ["left"]
+    app.sidebar.selectbox(key="run").set_value(folder(stressful, "digits", "lmf", rank=1).name).run()
+    assert not complaints(app)
+    assert not app.main.warning  # Streamlit's, of a default beside a value
+    assert app.segmented_control(key="corrupted").value == ["left", "right"]
+    app.segmented_control(key="corrupted").set_value(["right"]).run()
+    app.sidebar.selectbox(key="run").set_value(folder(stressful, "digits", "concat").name).run()
+    assert app.segmented_control(key="corrupted").value == ["right"]  # what was chosen stays
+
+
 def test_missing_modalities_of_both_runs(page: Page, stressful: Path) -> None:
     app = page(rival=folder(stressful, "digits", "concat"), below_robustness="Missing modalities")
     table = app.dataframe[-1].value

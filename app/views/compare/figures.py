@@ -159,8 +159,9 @@ def verdict_table(lines: Sequence[Line], what: str) -> pd.DataFrame:
     for title, d in ((line.group.title, line.difference) for line in lines if line.difference is not None):
         pairs = f"{d.seeds} {'seed' if d.seeds == 1 else 'seeds'}" + ("" if d.paired else ", paired in order")
         by, low, high = (moved(value, d.metric) for value in (d.delta, d.low, d.high))
-        row = {"method": shown(title, 80), "verdict": d.verdict, "p (Holm)": d.adjusted, "p": d.p}
+        row: dict[str, object] = {"method": shown(title, 80), "verdict": d.verdict}
         row["difference, 95 %"] = "–" if np.isnan(d.low) else f"{by} ({low} to {high})"
+        row |= {"p (Holm)": d.adjusted, "p": d.p}
         rows.append(row | {"test": d.test.replace("clips", what), "pairs": pairs})
     return pd.DataFrame(rows)
 

@@ -28,6 +28,7 @@ with left:
 with right:
     st.header("Better than the baseline?", anchor=False)
     parts.deltas(lines, baseline, what, chosen)
+parts.verdicts(chosen, lines, what)
 
 tabs = {
     "Where two disagree": lambda: disagreement.draw(chosen, lines),

@@ -108,6 +108,14 @@ def deltas(lines: Sequence[Line], baseline: str | None, what: str, chosen: Selec
         table=figures.delta_table(lines),
         name="differences to the baseline",
     )
+
+
+def verdicts(chosen: Selection, lines: Sequence[Line], what: str) -> None:
+    """The test behind the differences, in numbers and as wide as the page; nothing where none was made."""
+    tested = [(line, line.difference) for line in lines if line.difference is not None]
+    if not tested or not figures.metric_names(lines):
+        return
+    holm = f"Corrected for {len(tested)} comparisons; the verdict is by this one."
     holm = f"Corrected for {len(tested)} comparisons; the verdict is by this one."
     show.table(
         figures.verdict_table(lines, what),

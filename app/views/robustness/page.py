@@ -3,7 +3,8 @@
 import streamlit as st
 
 from app.state import selection
-from app.views.robustness import parts
+from app.views.robustness import parts, tabs
+from app.widgets import show
 
 chosen = selection.current()
 if chosen.run is None:
@@ -28,15 +29,10 @@ if mine is not None:
         st.header("What it does here", anchor=False)
         parts.row(chosen, mine, now)
 
-tabs = {
-    "Calibration": lambda: parts.reliability(chosen, asked.rival),
-    "What it does not know": lambda: parts.doubts(chosen),
-    "Missing modalities": lambda: parts.missing(chosen, asked.rival),
-    "Is a lower rank more robust?": lambda: parts.ranks(chosen),
+below = {
+    "Calibration": lambda: tabs.reliability(chosen, asked.rival),
+    "What it does not know": lambda: tabs.doubts(chosen),
+    "Missing modalities": lambda: tabs.missing(chosen, asked.rival),
+    "Is a lower rank more robust?": lambda: tabs.ranks(chosen),
 }
-for tab, draw in zip(
-    st.tabs(list(tabs), key="below_robustness", on_change="rerun", bind="query-params"), tabs.values(), strict=True
-):
-    with tab:
-        if tab.open:
-            draw()
+show.tabs(below, key="below_robustness")
