@@ -11,14 +11,16 @@ import csv
 import hashlib
 import io
 import json
+import math
 import platform
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from pydantic import TypeAdapter, ValidationError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
@@ -26,6 +28,7 @@ from torch import Tensor
 from core.fusion import FUSIONS, WORDS
 from core.fusion.base import Fusion
 from core.machine import drafts
+from core.machine.names import shown
 from core.recipe import Recipe, TrainConfig, options_of
 from core.sample import UNITS, Task, plain
 
@@ -153,6 +156,9 @@ class Run:
         return " ".join(words)
 
 
+RECORD = TypeAdapter(Run)
+
+
 def recorded(training: Mapping[str, Any]) -> dict[str, Any]:
     """The training options as records and names hold them: without what came later and is as it was.
 
@@ -221,14 +227,28 @@ def load(folder: Path) -> Run:
             f"run {folder.name!r}: unknown fusion {record.get('fusion')!r}; there are {', '.join(FUSIONS)}"
         )
     try:
-        source = Source(**record["source"])
-        kept = {f.name: record[f.name] for f in fields(Run) if f.name in record and f.name != "source"}
-        run = Run(source=source, **kept)
+        run = RECORD.validate_json(json.dumps(record), strict=True)
+        check_numbers(run.metrics)
         if run.asked.kind not in FUSIONS[run.fusion].tasks:
             raise ValueError(f"{run.fusion} cannot be trained for {run.asked.kind}")
         return run
+    except ValidationError as error:
+        first = error.errors()[0]
+        why = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise ValueError(f"run {folder.name!r}: run.json has other fields than expected ({shown(why, 200)})") from None
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"run {folder.name!r}: run.json has other fields than expected ({error})") from None
+
+
+def check_numbers(metrics: Mapping[str, Any]) -> None:
+    """Errors: `ValueError` for a metric that is neither a finite number nor undefined, at any depth; why is a text."""
+    for name, value in metrics.items():
+        if isinstance(value, Mapping):
+            check_numbers(value)
+            continue
+        number = type(value) in (int, float) and math.isfinite(value)
+        if not (number or value is None or (name == "why" and isinstance(value, str))):
+            raise ValueError(f"metrics: {shown(name, 40)!r} is no number but {shown(value, 40)!r}")
 
 
 def checked(folder: Path, name: str) -> bytes:

@@ -2,12 +2,14 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from core import run as runs
+from core.experiments.ranks import of_ranks
 from core.machine import drafts
 from core.recipe import Recipe, TrainConfig
 from core.score.infer import score
@@ -100,6 +102,21 @@ def test_one_flipped_byte_is_found(folder, name):
         ({"version": 2}, "written in version 2"),
         ({"format": "other"}, "not a FuseScope run"),
         ({"source": {"name": "x"}}, "other fields than expected"),
+        ({"source": None}, "source"),
+        ({"training": None}, "training"),
+        ({"config": [1]}, "config"),
+        ({"seed": "x"}, "seed"),
+        ({"seed": True}, "seed"),
+        ({"seconds": "long"}, "seconds"),
+        ({"weights": 1.5}, "weights"),
+        ({"note": {}}, "note"),
+        ({"versions": {"torch": 2}}, "versions"),
+        ({"task": {"kind": "units"}}, "names"),
+        ({"task": 3}, "task"),
+        ({"metrics": {"auc": "high"}}, "'auc' is no number but 'high'"),
+        ({"metrics": {"auc": 50.0, "alone": {"a": [1]}}}, "'a' is no number"),
+        ({"metrics": {"auc": float("nan")}}, "'auc' is no number but 'nan'"),
+        ({"metrics": None}, "metrics"),
     ],
 )
 def test_a_run_of_another_kind_is_refused_and_not_listed(folder, change, message):
@@ -121,3 +138,32 @@ def test_weights_that_do_not_fit_the_config_are_refused(folder):
 def test_an_unknown_option_is_named():
     with pytest.raises(ValueError, match="LEGO has no option 'colour'"):
         runs.build("lego", {"a": 4, "b": 4}, {"colour": 1})
+
+
+LMF = runs.Run("lmf", {"rank": 1, "out": 4}, {"epochs": 2}, runs.Source("made", "0" * 64, "one", {"a": 2, "b": 3}), 0)
+
+
+def test_runs_are_alike_but_for_what_is_named():
+    assert LMF.alike(replace(LMF, seed=7, metrics={"auc": 50.0}, source=replace(LMF.source, name="renamed")))
+    other = replace(LMF, config={"rank": 4, "out": 4})
+    assert LMF.alike(other, but={"rank"})
+    assert not LMF.alike(other)
+    assert not LMF.alike(other, but={"out"})
+    for different in (
+        {"source": replace(LMF.source, protocol="two")},
+        {"source": replace(LMF.source, digest="1" * 64)},
+        {"source": replace(LMF.source, widths={"b": 3, "a": 2})},
+        {"training": {"epochs": 3}},
+        {"fusion": "concat"},
+    ):
+        assert not LMF.alike(replace(other, **different), but={"rank"})
+
+
+def test_ranks_of_another_split_are_no_evidence(tmp_path):
+    """The rank experiment compared runs of two splits, which have no test part in common."""
+    folders = []
+    for protocol, ranks in (("one", (1, 2, 4)), ("two", (1, 8))):
+        for rank in ranks:
+            run = replace(LMF, config={**LMF.config, "rank": rank}, source=replace(LMF.source, protocol=protocol))
+            folders.append(runs.save(run, {}, [], tmp_path))
+    assert of_ranks(folders) == folders[:3]
