@@ -1,8 +1,4 @@
-"""The library's shelves: what may be added from this machine, what was uploaded, thrown away, put back, packed up.
-
-data/<name>       datasets            uploads/<id>/   files as they came, until their job has read them
-runs/<id>         runs                .trash/<stamp>-<data|runs|sweeps>-<name>   thrown away
-sweeps/<id>       sweeps
+"""The workspace: the one place that knows the names of its folders, and what is done with what lies in them.
 
 What was thrown away can be put back, byte for byte, for a week (`KEPT`), as long as no more than `MOST_KEPT` things and
 no more than `BYTES_KEPT` bytes were thrown away after it; what is past that goes for good at the next start or throw.
@@ -18,12 +14,9 @@ import shutil
 import time
 import zipfile
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import torch
-
-from core import run as runs
 from core.data import guard
 from core.machine import drafts
 from core.machine.names import RefusedError, inside, shown
@@ -72,47 +65,6 @@ def free_name(root: Path, name: str) -> str:
     return found
 
 
-def allowed(path: str, roots: Sequence[Path], workspace: Path) -> Path:
-    """A folder on this machine, once it lies below one of the roots that may be read, and apart from the workspace,
-    where what others uploaded waits.
-
-    Errors: `ValueError` otherwise; the message says nothing about what lies outside.
-    """
-    if not path.strip() or "\0" in path:
-        raise ValueError("give the path of a folder on the machine that runs FuseScope")
-    real, own = Path(os.path.realpath(path)), Path(os.path.realpath(workspace))
-    for root in roots:
-        top = Path(os.path.realpath(root))
-        if real == top or top in real.parents:
-            if own in (real, *real.parents) or real in own.parents:
-                raise ValueError(f"'{shown(path, 120)}' is the workspace or holds it; what lies there is here already")
-            if not os.path.exists(real):
-                raise ValueError(f"'{shown(path, 120)}': there is no such file or folder")
-            return real
-    raise ValueError(
-        f"'{shown(path, 120)}' lies outside the folders that may be read; "
-        "whoever started the server opens more by setting FUSESCOPE_DATA"
-    )
-
-
-def keep_upload(workspace: Path, files: Sequence[tuple[str, bytes]]) -> list[Path]:
-    """Uploaded files on disk, in a folder of their own, under names of ours. Errors: `ValueError` when it is full."""
-    size = sum(len(content) for _, content in files)
-    folder = workspace / "uploads" / secrets.token_hex(8)
-    folder.mkdir(parents=True)
-    free = shutil.disk_usage(folder).free
-    if 2 * size > free:
-        raise ValueError(f"the upload has {size:,} bytes and needs twice that; the disk has {free:,} free")
-    places = []
-    for name, content in files:
-        place = folder / file_name(name)
-        if place.exists():
-            raise ValueError(f"two files are called '{shown(place.name)}'")
-        place.write_bytes(content)
-        places.append(place)
-    return places
-
-
 @contextlib.contextmanager
 def unpacked(files: Sequence[Path]) -> Iterator[Path]:
     """A folder with these files, archives opened by the guarded child; gone again after the block.
@@ -138,71 +90,143 @@ def unpacked(files: Sequence[Path]) -> Iterator[Path]:
         yield inner[0] if only else folder
 
 
-def throw_away(workspace: Path, kind: str, name: str) -> str:
-    """Move a dataset ("data"), run ("runs") or sweep ("sweeps") to the trash; the ticket that puts it back.
+class _Folder:
+    """A folder below the root, as an attribute of its workspace."""
 
-    Errors: `ValueError` when there is none of that name in the workspace; assets cannot be thrown away.
+    def __init__(self, *names: str) -> None:
+        self.names = names
+
+    def __get__(self, workspace: "Workspace", kind: type["Workspace"]) -> Path:
+        return workspace.root.joinpath(*self.names)
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Where users' datasets, runs, sweeps and jobs are kept.
+
+    >>> Workspace(Path("workspace")).runs.as_posix()
+    'workspace/runs'
     """
-    place = _own(workspace, kind, name)
-    ticket = f"{time.time_ns():x}-{kind}-{name}"
-    (workspace / ".trash").mkdir(exist_ok=True)
-    os.rename(place, workspace / ".trash" / ticket)
-    empty(workspace)
-    return ticket
 
+    root: Path
+    data = _Folder("data")  # <name>: datasets
+    runs = _Folder("runs")  # <id>: runs
+    sweeps = _Folder("sweeps")  # <id>: sweeps, their runs inside
+    jobs = _Folder("jobs")  # <id>: jobs, those that wait and those that have ended
+    uploads = _Folder("uploads")  # <id>: files as they came, until their job has read them
+    trash = _Folder(".trash")  # <stamp>-<data|runs|sweeps>-<name>: thrown away
+    index = _Folder("index")  # what one whole reading of a large dataset found out
+    scores = _Folder("scores")  # of large datasets
+    whole = _Folder("whole")  # long clips as one window
+    compiled = _Folder("cache", "numba")  # code
 
-def empty(workspace: Path) -> None:
-    """Let go for good of what has lain in the trash too long, or below too much; what was thrown last always stays."""
-    size = 0
-    for number, (ticket, _, _) in enumerate(trash(workspace)):
-        place = workspace / ".trash" / ticket
-        size += size_of(place)
-        old = time.time() - place.stat().st_ctime > KEPT
-        if old or number and (number >= MOST_KEPT or size > BYTES_KEPT):
-            shutil.rmtree(place, ignore_errors=True)
+    @staticmethod
+    def here() -> "Workspace":
+        """`$FUSESCOPE_WORKSPACE`, else `workspace` in the folder one works in."""
+        return Workspace(Path(os.environ.get("FUSESCOPE_WORKSPACE") or "workspace"))
 
+    def allowed(self, path: str, roots: Sequence[Path]) -> Path:
+        """A folder on this machine, once it lies below one of the roots that may be read, and apart from here.
 
-def put_back(workspace: Path, ticket: str) -> str:
-    """Undo `throw_away`; the name it lies under again. Errors: `ValueError` when that is gone or its place taken."""
-    match = TICKET.fullmatch(ticket)
-    place = workspace / ".trash" / ticket
-    if match is None or not place.is_dir():
-        raise ValueError("it is no longer in the trash")
-    kind, name = match[1], match[2]
-    target = workspace / kind / name
-    if os.path.lexists(target):
-        raise ValueError(f"something else is called '{shown(name)}' by now")
-    os.rename(place, target)
-    return name
+        Here lies what others uploaded.
 
+        Errors: `ValueError` otherwise; the message says nothing about what lies outside.
+        """
+        if not path.strip() or "\0" in path:
+            raise ValueError("give the path of a folder on the machine that runs FuseScope")
+        real, own = Path(os.path.realpath(path)), Path(os.path.realpath(self.root))
+        for root in roots:
+            top = Path(os.path.realpath(root))
+            if real == top or top in real.parents:
+                if own in (real, *real.parents) or real in own.parents:
+                    raise ValueError(
+                        f"'{shown(path, 120)}' is the workspace or holds it; what lies there is here already"
+                    )
+                if not os.path.exists(real):
+                    raise ValueError(f"'{shown(path, 120)}': there is no such file or folder")
+                return real
+        raise ValueError(
+            f"'{shown(path, 120)}' lies outside the folders that may be read; "
+            "whoever started the server opens more by setting FUSESCOPE_DATA"
+        )
 
-def trash(workspace: Path) -> list[tuple[str, str, str]]:
-    """(ticket, "data", "runs" or "sweeps", name) of what can be put back, newest first."""
-    folder = workspace / ".trash"
-    found = []
-    for place in sorted(folder.iterdir(), reverse=True) if folder.is_dir() else ():
-        match = TICKET.fullmatch(place.name)
-        if match is not None:
-            found.append((place.name, match[1], match[2]))
-    return found
+    def keep_upload(self, files: Sequence[tuple[str, bytes]]) -> list[Path]:
+        """Uploaded files on disk, in a folder of their own, named by us. Errors: `ValueError` when it is full."""
+        size = sum(len(content) for _, content in files)
+        folder = self.uploads / secrets.token_hex(8)
+        folder.mkdir(parents=True)
+        free = shutil.disk_usage(folder).free
+        if 2 * size > free:
+            raise ValueError(f"the upload has {size:,} bytes and needs twice that; the disk has {free:,} free")
+        places = []
+        for name, content in files:
+            place = folder / file_name(name)
+            if place.exists():
+                raise ValueError(f"two files are called '{shown(place.name)}'")
+            place.write_bytes(content)
+            places.append(place)
+        return places
 
+    def holds(self, kind: str, name: str) -> bool:
+        """Whether a dataset ("data"), run ("runs") or sweep ("sweeps") of this name lies here; assets do not."""
+        return kind in KINDS and "/" not in name and name not in ("", ".", "..") and (self.root / kind / name).is_dir()
 
-def sweep(workspace: Path) -> None:
-    """At start: what dead writers and readers left, and what has lain about for a week: trash, uploads, stopped
-    extractions.
+    def throw_away(self, kind: str, name: str) -> str:
+        """Move what it `holds` to the trash; the ticket that puts it back.
 
-    Nobody removes anything at that moment, so the trash is emptied by all of its rules.
-    """
-    empty(workspace)
-    drafts.sweep_scratch()
-    for folder in (workspace / "data", workspace / "runs", workspace / "jobs", *_inside(workspace / "jobs")):
-        drafts.sweep(folder)
-    old = [*_inside(workspace / ".trash"), *_inside(workspace / "uploads")]
-    old += [place for place in _inside(workspace / "data") if place.name.startswith(".draft-extract-")]
-    for place in old:
-        with contextlib.suppress(OSError):
-            if time.time() - place.stat().st_ctime > KEPT:
+        Errors: `ValueError` when there is none of that name.
+        """
+        if not self.holds(kind, name):
+            raise ValueError(f"'{shown(name)}' is not in the workspace; only what was added there can be removed")
+        ticket = f"{time.time_ns():x}-{kind}-{name}"
+        self.trash.mkdir(exist_ok=True)
+        os.rename(self.root / kind / name, self.trash / ticket)
+        self.empty()
+        return ticket
+
+    def empty(self) -> None:
+        """Let go for good of what has lain in the trash too long or below too much; what was thrown last stays."""
+        size = 0
+        for number, (ticket, _, _) in enumerate(self.thrown()):
+            place = self.trash / ticket
+            size += size_of(place)
+            old = time.time() - place.stat().st_ctime > KEPT
+            if old or number and (number >= MOST_KEPT or size > BYTES_KEPT):
                 shutil.rmtree(place, ignore_errors=True)
+
+    def put_back(self, ticket: str) -> str:
+        """Undo `throw_away`; the name it has again. Errors: `ValueError` when that is gone or its place taken."""
+        match = TICKET.fullmatch(ticket)
+        place = self.trash / ticket
+        if match is None or not place.is_dir():
+            raise ValueError("it is no longer in the trash")
+        kind, name = match[1], match[2]
+        target = self.root / kind / name
+        if os.path.lexists(target):
+            raise ValueError(f"something else is called '{shown(name)}' by now")
+        os.rename(place, target)
+        return name
+
+    def thrown(self) -> list[tuple[str, str, str]]:
+        """(ticket, "data", "runs" or "sweeps", name) of what can be put back, newest first."""
+        found = [(place.name, TICKET.fullmatch(place.name)) for place in sorted(_inside(self.trash), reverse=True)]
+        return [(ticket, match[1], match[2]) for ticket, match in found if match is not None]
+
+    def sweep(self) -> None:
+        """At start: what dead writers and readers left, and what lay about for a week: trash, uploads, extractions.
+
+        Nobody removes anything at that moment, so the trash is emptied by all of its rules.
+        """
+        self.empty()
+        drafts.sweep_scratch()
+        for folder in (self.data, self.runs, self.jobs, *_inside(self.jobs)):
+            drafts.sweep(folder)
+        old = [*_inside(self.trash), *_inside(self.uploads)]
+        old += [place for place in _inside(self.data) if place.name.startswith(".draft-extract-")]
+        for place in old:
+            with contextlib.suppress(OSError):
+                if time.time() - place.stat().st_ctime > KEPT:
+                    shutil.rmtree(place, ignore_errors=True)
 
 
 def _inside(folder: Path) -> list[Path]:
@@ -240,6 +264,9 @@ def adopt_released(file: Path, modalities: tuple[str, str], root: Path) -> str:
 
     Errors: `ValueError` with the table of missing, unexpected and mismatched tensors.
     """
+    import torch
+
+    from core import run as runs
     from core.fusion import released
 
     arrays = guard.read(guard.kind_of(file), file)
@@ -257,10 +284,3 @@ def adopt_released(file: Path, modalities: tuple[str, str], root: Path) -> str:
         note=f"weights of the released LEGO code, imported from {file.name}; what it was trained on is not known",
     )
     return runs.save(run, model.state_dict(), [], root).name
-
-
-def _own(workspace: Path, kind: str, name: str) -> Path:
-    place = workspace / kind / name
-    if kind not in KINDS or "/" in name or name in ("", ".", "..") or not place.is_dir():
-        raise ValueError(f"'{shown(name)}' is not in the workspace; only what was added there can be removed")
-    return place

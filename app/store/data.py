@@ -29,13 +29,13 @@ def data(key: DataKey) -> Data:
     if native_index.maybe_large(key.folder):
         found: Data = answer_of(opening, key)
         return found
-    return native_index.read(key.folder, workspace() / "index")
+    return native_index.read(key.folder, workspace().index)
 
 
 @resource(16)
 def opening(key: DataKey) -> Work:
     """A large dataset on its way."""
-    folder, place = key.folder, workspace() / "index"
+    folder, place = key.folder, workspace().index
     return Work(lambda tell: native_index.read(folder, place, tell=tell))
 
 
@@ -142,7 +142,7 @@ def shelf() -> dict[DataKey, dict[str, Any]]:
             "index": index(key),
             "bytes": size(key),
             "when": (folder / DataKey.file).stat().st_mtime,
-            "own": folder.parent == workspace() / "data",
+            "own": folder.parent == workspace().data,
         }
         for key, folder in datasets().items()
     }

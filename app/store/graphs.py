@@ -189,7 +189,7 @@ def put_in(run: RunKey, changes: str) -> torch.Tensor | None:
 
 def whole_file(run: RunKey, key: DataKey, clip_name: str, changes: str) -> Path:
     """Where the result for a long clip lies once a job has computed it."""
-    return workspace() / "whole" / whole.name_of(record_of(run).id, digest(key), clip_name, put_in(run, changes))
+    return workspace().whole / whole.name_of(record_of(run).id, digest(key), clip_name, put_in(run, changes))
 
 
 def whole_clip(run: RunKey, key: DataKey, clip_name: str, changes: str) -> whole.Whole | None:

@@ -17,6 +17,7 @@ import streamlit as st
 
 from core.dataset import Dataset
 from core.sample import Samples
+from core.workspace import Workspace
 
 if TYPE_CHECKING:
     from streamlit.runtime.caching.cache_utils import CachedFunc
@@ -31,9 +32,9 @@ DEMOS = ("demo", "digits")  # datasets that come along, the demo first
 log = logging.getLogger("fusescope")
 
 
-def workspace() -> Path:
+def workspace() -> Workspace:
     """Where users' datasets, runs and jobs are kept; `$FUSESCOPE_WORKSPACE`, else `workspace` beside the app."""
-    return Path(os.environ.get("FUSESCOPE_WORKSPACE") or ROOT / "workspace")
+    return Workspace(Path(os.environ.get("FUSESCOPE_WORKSPACE") or ROOT / "workspace"))
 
 
 def assets() -> Path:
@@ -84,7 +85,7 @@ class DataKey(Key):
     what, file = "dataset", "dataset.json"
 
     def places(self) -> tuple[Path, ...]:
-        return (assets(), workspace() / "data") if self in DEMOS else (workspace() / "data",)
+        return (assets(), workspace().data) if self in DEMOS else (workspace().data,)
 
 
 class RunKey(Key):
@@ -104,7 +105,7 @@ class SweepKey(Key):
     what, file = "sweep", "sweep.json"
 
     def places(self) -> tuple[Path, ...]:
-        return (workspace() / "sweeps",)
+        return (workspace().sweeps,)
 
     def stamp(self) -> str:
         return " ".join(stamp(f"{self.places()[0]}/{self}/{part}") for part in (self.file, "runs", "failed"))
@@ -121,7 +122,7 @@ class FileKey(str):
 
 def run_roots() -> tuple[Path, ...]:
     """Where runs lie, the demo's first."""
-    return assets() / "runs", workspace() / "runs"
+    return assets() / "runs", workspace().runs
 
 
 def _with_all_runs(key: DataKey) -> str:
@@ -167,7 +168,7 @@ def folders(root: Path, index: str) -> tuple[Path, ...]:
 def datasets() -> dict[DataKey, Path]:
     """Key -> folder of every dataset; the demo first. An upload appears at once: renaming it in stamps its parent."""
     found = {DataKey(key): assets() / key for key in DEMOS if (assets() / key / DataKey.file).is_file()}
-    for path in folders(workspace() / "data", DataKey.file):
+    for path in folders(workspace().data, DataKey.file):
         found.setdefault(DataKey(path.name), path)
     return found
 

@@ -38,7 +38,7 @@ def scores(run: RunKey, key: DataKey) -> Mapping[str, np.ndarray]:
 def scoring(run: RunKey, key: DataKey) -> Work:
     """The scores of a large dataset on their way; they are kept on disk."""
     asked, which = model(run), clips(key)
-    place = stored.place_of(workspace() / "scores", run.folder, data(key).digest(), data(key).looked_at())
+    place = stored.place_of(workspace().scores, run.folder, data(key).digest(), data(key).looked_at())
 
     def work(tell: Callable[[float], None]) -> dict[str, np.ndarray]:
         scored = stored.load(place, which)

@@ -31,7 +31,7 @@ def _learned_from(key: DataKey, protocol: str) -> tuple[int, int]:
 
 def own_runs() -> list[RunKey]:
     """Runs that lie in the workspace, which may be removed; the demo's may not."""
-    return [name for name, folder in all_runs().items() if folder.parent == workspace() / "runs"]
+    return [name for name, folder in all_runs().items() if folder.parent == workspace().runs]
 
 
 def readable_runs() -> list[RunKey]:

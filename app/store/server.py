@@ -20,7 +20,6 @@ from app.store.runs import runs
 from app.store.work import Work
 from core.data import index as native_index
 from core.score import infer
-from core.workspace import sweep
 
 
 def unfinished(what: str, run: RunKey | None, key: DataKey) -> Work | None:
@@ -62,7 +61,7 @@ def warm() -> float:
     started = time.perf_counter()
     torch.set_num_threads(1)
     with contextlib.suppress(OSError):  # on a read-only disk there is nothing to sweep
-        sweep(workspace())
+        workspace().sweep()
     with contextlib.suppress(ValueError):  # a broken demo is told on the page that shows it
         for key in list(datasets())[:1]:
             for name in [] if native_index.maybe_large(datasets()[key]) else list(runs(key))[:1]:

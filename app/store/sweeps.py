@@ -10,12 +10,11 @@ from app.store.keys import DataKey, SweepKey, folders, kept, log, resource, work
 from core import run as run_folders
 from core import sweep as sweep_folders
 from core.run import Run
-from core.workspace import trash
 
 
 def sweeps_root() -> Path:
     """Where sweeps and their runs lie; these runs are in no list until a cell is opened."""
-    return workspace() / "sweeps"
+    return workspace().sweeps
 
 
 @kept(256)
@@ -39,9 +38,9 @@ def sweeps(key: DataKey) -> dict[SweepKey, sweep_folders.Sweep]:
 def removed_sweeps(key: DataKey) -> list[tuple[str, str, str]]:
     """(ticket, folder name, title) of the sweeps on this dataset that were thrown away last and can be put back."""
     found: list[tuple[str, str, str]] = []
-    for ticket, kind, name in trash(workspace()):
+    for ticket, kind, name in workspace().thrown():
         if kind == "sweeps" and len(found) < 3:
-            one = _sweep(workspace() / ".trash" / ticket / SweepKey.file)
+            one = _sweep(workspace().trash / ticket / SweepKey.file)
             if one is not None and one.data == digest(key):
                 found.append((ticket, name, f"{one.title} · {one.id[-4:]}"))
     return found

@@ -21,7 +21,7 @@ IMPORTS = ("clip", "footage", "features", "files", "checkpoint")
 
 
 def job_root() -> Path:
-    return store.keys.workspace() / "jobs"
+    return store.keys.workspace().jobs
 
 
 def told(act: Callable[[], Any]) -> Any:

@@ -10,7 +10,7 @@ import streamlit as st
 
 from app import store
 from app.state import navigation
-from app.state.selection import ALPHA, THRESHOLD, K, put
+from app.state.selection import ALPHA, THRESHOLD, K, current, put
 from app.store.keys import DataKey
 from app.widgets import waiting
 from core.machine.names import shown
@@ -24,9 +24,10 @@ def choose() -> bool | None:
     names = list(store.keys.datasets())
     if not names:
         return False
-    dataset = side.selectbox(
+    side.selectbox(
         "Dataset", names, key="dataset", bind="query-params", format_func=_name, on_change=_forget, args=(True,)
     )
+    dataset = current().dataset
     if not waiting.ready(dataset, None, "data"):
         return None
     titles = store.runs.run_titles(dataset)

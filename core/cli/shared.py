@@ -2,13 +2,14 @@
 
 import ast
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from core.workspace import Workspace
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Set = Annotated[
@@ -120,7 +121,7 @@ def opened(path: Path, extracted: Path | None = None, workers: int = 2) -> Any:
     if is_footage(path):
         from core.extract import extract
 
-        target = extracted or Path(os.environ.get("FUSESCOPE_WORKSPACE", "workspace")) / "data" / path.resolve().name
+        target = extracted or Workspace.here().data / path.resolve().name
         if (target / "dataset.json").is_file():
             tell(f"using the features in {target}; remove it to extract {path.name} anew")
             return read(target)

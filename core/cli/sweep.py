@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from core.cli.shared import Device, Json, Modalities, Protocol, Set, device_of, names, opened, put, recipe, tell
+from core.workspace import Workspace
 
 
 def sweep(
@@ -28,9 +29,9 @@ def sweep(
     judge: Annotated[str, typer.Option(help="held-out: a part of the training data; test: as the papers do.")] = (
         "held-out"
     ),
-    out: Annotated[Path, typer.Option(help="Folder of sweeps; the sweep is a folder in it.")] = Path(
-        "workspace/sweeps"
-    ),
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of sweeps; else `sweeps` in $FUSESCOPE_WORKSPACE or ./workspace.")
+    ] = None,
     address: Annotated[
         str | None, typer.Option(help="A Ray cluster, host:port; local starts one on this machine.")
     ] = None,
@@ -64,7 +65,7 @@ def sweep(
     asked = recipe(fusion, set_, seeds, options=usual, protocol=protocol, modalities=names(modalities), device=device)
     how: sweeps.How = "guided" if guided else "grid"
     plan = sweeps.Plan(str(dataset.resolve()), axes, asked, how, trials, judge)  # type: ignore[arg-type]
-    root = sweeps.begin(plan, data, out)
+    root = sweeps.begin(plan, data, out or Workspace.here().sweeps)
     tell(f"{root}: {sweeps.read(root).title}")
     began, last = time.perf_counter(), 0.0
 

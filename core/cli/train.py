@@ -20,6 +20,7 @@ from core.cli.shared import (
     settings,
     tell,
 )
+from core.workspace import Workspace
 
 
 def train(
@@ -27,7 +28,9 @@ def train(
     fusion: Annotated[str, typer.Option(help="Name of the fusion.")] = "lego",
     set_: Set = None,
     seeds: Annotated[int, typer.Option(help="How many seeds, from 0 on.", min=1)] = 1,
-    out: Annotated[Path, typer.Option(help="Folder of runs.")] = Path("workspace/runs"),
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of runs; else `runs` in $FUSESCOPE_WORKSPACE or ./workspace.")
+    ] = None,
     protocol: Protocol = None,
     modalities: Modalities = None,
     device: Device = "cpu",
@@ -57,7 +60,7 @@ def train(
             return fit(data, each, device=on)
 
         done = sparing(one, 1, device_of(device), tell)
-        folder = runs.save(done.run, done.model.state_dict(), done.history, out)
+        folder = runs.save(done.run, done.model.state_dict(), done.history, out or Workspace.here().runs)
         made.append(done.run)
         metric = done.run.metric
         tell(f"{folder}: {METRIC_WORDS[metric]} {show(done.run.metrics[metric], metric)}, {done.run.seconds:.1f} s")

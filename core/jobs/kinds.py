@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.jobs import record
 from core.jobs.record import Passed, Report, passing
+from core.workspace import Workspace, adopt_released, unpacked
 
 if TYPE_CHECKING:
     from core.dataset import Dataset
@@ -73,9 +74,10 @@ def _import_features(given: Mapping[str, Any], report: Report) -> str:
         report(0.6, f"{len(found.clips)} clips read, writing")
         found = _without_videos(found) if "files" in given else found
         native.write(changed(found, name=given["name"]), out)
-        if out.parent.name == "data":  # the workspace's: who opens a large set does not wait for its index
+        home = Workspace(out.parents[1])
+        if out.parent == home.data:  # who opens a large set does not wait for its index
             report(0.95, "looking at what was written")
-            index.read(out, out.parents[1] / "index")
+            index.read(out, home.index)
     return out.name
 
 
@@ -93,10 +95,8 @@ def _without_videos(data: "Dataset") -> "Dataset":
 
 def _import_files(given: Mapping[str, Any], report: Report) -> str:
     """Uploaded feature files or an archive of them: unpacked by the guarded child, then read like a folder."""
-    from core import workspace
-
     report(0.05, "unpacking")
-    with workspace.unpacked([Path(file) for file in given["files"]]) as folder:
+    with unpacked([Path(file) for file in given["files"]]) as folder:
         return _import_features({**given, "folder": str(folder)}, report)
 
 
@@ -109,11 +109,9 @@ def _whole(given: Mapping[str, Any], report: Report) -> str:
 
 def _import_checkpoint(given: Mapping[str, Any], report: Report) -> str:
     """Weights of the released LEGO code as a run."""
-    from core import workspace
-
     report(0.1, "reading the weights")
     visual, text = given["modalities"]
-    return workspace.adopt_released(Path(given["file"]), (visual, text), Path(given["runs"]))
+    return adopt_released(Path(given["file"]), (visual, text), Path(given["runs"]))
 
 
 def _sweep(given: Mapping[str, Any], report: Report) -> str:

@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 from core.data.fields import parsed
 from core.machine import drafts, lease
 from core.machine.names import opened
+from core.workspace import Workspace
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 ACTIVE = ("queued", "running")
@@ -134,7 +135,7 @@ def _settled(root: Path, job: Job) -> Job:
 def drop_upload(root: Path, job: Job) -> None:
     """Remove the folder that a job was to read, once it has ended, if it was uploaded."""
     folder = Path(str(job.arguments.get("uploaded", "")))
-    if folder.parent.absolute() == root.absolute().parent / "uploads" and folder.name not in ("", ".."):
+    if folder.parent.absolute() == Workspace(root.absolute().parent).uploads and folder.name not in ("", ".."):
         shutil.rmtree(folder, ignore_errors=True)
 
 

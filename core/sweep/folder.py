@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from core import run, workspace
+from core import run
 from core.clip import Clip
 from core.dataset import Dataset
 from core.fusion.base import Fusion
@@ -38,6 +38,7 @@ from core.score.infer import score
 from core.sweep.plan import Cell, Plan, cells, checked_plan, told
 from core.train import memory
 from core.train.loop import split_of, widths_of
+from core.workspace import Workspace
 
 FORMAT: dict[str, Any] = {"format": "fusescope-sweep", "version": 1}
 WORDS = METRIC_WORDS | {"auc_clips": "clip AUC"}
@@ -283,4 +284,4 @@ def remove(root: Path) -> str:
     """Throw a sweep of a workspace away, refused while a process is at work on it; the ticket that puts it back."""
     read(root)
     with locked(root, sign=False):
-        return workspace.throw_away(root.parents[1], root.parent.name, root.name)
+        return Workspace(root.parents[1]).throw_away(root.parent.name, root.name)

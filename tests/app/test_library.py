@@ -17,6 +17,7 @@ from core.data import native, read
 from core.data.check import Report
 from core.data.problems import Problem
 from core.data.samples import native as stored
+from core.workspace import Workspace
 from tests import world
 from tests.app.conftest import Opener, complaints, words
 from tests.core.data.test_samples import made
@@ -97,7 +98,7 @@ def test_removed_and_put_back(visit: Opener, small: Path, tmp_path: Path) -> Non
     assert not complaints(app)
     assert "Dataset mine was removed." in words(app)
     assert not (tmp_path / "workspace/data/mine").exists()
-    (ticket,) = [ticket for ticket, *_ in workspace.trash(tmp_path / "workspace")]
+    (ticket,) = [ticket for ticket, *_ in Workspace(tmp_path / "workspace").thrown()]
     app.button(key=f"back-{ticket}").click().run()
     assert not complaints(app)
     assert (tmp_path / "workspace/data/mine/dataset.json").exists()
@@ -195,7 +196,7 @@ def test_a_sample_set_is_listed_with_its_report_and_can_be_removed(
         assert list(found["target"]) == ["warm", "bold"]
         assert (found["lowest"] < found["highest"]).all()
     app.button(key="remove-data").click().run()
-    (ticket,) = [ticket for ticket, *_ in workspace.trash(tmp_path / "workspace")]
+    (ticket,) = [ticket for ticket, *_ in Workspace(tmp_path / "workspace").thrown()]
     app.button(key=f"back-{ticket}").click().run()
     assert not complaints(app)
     assert read(tmp_path / "workspace/data/zoo").digest() == made(task).digest()

@@ -157,7 +157,7 @@ def test_a_long_one_is_a_job_whose_cost_is_told(visit: Opener, long: Path, monke
     assert button.label.startswith("Compute (about ")
     app = button.click().run()
     assert not complaints(app)
-    (job,) = jobs.listing(store.keys.workspace() / "jobs")
+    (job,) = jobs.listing(store.keys.workspace().jobs)
     assert (job.kind, job.arguments["clip"]) == ("whole", "test-01")
     told: list[float] = []
     assert jobs.kinds.HANDLERS["whole"](job.arguments, lambda done, words: told.append(done)) == "test-01"

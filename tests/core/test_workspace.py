@@ -10,6 +10,9 @@ import torch
 from core import run, workspace
 from core.data import native, read
 from core.fusion import released
+from core.workspace import Workspace
+from tests import world
+from tests.command import command
 from tests.core.data import hostile
 from tests.core.data.made import feature_folder
 from tests.core.data.test_native import made
@@ -20,47 +23,47 @@ def test_only_folders_below_the_roots_may_be_added(tmp_path: Path) -> None:
     (tmp_path / "closed").mkdir()
     (tmp_path / "open/way-out").symlink_to(tmp_path / "closed")
     roots, own = [tmp_path / "open"], tmp_path / "open/workspace"
-    assert workspace.allowed(str(tmp_path / "open/in"), roots, own) == tmp_path / "open/in"
+    assert Workspace(own).allowed(str(tmp_path / "open/in"), roots) == tmp_path / "open/in"
     for path in ("closed", "open/../closed", "open/way-out", "open-not", "closed/unknown"):
         with pytest.raises(ValueError, match="outside the folders that may be read"):
-            workspace.allowed(str(tmp_path / path), roots, own)
+            Workspace(own).allowed(str(tmp_path / path), roots)
     for path in ("open/gone", "open/" + "x" * 300):
         with pytest.raises(ValueError, match="no such file"):
-            workspace.allowed(str(tmp_path / path), roots, own)
+            Workspace(own).allowed(str(tmp_path / path), roots)
     (own / "uploads/of-others").mkdir(parents=True)
     for path in ("open/workspace/uploads/of-others", "open/workspace", "open"):
         with pytest.raises(ValueError, match="is the workspace or holds it"):
-            workspace.allowed(str(tmp_path / path), roots, own)
+            Workspace(own).allowed(str(tmp_path / path), roots)
     for path in ("", "a\0b"):
         with pytest.raises(ValueError, match="give the path"):
-            workspace.allowed(path, roots, own)
+            Workspace(own).allowed(path, roots)
 
 
 def test_what_is_thrown_away_can_be_put_back(tmp_path: Path) -> None:
     native.write(made(), tmp_path / "data/made")
     (tmp_path / "runs/other").mkdir(parents=True)
     before = read(tmp_path / "data/made").digest()
-    ticket = workspace.throw_away(tmp_path, "data", "made")
+    ticket = Workspace(tmp_path).throw_away("data", "made")
     assert not (tmp_path / "data/made").exists()
-    assert workspace.put_back(tmp_path, ticket) == "made"
+    assert Workspace(tmp_path).put_back(ticket) == "made"
     assert read(tmp_path / "data/made").digest() == before
     with pytest.raises(ValueError, match="no longer in the trash"):
-        workspace.put_back(tmp_path, ticket)
+        Workspace(tmp_path).put_back(ticket)
     for name in ("../runs", "../runs/other", "", "gone"):
         with pytest.raises(ValueError, match="only what was added there"):
-            workspace.throw_away(tmp_path, "data", name)
+            Workspace(tmp_path).throw_away("data", name)
     for ticket in ("../../etc", "1-data-../x", ""):
         with pytest.raises(ValueError, match="no longer in the trash"):
-            workspace.put_back(tmp_path, ticket)
+            Workspace(tmp_path).put_back(ticket)
 
 
 def test_only_what_is_old_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for place in (".trash/1-data-a", "uploads/b", "data/.draft-extract-c", "data/kept"):
         (tmp_path / place).mkdir(parents=True)
-    workspace.sweep(tmp_path)
+    Workspace(tmp_path).sweep()
     assert len(list(tmp_path.rglob("*"))) == 7
     monkeypatch.setattr(workspace, "KEPT", -1)
-    workspace.sweep(tmp_path)
+    Workspace(tmp_path).sweep()
     assert sorted(str(place.relative_to(tmp_path)) for place in tmp_path.rglob("*")) == [
         ".trash",
         "data",
@@ -74,8 +77,8 @@ def test_the_trash_is_emptied_by_age_by_number_and_by_size(tmp_path: Path, monke
         for name in names:
             (tmp_path / "runs" / name).mkdir(parents=True)
             (tmp_path / "runs" / name / "file").write_bytes(b"x" * 100)
-            workspace.throw_away(tmp_path, "runs", name)
-        return [name for _, _, name in workspace.trash(tmp_path)]
+            Workspace(tmp_path).throw_away("runs", name)
+        return [name for _, _, name in Workspace(tmp_path).thrown()]
 
     assert thrown("a", "b", "c") == ["c", "b", "a"]
     monkeypatch.setattr(workspace, "MOST_KEPT", 3)
@@ -85,8 +88,8 @@ def test_the_trash_is_emptied_by_age_by_number_and_by_size(tmp_path: Path, monke
     monkeypatch.setattr(workspace, "BYTES_KEPT", 99)  # too large for the trash: the last one stays all the same
     assert thrown("f") == ["f"]
     monkeypatch.setattr(workspace, "KEPT", -1)
-    workspace.sweep(tmp_path)
-    assert workspace.trash(tmp_path) == []
+    Workspace(tmp_path).sweep()
+    assert Workspace(tmp_path).thrown() == []
 
 
 @pytest.mark.parametrize("name", ["<b>&![x](http:)", "a\nb", "ü " * 20, "-runs-x", "data-1"])
@@ -94,15 +97,15 @@ def test_hostile_names_go_into_the_trash_and_come_back(tmp_path: Path, name: str
     for kind in workspace.KINDS:
         (tmp_path / kind / name).mkdir(parents=True)
         (tmp_path / kind / name / "file").write_text(kind)
-        ticket = workspace.throw_away(tmp_path, kind, name)
-        assert workspace.trash(tmp_path)[0] == (ticket, kind, name)
-        assert workspace.put_back(tmp_path, ticket) == name
+        ticket = Workspace(tmp_path).throw_away(kind, name)
+        assert Workspace(tmp_path).thrown()[0] == (ticket, kind, name)
+        assert Workspace(tmp_path).put_back(ticket) == name
         assert (tmp_path / kind / name / "file").read_text() == kind
     for wrong in ("../runs/x", "..", "", "x/y"):
         with pytest.raises(ValueError, match="is not in the workspace"):
-            workspace.throw_away(tmp_path, "sweeps", wrong)
+            Workspace(tmp_path).throw_away("sweeps", wrong)
         with pytest.raises(ValueError, match="no longer in the trash"):
-            workspace.put_back(tmp_path, f"1-sweeps-{wrong}")
+            Workspace(tmp_path).put_back(f"1-sweeps-{wrong}")
 
 
 def test_names_of_strangers_become_names_of_ours(tmp_path: Path) -> None:
@@ -192,3 +195,19 @@ def test_a_checkpoint_of_something_else_is_refused_with_its_keys(tmp_path: Path)
     with pytest.raises(ValueError, match="no checkpoint of the released LEGO code"):
         workspace.adopt_released(tmp_path / "a.pth", ("v", "t"), tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_what_commands_train_lies_in_the_workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: bool) -> None:
+    native.write(world.dataset(None), tmp_path / "set")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("FUSESCOPE_WORKSPACE", raising=False)
+    if told:
+        monkeypatch.setenv("FUSESCOPE_WORKSPACE", str(tmp_path / "mine"))
+    home = Workspace(tmp_path / ("mine" if told else "workspace"))
+    words = ("set", "--fusion", "sum", "--set", "epochs=1", "--seeds", "1")
+    assert command("train", *words)[0] == 0
+    assert len(run.listing(home.runs)) == 1
+    assert command("sweep", *words, "--axis", "hidden=2..3", "--judge", "test")[0] == 0
+    assert [place.name for place in home.sweeps.iterdir() if (place / "sweep.json").is_file()]
+    assert not (tmp_path / "workspace").exists() or not told

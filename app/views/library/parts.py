@@ -42,13 +42,11 @@ def video() -> None:
 
 
 def _send_video(file: str, content: bytes, name: str, reference: DataKey) -> None:
-    called = workspace.free_name(store.keys.workspace() / "data", name.strip() or Path(workspace.file_name(file)).stem)
+    called = workspace.free_name(store.keys.workspace().data, name.strip() or Path(workspace.file_name(file)).stem)
     if workspace.file_suffix(file) not in guard.VIDEOS:
         raise ValueError(f"'{shown(file)}' is no video by its name; {', '.join(guard.VIDEOS)} are read")
-    (place,) = workspace.keep_upload(
-        store.keys.workspace(), [(f"{clip_name(called)}{workspace.file_suffix(file)}", content)]
-    )
-    given = {"name": called, "out": str(store.keys.workspace() / "data" / called), "uploaded": str(place.parent)}
+    (place,) = store.keys.workspace().keep_upload([(f"{clip_name(called)}{workspace.file_suffix(file)}", content)])
+    given = {"name": called, "out": str(store.keys.workspace().data / called), "uploaded": str(place.parent)}
     if reference:
         given |= {"file": str(place), "dataset": str(store.keys.datasets()[reference])}
         jobs.submit(job_root(), "clip", f"Video {shown(file, 60)}", given)
@@ -84,13 +82,13 @@ def _send_features(files: Sequence[tuple[str, bytes]], name: str, fps: float) ->
 def _send(files: Sequence[tuple[str, bytes]], name: str, what: str, **options: Any) -> None:
     """Hand uploaded files to a job: what lies in them tells whether they are features or samples."""
     first = Path(workspace.file_name(files[0][0])).stem
-    called = workspace.free_name(store.keys.workspace() / "data", name.strip() or first)
-    places = workspace.keep_upload(store.keys.workspace(), files)
+    called = workspace.free_name(store.keys.workspace().data, name.strip() or first)
+    places = store.keys.workspace().keep_upload(files)
     given = {
         "files": [str(place) for place in places],
         "uploaded": str(places[0].parent),
         "name": called,
-        "out": str(store.keys.workspace() / "data" / called),
+        "out": str(store.keys.workspace().data / called),
         **options,
     }
     jobs.submit(job_root(), "files", f"{what} {shown(files[0][0], 60)}", given)
@@ -147,7 +145,7 @@ def folder() -> None:
 
 
 def _look(path: str, pickles: bool) -> None:
-    place = workspace.allowed(path, store.data.roots(), store.keys.workspace())
+    place = store.keys.workspace().allowed(path, store.data.roots())
     report = store.data.folder_report(str(place), pickles)
     st.code(report.text(), language=None, wrap_lines=True)
     if not report.ok:
@@ -158,11 +156,11 @@ def _look(path: str, pickles: bool) -> None:
     if kind is None:
         st.info(f"This is {check.WORDS[report.kind]}; a folder of clips or samples is needed.")
     elif st.button("Bring it in", type="primary", icon=":material/download:"):
-        called = workspace.free_name(store.keys.workspace() / "data", place.name)
+        called = workspace.free_name(store.keys.workspace().data, place.name)
         given: dict[str, Any] = {
             "folder": str(place),
             "name": called,
-            "out": str(store.keys.workspace() / "data" / called),
+            "out": str(store.keys.workspace().data / called),
         }
         if pickles:
             given["samples"] = {"pickle": True}
@@ -187,11 +185,11 @@ def checkpoint() -> None:
 
 
 def _send_checkpoint(name: str, content: bytes, visual: str, text: str) -> None:
-    (place,) = workspace.keep_upload(store.keys.workspace(), [(name, content)])
+    (place,) = store.keys.workspace().keep_upload([(name, content)])
     given = {
         "file": str(place),
         "modalities": [check_name(visual, "modality"), check_name(text, "modality")],
-        "runs": str(store.keys.workspace() / "runs"),
+        "runs": str(store.keys.workspace().runs),
         "uploaded": str(place.parent),
     }
     jobs.submit(job_root(), "checkpoint", f"Checkpoint {shown(name, 60)}", given)
@@ -231,21 +229,21 @@ def _put(key: DataKey) -> None:
 
 def removed() -> None:
     """What was thrown away lately, each with the way back."""
-    for ticket, kind, name in workspace.trash(store.keys.workspace())[:4]:
+    for ticket, kind, name in store.keys.workspace().thrown()[:4]:
         with st.container(horizontal=True, vertical_alignment="center"):
             word = {"data": "Dataset", "runs": "Run", "sweeps": "Sweep"}[kind]
             st.caption(f"{word} {markdown_text(name)} was removed.")
             if st.button("Put it back", key=f"back-{ticket}", type="tertiary", icon=":material/undo:"):
-                told(partial(workspace.put_back, store.keys.workspace(), ticket))
+                told(partial(store.keys.workspace().put_back, ticket))
                 st.rerun()
 
 
 def remove(kind: str, name: str) -> None:
     """The button that throws one dataset or run of the workspace away; others have none."""
-    if not (store.keys.workspace() / kind / name).is_dir():
+    if not store.keys.workspace().holds(kind, name):
         return
     if st.button("Remove", key=f"remove-{kind}", icon=":material/delete:", help="It can be put back for a week."):
-        told(lambda: workspace.throw_away(store.keys.workspace(), kind, name))
+        told(lambda: store.keys.workspace().throw_away(kind, name))
         st.rerun()
 
 

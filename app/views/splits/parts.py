@@ -29,7 +29,7 @@ POLL = 1.0  # seconds between two looks for a map that is being made
 @functools.cache
 def maps() -> Background:
     """One maker of UMAPs for the process; `$NUMBA_CACHE_DIR`, else the workspace keeps the compiled code."""
-    return Background(Path(os.environ.get("NUMBA_CACHE_DIR") or store.keys.workspace() / "cache" / "numba"))
+    return Background(Path(os.environ.get("NUMBA_CACHE_DIR") or store.keys.workspace().compiled))
 
 
 def wrong_fusion(chosen: Selection) -> None:

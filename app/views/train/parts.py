@@ -208,7 +208,7 @@ def start(key: DataKey, asked: Mapping[str, Any], beside: str | None = None, tit
         given = {
             "order": recipe.plain(),
             "dataset": str(store.keys.datasets()[key].resolve()),
-            "runs": str(store.keys.workspace().resolve() / "runs"),
+            "runs": str(store.keys.workspace().runs.resolve()),
             "known": [str(store.keys.assets().resolve() / "runs")],
             "key": key,
             "beside": beside,

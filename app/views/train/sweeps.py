@@ -18,7 +18,7 @@ from app.views.library.parts import job_root
 from app.views.train import sweep_figures as figures
 from app.widgets import show
 from app.widgets.paging import height
-from core import jobs, workspace
+from core import jobs
 from core import sweep as core
 from core.fusion import title_of
 from core.machine.names import shown
@@ -50,9 +50,10 @@ def draw(chosen: Selection) -> None:
         st.info("No sweep of this dataset yet. Choose options and their values above, and start one.")
         return
     titles = {name: _title(sweep) for name, sweep in known.items()}
-    name = st.selectbox(
+    st.selectbox(
         "Sweep", list(known), key="sweep", bind="query-params", format_func=lambda one: shown(titles[one], 200)
     )
+    name = SweepKey(st.session_state["sweep"])
     active = _job(name) is not None
     st.fragment(run_every=EVERY if active else None)(_look)(name, active, chosen)
 
@@ -236,7 +237,7 @@ def _removed(chosen: Selection) -> None:
 
 def _put_back(ticket: str, name: str) -> None:
     try:
-        workspace.put_back(store.keys.workspace(), ticket)
+        store.keys.workspace().put_back(ticket)
     except (ValueError, OSError) as refused:
         st.session_state["sweep-refused"] = str(refused) if isinstance(refused, ValueError) else "the disk said no"
         return
@@ -442,7 +443,7 @@ def _cell(name: SweepKey, found: Results, row: Row, chosen: Selection) -> None:
 
     def opened() -> None:
         try:
-            names = core.promote(store.sweeps.sweeps_root() / name, row, store.keys.workspace() / "runs")
+            names = core.promote(store.sweeps.sweeps_root() / name, row, store.keys.workspace().runs)
         except (ValueError, OSError) as refused:
             st.session_state["sweep-refused"] = str(refused) if isinstance(refused, ValueError) else "the disk said no"
             return

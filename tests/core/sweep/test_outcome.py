@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core import run, sweep, workspace
+from core import run, sweep
 from core.dataset import Dataset
 from core.recipe import Recipe, TrainConfig
 from core.train.loop import train
+from core.workspace import Workspace
 from tests.core.sweep.made import plan, table, times
 
 
@@ -88,7 +89,7 @@ def test_a_cell_is_opened_once_and_a_sweep_removed_whole(clips: Dataset, tmp_pat
     assert not list((tmp_path / "sweeps").iterdir())
     assert times(tmp_path) == stamps
     assert sweep.listing(tmp_path / "sweeps") == {}
-    assert workspace.put_back(tmp_path, ticket) == root.name
+    assert Workspace(tmp_path).put_back(ticket) == root.name
     assert everything(root) == before
     assert sweep.results(root).complete
     assert not list(sweep.sweep(root, clips)), "nothing is to be trained again"
@@ -97,7 +98,7 @@ def test_a_cell_is_opened_once_and_a_sweep_removed_whole(clips: Dataset, tmp_pat
     ticket = sweep.remove(root)
     assert sweep.begin(plan({"P": (1, 2)}), clips, tmp_path / "sweeps") == root
     with pytest.raises(ValueError, match=f"something else is called '{root.name}' by now"):
-        workspace.put_back(tmp_path, ticket)
+        Workspace(tmp_path).put_back(ticket)
     sweep.remove(root)
     with pytest.raises(ValueError, match="no sweep"):
         sweep.remove(root)
