@@ -7,7 +7,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # two threads are slower than one
 import typer  # noqa: E402
 
 from core.cli import data, demo, experiments, judge, score, sweep, train  # noqa: E402
-from core.cli.shared import tell  # noqa: E402
+from core.cli.shared import Explained, tell  # noqa: E402
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 for command in (
@@ -27,7 +27,8 @@ for command in (
     judge.robustness,
     score.whole,
 ):
-    app.command()(command)
+    takes_options = command in (train.train, train.count, sweep.sweep, judge.table)
+    app.command(cls=Explained if takes_options else None)(command)
 app.add_typer(demo.app, name="demo")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from core.workspace import Workspace
 
@@ -38,6 +39,27 @@ Address = Annotated[
 
 ENTRIES, FEW = 1 << 22, 1 << 12  # feature values that go through a model at once, and the fewest when memory is short
 Device = Annotated[str, typer.Option(help="cpu, cuda, or auto: the accelerator where there is one.")]
+
+
+class Explained(TyperCommand):
+    """A command whose help ends with what `--set` takes: options of the training, and of every fusion that is named."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        ctx.meta["named"] = [part for word in args for part in word.replace("=", ",").split(",")]
+        return super().parse_args(ctx, args)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        from core.fusion import FUSIONS, title_of
+        from core.recipe import TrainConfig, options_of
+        from core.sweep.plan import plain
+
+        super().format_help(ctx, formatter)
+        kinds = {title_of(name): FUSIONS[name].Config for name in ctx.meta.get("named", ()) if name in FUSIONS}
+        lines = [] if kinds else ["Name a fusion beside --help to see its own options."]
+        for title, kind in {**kinds, "the training": TrainConfig}.items():
+            lines.append(f"\n--set, options of {title}:")
+            lines += [f"  {o.name}={plain(o.default)}: {o.help} ({o.wanted})" for o in options_of(kind).values()]
+        print("\n".join(lines))
 
 
 def literal(text: str) -> Any:

@@ -83,6 +83,14 @@ def test_set_takes_literals(word, value):
     assert literal(word) == value
 
 
+def test_help_says_what_may_be_set():
+    code, out, _ = command("train", "data", "--fusion", "lmf", "--help")
+    assert code == 0
+    for words in ("rank=4: rank-1 terms r (a whole number from 1 to", "project=none: ", "epochs=50: passes over"):
+        assert words in out
+    assert "Name a fusion beside --help" in command("train", "--help")[1]
+
+
 def test_set_without_a_value_is_an_error():
     with pytest.raises(ValueError, match="wants key=value"):
         settings(["P"])
