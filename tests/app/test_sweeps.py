@@ -153,7 +153,7 @@ def test_an_opened_cell_is_a_run_of_every_page_and_the_others_stay_away(
 def test_the_form_tells_what_it_will_cost_and_what_is_wrong(page: Callable[..., AppTest], tmp_path: Path) -> None:
     app = page()
     assert "100 cells × 3 seeds = 300 trainings" in words(app)
-    assert "trained together, judging by a few steps of it just now" in words(app)
+    assert "trained together, estimated from a few training steps just now" in words(app)
     app.text_input(key="sweep-values-0").set_value("5..1").run()
     assert "runs backwards" in words(app)
     assert not [button for button in app.button if button.key == "sweep-start"]

@@ -31,7 +31,7 @@ def video() -> None:
         reference = right.selectbox(
             "Measured like",
             [*known, DataKey()],
-            format_func=lambda key: shown(key) if key else "nothing else: by itself",
+            format_func=lambda key: shown(key) if key else "no dataset: on its own scale",
             help="Models know only features measured the same way: take the dataset whose runs should score it.",
         )
         sent = st.form_submit_button("Extract its features", type="primary", icon=":material/upload:")
@@ -98,7 +98,7 @@ PICKLES = (
     "A pickle is a program that builds what it holds. Only arrays, numbers and plain containers are built here, in a "
     "process apart that may do nothing else; still, read pickles of people you trust."
 )
-ASKED = {"": "found out", "class": "a class", "real": "a real number"}
+ASKED = {"": "whatever the files hold", "class": "a class", "real": "a real number"}
 
 
 def samples() -> None:

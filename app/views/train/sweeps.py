@@ -36,6 +36,7 @@ PRESETS = {
     "Figure 4: λ": "figure-4-lambda",
 }
 BEST = "the best"
+UNWRITTEN = "it could not be written to disk"
 
 
 def draw(chosen: Selection) -> None:
@@ -146,7 +147,7 @@ def _ask(chosen: Selection) -> None:
         )  # fmt: skip
         fixed = st.text_input(
             "Other options", key="sweep-fixed", max_chars=500, placeholder="project=none head=row",
-            help="name=value, apart by spaces; what is not named keeps its default.",
+            help="name=value, separated by spaces; what is not named keeps its default.",
         )  # fmt: skip
     if not axes:
         st.info("Choose one to three options and their values; then this says what the sweep will take.")
@@ -197,7 +198,7 @@ def _cost(key: DataKey, plan: Plan) -> str:
     found = store.sweeps.sweep_time(key, json.dumps(plan.plain()))
     if found is None:
         return f"{said}; how long they take shows once the first are done"
-    return f"{said}, {found.words}, judging by a few steps of it just now"
+    return f"{said}, {found.words}, estimated from a few training steps just now"
 
 
 def _start(key: DataKey, plan: Plan) -> None:
@@ -223,7 +224,7 @@ def _remove(name: SweepKey) -> None:
             raise ValueError("a job is at work on this sweep or waits for it; stop it first")
         core.remove(store.sweeps.sweeps_root() / name)
     except (ValueError, OSError) as refused:
-        st.session_state["sweep-refused"] = str(refused) if isinstance(refused, ValueError) else "the disk said no"
+        st.session_state["sweep-refused"] = str(refused) if isinstance(refused, ValueError) else UNWRITTEN
 
 
 def _removed(chosen: Selection) -> None:
@@ -239,7 +240,7 @@ def _put_back(ticket: str, name: str) -> None:
     try:
         store.keys.workspace().put_back(ticket)
     except (ValueError, OSError) as refused:
-        st.session_state["sweep-refused"] = str(refused) if isinstance(refused, ValueError) else "the disk said no"
+        st.session_state["sweep-refused"] = str(refused) if isinstance(refused, ValueError) else UNWRITTEN
         return
     st.session_state["sweep"] = name
 
@@ -445,7 +446,7 @@ def _cell(name: SweepKey, found: Results, row: Row, chosen: Selection) -> None:
         try:
             names = core.promote(store.sweeps.sweeps_root() / name, row, store.keys.workspace().runs)
         except (ValueError, OSError) as refused:
-            st.session_state["sweep-refused"] = str(refused) if isinstance(refused, ValueError) else "the disk said no"
+            st.session_state["sweep-refused"] = str(refused) if isinstance(refused, ValueError) else UNWRITTEN
             return
         selection.put(run=names[0])
         st.session_state["sweep-opened"] = True
