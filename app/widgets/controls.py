@@ -12,8 +12,8 @@ from app.state import history, selection
 from app.state.selection import Selection
 from app.widgets import show
 from core.clip import Clip
+from core.explain.lego import shape_of
 from core.fusion.base import Fusion
-from core.fusion.lego import Lego
 from core.measure.thresholds import decide
 from core.score.changes import Changes
 from core.score.infer import spans
@@ -83,17 +83,6 @@ def pick_other(window: Window, unit: int | None) -> int | None:
 
 
 # ---------------------------------------------------------------------------- the operator
-
-
-def shape_of(model: Fusion) -> tuple[int, ...]:
-    """Of the operator A; empty for a fusion without one."""
-    return tuple(model.operator().shape) if isinstance(model, Lego) else ()
-
-
-def axis_names(model: Fusion) -> list[str]:
-    """What the axes of A stand for; with random pairs of many modalities, what is fused so far and the next one."""
-    axes = model.operator().ndim if isinstance(model, Lego) else len(model.widths)
-    return list(model.widths) if axes == len(model.widths) else ["fused so far", "next modality"]
 
 
 def operator_controls(model: Fusion) -> str:

@@ -19,8 +19,8 @@ from app.store.keys import DataKey, RunKey
 from app.views.train import parts
 from app.widgets.jobs import clock, listed, state, stop_or_hide, watched
 from core import jobs
+from core.explain.lego import shape_of
 from core.fusion import FUSIONS
-from core.fusion.lego import Lego
 from core.measure.metrics import show
 from core.recipe import options_of
 from core.run import Run
@@ -53,9 +53,8 @@ def offer(chosen: Selection, changes: str = "") -> None:
 def tops(run: Run, name: RunKey, changes: str) -> dict[str, int]:
     """P and Q as they are: the highest powers that the operator page has left on, else those of the run."""
     found = {knob: int(run.config[knob]) for knob in ("P", "Q")}
-    model = store.models.model(name)
-    if changes and isinstance(model, Lego):
-        given = Changes.read(changes, tuple(model.operator().shape))
+    if changes:
+        given = Changes.read(changes, shape_of(store.models.model(name)))
         found |= {knob: given.tops[axis] for axis, knob in enumerate(("P", "Q")) if axis in given.tops}
     return found
 

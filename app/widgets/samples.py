@@ -13,31 +13,6 @@ from app.widgets import show
 from core.machine.names import shown
 from core.sample import Samples
 
-METHOD_PAGES = (
-    ("factors", ("lmf", "jwae-lmf", "g-lmf"), "Rank and interaction parts"),
-    ("splits", ("gmf", "g-mbt", "g-perceiver", "g-lmf"), "Invariant and specific parts"),
-    ("steps", ("profusion",), "What is known after each step"),
-    ("weights", ("mkl", "intense"), "How much each modality counts"),
-)
-
-
-def method_links(run: str | None) -> None:
-    """Links to the pages that explain this run's method; all of them when no run is chosen."""
-    fusion = None if run is None else store.runs.run(run).fusion
-    for view, fusions, words in METHOD_PAGES:
-        if fusion is None or fusion in fusions:
-            st.page_link(f"views/{view}/page.py", label=words, icon=":material/arrow_forward:")
-
-
-def no_graphs(chosen: Selection, about: str) -> None:
-    """A sentence in place of pages that need units of clips."""
-    st.info(
-        f"{about} relate the units of a clip to each other. This dataset holds samples, one vector a modality, so "
-        "there is nothing to relate. What can be seen of this run instead:"
-    )
-    method_links(chosen.run)
-    st.page_link("views/clips/page.py", label="Every sample and its answer", icon=":material/arrow_forward:")
-
 
 def pick_class(data: Samples) -> int:
     """Which class raises the alarm, against all others."""

@@ -95,7 +95,7 @@ def trained_ranks(data: Data, recipe: Recipe, tell: Callable[[str], None] = lamb
     for rank in RANKS:
         for one in recipe.but(rank=rank).each:
             done = train(data, one)
-            found.append(recorded(done.run.id, done.run, done.model, stage))
+            found.append(recorded(done.model, stage, done.run))
             tell(f"rank {rank}, seed {one.seed}: {found[-1].clean:.3g} clean ({found[-1].seconds:.1f} s under stress)")
     return found
 

@@ -11,9 +11,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.explain.split import parts_of, splits
+from core.explain.split import parts_of
+from core.fusion import called, those
 from core.fusion.base import Fusion
+from core.fusion.gmf import Gmf
 from core.fusion.jwae import Jwae, mmd
+from core.fusion.misa import Misa
 from core.measure.retrieval import Retrieval, across
 from core.sample import Part
 from core.score.infer import array
@@ -25,7 +28,8 @@ DRAWS = 100  # of rows from the prior itself, for what such a distance is by cha
 def joint(model: Fusion) -> Jwae:
     """The model, when it has joint autoencoders; else a `ValueError`."""
     if not isinstance(model, Jwae):
-        raise ValueError(f"{type(model).__name__} has no joint autoencoders, so it has no latents to look at")
+        able = those(lambda kind: issubclass(kind, Jwae))
+        raise ValueError(f"{called(model)} has no joint autoencoders, so no latents to look at; choose a run of {able}")
     return model
 
 
@@ -36,15 +40,17 @@ def latents(model: Fusion, part: Part) -> dict[str, Float[np.ndarray, "n latent"
     return {name: array(z) for name, z in found.items() if name in part.features}
 
 
+def common(model: Fusion) -> Fusion:
+    """The model, when it maps its modalities into one space; else a `ValueError`."""
+    if not isinstance(model, Jwae | Gmf | Misa):
+        able = those(lambda kind: issubclass(kind, Jwae | Gmf | Misa))
+        raise ValueError(f"{called(model)} maps its modalities into no common space; choose a run of {able}")
+    return model
+
+
 def compared(model: Fusion, part: Part) -> Mapping[str, Float[np.ndarray, "n _"]]:
     """What rows of different modalities are compared by: jWAE's latents, or the invariant parts of GMF and MISA."""
-    if isinstance(model, Jwae):
-        return latents(model, part)
-    if splits(model):
-        return parts_of(model, part).invariant
-    raise ValueError(
-        f"{type(model).__name__} maps its modalities into no common space; retrieval needs jwae, gmf or misa"
-    )
+    return latents(model, part) if isinstance(common(model), Jwae) else parts_of(model, part).invariant
 
 
 def retrieved(model: Fusion, part: Part) -> tuple[Retrieval, ...]:

@@ -33,6 +33,7 @@ from core.fusion import graph as g
 from core.fusion.base import Fusion
 from core.fusion.baseline import Baseline
 from core.fusion.lego import Lego, RowHead
+from core.score.doors import graphs, operator
 from core.score.infer import array
 
 # ---------------------------------------------------------------------------- terms of an edge
@@ -109,8 +110,7 @@ def rescaled_terms(terms: Float[Tensor, "terms crops n n"], rescale: g.Rescale) 
 @torch.inference_mode()
 def term_shares(model: Fusion, clip: Clip, window: int = 0) -> TermShares:
     """Each term's share of each edge of one window; `ValueError` for a fusion without an operator."""
-    if not isinstance(model, Lego):
-        raise ValueError(f"{type(model).__name__} has no operator, so its edges have no terms")
+    model = operator(model)
     inside = one_window(model, clip, window)
     terms, shape = weighted_terms(model, inside.graphs, inside.present)
     shares = rescaled_terms(terms, model.config.rescale)[:, 0, : inside.units, : inside.units]
@@ -118,6 +118,22 @@ def term_shares(model: Fusion, clip: Clip, window: int = 0) -> TermShares:
     gap = float((shares.sum(0) - fused).abs().max())
     shares = shares.reshape(*shape, inside.units, inside.units).float()
     return TermShares(inside.start, inside.stop, array(shares), array(fused), gap)
+
+
+def shape_of(model: Fusion) -> tuple[int, ...]:
+    """Of the operator A; empty for a fusion without one."""
+    return tuple(model.operator().shape) if isinstance(model, Lego) else ()
+
+
+def axis_names(model: Fusion) -> list[str]:
+    """What the axes of A stand for; with random pairs of many modalities, what is fused so far and the next one."""
+    fits = len(shape_of(model)) in (0, len(model.widths))
+    return list(model.widths) if fits else ["fused so far", "next modality"]
+
+
+def learned(model: Fusion) -> np.ndarray:
+    """A after its gate, one axis per modality; `ValueError` for a fusion without an operator."""
+    return array(operator(model).operator())
 
 
 # ---------------------------------------------------------------------------- edges and terms of a score
@@ -151,13 +167,12 @@ def empty_score(head: RowHead) -> float:
     return float((head.fc2.weight[0].double() @ hidden + head.fc2.bias[0].double()).sigmoid())
 
 
-def read_graphs(model: Fusion, inside: Opened) -> list[g.Graph]:
+def read_graphs(model: Lego | Baseline, inside: Opened) -> list[g.Graph]:
     """The graphs whose rows the head reads, in float64: the fused one, or with concat each modality's."""
-    if isinstance(model, Baseline) and model.how == "concat":
-        return [graph.double() for graph in inside.graphs.values()]
     if isinstance(model, Lego):
         return [model.from_graphs(inside.graphs, inside.present).trace.fused.double()]
-    assert isinstance(model, Baseline)
+    if model.how == "concat":
+        return [graph.double() for graph in inside.graphs.values()]
     return [model.combine(list(inside.graphs.values()), dim=-1).double()]
 
 
@@ -203,18 +218,18 @@ class ScoreParts:
 
 @torch.inference_mode()
 def parts_of(model: Fusion, inside: Opened) -> ScoreParts:
+    """Parts by edge and by term of every score in one window; `ValueError` for a fusion without graphs."""
+    model, n = graphs(model), inside.units
     head = model.head
-    if not inside.graphs or not isinstance(head, RowHead):
-        raise ValueError(f"{type(model).__name__} scores features, not graphs: it has no edges to explain")
-    n = inside.units
+    assert isinstance(head, RowHead)
     if isinstance(model, Lego):
         every, shape = weighted_terms(model, inside.graphs, inside.present)
         every = rescaled_terms(every, model.config.rescale)
-        graphs = [every.sum(0)]
+        seen = [every.sum(0)]
     else:
-        graphs = read_graphs(model, inside)
-    steep = slopes(head, graphs)
-    edges = sum(folded((graph * slope)[:, :n].mean(0), inside) for graph, slope in zip(graphs, steep, strict=True))
+        seen = read_graphs(model, inside)
+    steep = slopes(head, seen)
+    edges = sum(folded((graph * slope)[:, :n].mean(0), inside) for graph, slope in zip(seen, steep, strict=True))
     assert isinstance(edges, Tensor)
     base = empty_score(head)
     terms = joint = None
@@ -274,10 +289,10 @@ def captum_parts(model: Fusion, clip: Clip, unit: int, steps: int = 8) -> Captum
     """Integrated gradients of one unit's score from the empty graph by captum, in float32 as the model runs."""
     from captum.attr import IntegratedGradients  # a second of imports that only this needs
 
+    model = graphs(model)
     inside = one_window(model, clip, window_of(model, clip, unit))
     head, node = model.head, unit - inside.start
-    if not inside.graphs or not isinstance(head, RowHead):
-        raise ValueError(f"{type(model).__name__} scores features, not graphs: it has no edges to explain")
+    assert isinstance(head, RowHead)
     shape: tuple[int, ...] | None = None
     with torch.no_grad():
         if isinstance(model, Lego):
@@ -379,7 +394,7 @@ def explain(model: Fusion, clip: Clip, unit: int) -> Explanation:
         edges, base, gap = parts.edges[at], parts.base, float(parts.gap[at])
         terms = None if parts.terms is None else parts.terms[at]
         joint = None if parts.joint is None else parts.joint[at]
-        shown = torch.stack(read_graphs(model, inside)).mean(0)[0]
+        shown = torch.stack(read_graphs(graphs(model), inside)).mean(0)[0]
         relations = array(shown[at, : inside.units].float())
     modalities, unknown = modalities_of(model, clip, inside)
     score = float(inside.scores[:, at].mean())

@@ -29,13 +29,14 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from core.explain.shapley import shapley
+from core.fusion import called, those
 from core.fusion.base import Features, Fusion, Standard, VectorFusion
 from core.fusion.lmf import Reading, interactions
 from core.machine.names import Name
 from core.measure.metrics import measure
 from core.run import Run
 from core.sample import Part
-from core.score.infer import array, outputs
+from core.score.infer import array, outputs, sealed
 
 NAN = float("nan")
 VALUES = 1 << 21  # of parts that are held, 16 MB; sets with more rows are looked at evenly spaced
@@ -47,22 +48,15 @@ def reading(model: Fusion) -> Reading:
     """The model's low-rank product; a `ValueError` for models without one."""
     found = getattr(model, "low_rank", None)
     if found is None:
-        raise ValueError(f"{type(model).__name__} has no low-rank product, so there are no ranks to look at")
+        able = those(lambda kind: hasattr(kind, "low_rank"))
+        raise ValueError(f"{called(model)} has no low-rank product, so no ranks to look at; choose a run of {able}")
     result: Reading = found()
     if len(result.module.names) > MODALITIES:
         raise ValueError(
-            f"{len(result.module.names)} modalities have {2 ** len(result.module.names)} interactions; "
-            f"at most {MODALITIES} modalities are taken apart"
+            f"{called(model)} has {2 ** len(result.module.names)} interactions of {len(result.module.names)} "
+            f"modalities here; at most {MODALITIES} modalities are taken apart"
         )
     return result
-
-
-def has_factors(model: Fusion) -> bool:
-    """True when the model's outputs can be taken apart."""
-    try:
-        return bool(reading(model))
-    except ValueError:
-        return False
 
 
 def standard_of(model: Fusion) -> Standard:
@@ -146,9 +140,8 @@ def opened(model: Fusion, part: Part, values: int = VALUES) -> Factored:
     given = outputs(model, features)
     made = np.concatenate(parts), np.concatenate(bases)
     gap = np.abs(given - made[1] - made[0].sum((1, 2))).max()
-    for values_ in (*made, rows):
-        values_.setflags(write=False)
-    return Factored(found, model.task.names, rows, made[0], made[1], given, float(gap), array(covariance * alike), part)
+    together = array(covariance * alike)
+    return sealed(Factored(found, model.task.names, rows, made[0], made[1], given, float(gap), together, part))
 
 
 @dataclass(frozen=True)
@@ -339,8 +332,8 @@ def specialisation(found: Factored, draws: int = 999, seed: int = 0) -> Speciali
     elif not whole > 0:
         why = "no part varies over these rows"
     if why:
-        nothing = np.full(rank, NAN)
-        return Specialisation(found.interactions[1:], shares, mass, index, NAN, NAN, nothing, NAN, NAN, NAN, 0, why)
+        none = NAN, NAN, np.full(rank, NAN), NAN, NAN, NAN, 0, why
+        return sealed(Specialisation(found.interactions[1:], shares, mass, index, *none))
     random = np.random.default_rng(seed)
     drawn = np.empty((draws, rank, len(together)))
     step = max(1, CHUNK // (rank * out * out))
@@ -352,18 +345,20 @@ def specialisation(found: Factored, draws: int = 999, seed: int = 0) -> Speciali
     highest = np.nanmax(indices, axis=1)
     bits, bits_drawn = float(information(trained)), information(drawn)
     p = (1 + (highest[:, None] >= index - 1e-12).sum(0)) / (draws + 1)
-    return Specialisation(
-        interactions=found.interactions[1:],
-        shares=shares,
-        mass=mass,
-        index=index,
-        null_mean=float(np.nanmean(indices)),
-        null_high=float(np.quantile(highest, 0.95)),
-        p=np.where(np.isnan(index), NAN, p),
-        information=bits,
-        information_null=float(bits_drawn.mean()),
-        information_p=float((1 + (bits_drawn >= bits - 1e-12).sum()) / (draws + 1)),
-        draws=draws,
+    return sealed(
+        Specialisation(
+            interactions=found.interactions[1:],
+            shares=shares,
+            mass=mass,
+            index=index,
+            null_mean=float(np.nanmean(indices)),
+            null_high=float(np.quantile(highest, 0.95)),
+            p=np.where(np.isnan(index), NAN, p),
+            information=bits,
+            information_null=float(bits_drawn.mean()),
+            information_p=float((1 + (bits_drawn >= bits - 1e-12).sum()) / (draws + 1)),
+            draws=draws,
+        )
     )
 
 

@@ -19,11 +19,12 @@ from jaxtyping import Float, Int
 from core.dataset import Dataset
 from core.explain.removal import metric
 from core.explain.weights import weights
+from core.fusion import called
 from core.fusion import svm as maths
 from core.fusion.base import Fusion
 from core.fusion.mkl import Mkl
 from core.sample import Part, Samples
-from core.score.infer import outputs
+from core.score.infer import array, outputs, sealed
 from core.train.loop import prepare, unit_rows
 
 MOST_SOLVED = 500  # training rows that a page solves on again
@@ -34,7 +35,7 @@ NORMS = (1.0, 1.1, 4 / 3, 2.0, 4.0, 16.0, 64.0, math.inf)
 def mkl(model: Fusion) -> Mkl:
     """The model itself; a `ValueError` for another fusion."""
     if not isinstance(model, Mkl):
-        raise ValueError(f"{type(model).__name__} has no kernels: only MKL does")
+        raise ValueError(f"{called(model)} has no kernels to look at; choose a run of MKL")
     return model
 
 
@@ -109,8 +110,7 @@ def at_norm(
         torch.manual_seed(0)
         history = other.solve(features, target, groups, 1, lambda number, rounds, loss: None).history
     value = math.nan if asked.target is None else metric(outputs(other.eval(), asked.features), asked)
-    beta = other.beta.detach().double().numpy().copy()
-    beta.setflags(write=False)
+    beta = array(other.beta.double())
     return AtNorm(p, beta, value, history[-1]["gap"], len(history), min(len(target), config.most), len(target))
 
 
@@ -167,22 +167,17 @@ def panels(model: Fusion, part: Part) -> Panels:
     found = []
     for name, one in zip([*weights(known).names, "all together"], [*K, maths.combined(K, beta)], strict=True):
         place = maths.kernel_pca(one)
-        places, shares = place.places.astype(np.float32), place.shares.copy()
-        for each in (places, shares):
-            each.setflags(write=False)
         found.append(
             Panel(
                 name,
-                places,
-                shares,
+                place.places.astype(np.float32),
+                place.shares.copy(),
                 math.nan if classes is None else maths.separation(one, classes),
                 math.nan if wanted is None else maths.alignment(one, wanted),
             )
         )
-    for each in (rows, beta):
-        each.setflags(write=False)
     chance = math.nan if classes is None else (len(np.unique(classes)) - 1) / max(1, len(rows) - 1)
-    return Panels(rows, tuple(found), beta, chance)
+    return sealed(Panels(rows, tuple(found), beta, chance))
 
 
 # ---------------------------------------------------------------------------- the experiment

@@ -24,12 +24,13 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from core.fusion import called
 from core.fusion.base import Fusion
 from core.fusion.profusion import ProFusion
 from core.measure.intervals import auc_interval, fisher, wilson
 from core.measure.metrics import auc, measure, real_metrics
 from core.sample import Part, Task
-from core.score.infer import array
+from core.score.infer import array, sealed
 
 MOST = 8  # steps a trained model is run for
 ROWS = 8192  # rows unrolled at once
@@ -38,9 +39,9 @@ ROWS = 8192  # rows unrolled at once
 def progressive(model: Fusion) -> ProFusion:
     """The model, once it is one whose steps can be looked at; a `ValueError` says why not."""
     if not isinstance(model, ProFusion):
-        raise ValueError(f"{type(model).__name__} runs once: only ProFusion has steps to look at")
+        raise ValueError(f"{called(model)} reads its modalities once, in one step; choose a run of ProFusion")
     if model.config.steps < 2:
-        raise ValueError("this run was trained with steps=1: it is the base model and brings nothing back")
+        raise ValueError("ProFusion was trained with steps=1 here: it is the base model and brings nothing back")
     return model
 
 
@@ -197,13 +198,11 @@ def probes(model: Fusion, known: Part, asked: Part, most: int = MOST) -> Probes:
     tables = []
     for one, two in ((before.representations, after.representations), (before.control, after.control)):
         cells = [[read_off(one[name][t], a, two[name][t], b, opened.task) for name in names] for t in range(most)]
-        table = np.array(cells).transpose(2, 0, 1)
-        table.setflags(write=False)
-        tables.append(Reading(*table))
+        tables.append(Reading(*np.array(cells).transpose(2, 0, 1)))
     majority = np.nan if opened.task.kind == "real" else float(100 * np.bincount(b).max() / len(b))
     chance = {"accuracy": majority, "auc": 50.0, "correlation": 0.0}[opened.task.metric]
     metric: Any = opened.task.metric
-    return Probes(metric, names, tables[0], tables[1], chance, majority, len(a), len(b))
+    return sealed(Probes(metric, names, tables[0], tables[1], chance, majority, len(a), len(b)))
 
 
 # ---------------------------------------------------------------------------- what a step changes
@@ -269,9 +268,8 @@ def answers(model: Fusion, part: Part, most: int = MOST) -> Answers:
     value = np.array(values)
     target = None if part.target is None else part.target.numpy()
     low, high = np.array([interval(each, target, kind) for each in values]).T
-    for each in (scores, value, low, high):
-        each.setflags(write=False)
-    return Answers(outputs, scores, value, low, high, opened.task.metric, opened.config.steps, opened.task, target)
+    how = opened.task.metric, opened.config.steps, opened.task
+    return sealed(Answers(outputs, scores, value, low, high, *how, target))
 
 
 @dataclass(frozen=True)
@@ -355,9 +353,7 @@ def paths(model: Fusion, part: Part, most: int = MOST) -> Paths:
     shares[:axes] = np.nan_to_num(seen.explained_variance_ratio_)
     length = np.full(most, np.nan)
     length[1:] = np.linalg.norm(np.diff(contexts, axis=0), axis=-1).mean(1)
-    for each in (places, shares, length):
-        each.setflags(write=False)
-    return Paths(places, shares, steps, length)
+    return sealed(Paths(places, shares, steps, length))
 
 
 # ---------------------------------------------------------------------------- what it costs
@@ -405,16 +401,15 @@ def cost(model: Fusion, part: Part, most: int = 5, rounds: int = 7, rows: int = 
             if number:
                 scoring[steps].append(middle - begin)
                 training[steps].append(time.thread_time() - middle)
-    found = Cost(
-        np.array(list(counted)),
-        np.array([statistics.median(scoring[steps]) for steps in counted]),
-        np.array([statistics.median(training[steps]) for steps in counted]),
-        np.array(operations),
-        count,
+    return sealed(
+        Cost(
+            np.array(list(counted)),
+            np.array([statistics.median(scoring[steps]) for steps in counted]),
+            np.array([statistics.median(training[steps]) for steps in counted]),
+            np.array(operations),
+            count,
+        )
     )
-    for column in (found.steps, found.seconds, found.training, found.flops):
-        column.setflags(write=False)
-    return found
 
 
 # ---------------------------------------------------------------------------- the experiment

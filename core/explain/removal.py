@@ -25,7 +25,7 @@ from core.fusion.mkl import Mkl
 from core.measure.metrics import measure
 from core.measure.redraw import accuracy_draws, auc_draws, real_draws
 from core.sample import Part
-from core.score.infer import outputs
+from core.score.infer import outputs, sealed
 
 
 @dataclass(frozen=True)
@@ -91,10 +91,9 @@ def removals(
     cost = value - without
     low, high = np.nanquantile(again, [0.025, 0.975], axis=1)
     heavy = np.array([known.get(name, np.nan) for name in rest])
-    for table in (heavy, without, cost, low, high, again):
-        table.setflags(write=False)
     groups = int(group_numbers(part).max()) + 1
-    return Removals(part.task.metric, tuple(rest), heavy, value, without, cost, low, high, again, groups)
+    names = tuple(rest)
+    return sealed(Removals(part.task.metric, names, heavy, value, without, cost, low, high, again, groups))
 
 
 def without_modalities(model: Fusion, part: Part) -> Removals:

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from core.dataset import Dataset
 from core.explain.probes import Probe, class_probe, group_numbers, real_probe
+from core.fusion import called, those
 from core.fusion.base import Fusion
 from core.fusion.gmf import Gmf, GmfTrace, SplitTrace
 from core.fusion.misa import Misa
@@ -30,7 +31,7 @@ from core.measure.metrics import jsonable, measure
 from core.measure.retrieval import Retrieval, across, directions
 from core.run import Run
 from core.sample import Part, Samples
-from core.score.infer import array, outputs, to_device
+from core.score.infer import array, outputs, sealed, to_device
 
 Data = Dataset | Samples
 NAN = float("nan")
@@ -42,9 +43,12 @@ DEPTHS = (10, 20, 50, 100)  # of a ranking
 MOST_POINTS = 6_000  # of a map
 
 
-def splits(model: Fusion) -> bool:
-    """Whether the model tells shared from own parts."""
-    return isinstance(model, Gmf | Misa)
+def splitting(model: Fusion) -> Gmf | Misa:
+    """The model, when it tells shared from own parts; else a `ValueError`."""
+    if not isinstance(model, Gmf | Misa):
+        able = those(lambda kind: issubclass(kind, Gmf | Misa))
+        raise ValueError(f"{called(model)} does not tell shared parts from a modality's own; choose a run of {able}")
+    return model
 
 
 # ---------------------------------------------------------------------------- the parts
@@ -87,9 +91,7 @@ def parts_of(model: Fusion, part: Part, entries: int = 1 << 22) -> Parts:
 
     Errors: `ValueError` for a model that does not split.
     """
-    if not splits(model):
-        raise ValueError(f"{type(model).__name__} does not split its inputs into invariant and specific parts")
-    model.eval()
+    splitting(model).eval()
     found: dict[str, dict[str, list[Tensor]]] = {}
     even: dict[str, tuple[float, float]] = {}
     size = max(1, entries // sum(model.widths.values()))
@@ -142,10 +144,8 @@ def parts(model: Fusion, data: Data) -> Parts:
 def probes(model: Fusion, data: Data, seed: int = 0) -> tuple[Probe, ...]:
     """Modality from invariant and from specific parts, then the class (or target) from each modality's.
 
-    Fitted on the training part, judged on the test part. Without two such parts there are none.
+    Fitted on the training part, judged on the test part; without labels there is the modality alone.
     """
-    if data.looked_at() == "all":
-        return ()
     fit, judge = data.part("train").flat(), data.part("test").flat()
     if len(fit) > MOST_FITTED:
         drawn = np.random.default_rng(seed).permutation(len(fit))[:MOST_FITTED]
@@ -195,9 +195,7 @@ class Available:
 
 def availability(model: Fusion, data: Data) -> tuple[Available, ...]:
     """The metric with every choice of modalities (above four: each alone, each left out, all); all of them last."""
-    part, names = data.shown().flat(), tuple(model.widths)
-    if part.target is None:
-        return ()
+    part, names = data.shown().flat(), model.used
     sizes = range(1, len(names) + 1) if len(names) <= 4 else (1, len(names) - 1, len(names))
     every = [chosen for size in sizes for chosen in combinations(names, size)]
     return tuple(Available(chosen, metric_of(model, part, chosen)) for chosen in every)
@@ -227,11 +225,9 @@ class Retrieved:
     chance_at: Mapping[int, float]
 
 
-def retrieval(model: Fusion, data: Data, seed: int = 0) -> Retrieved | None:
-    """At most 1,000 rows ask and answer; None without classes or without a second modality."""
+def retrieval(model: Fusion, data: Data, seed: int = 0) -> Retrieved:
+    """At most 1,000 rows ask and answer; of rows whose classes are known."""
     part = data.shown().flat()
-    if part.target is None or part.task.kind == "real" or len(model.widths) < 2:
-        return None
     if len(part) > MOST_ASKED:
         drawn = np.random.default_rng(seed).permutation(len(part))[:MOST_ASKED]
         part = part.take(torch.from_numpy(np.sort(drawn)))
@@ -326,21 +322,17 @@ def cloud(found: Parts, kinds: Sequence[str] = KINDS, most: int = MOST_POINTS) -
     width = max(piece.shape[1] for piece in pieces)
     rows = np.concatenate([np.pad(piece, ((0, 0), (0, width - piece.shape[1]))) for piece in pieces]).astype(np.float32)
     size, blocks = len(row), len(found.modalities)
-    return Cloud(
-        sealed(rows),
-        sealed(np.tile(row, len(kinds) * blocks)),
-        sealed(np.tile(np.repeat(np.arange(blocks), size), len(kinds))),
-        sealed(np.repeat(np.arange(len(kinds)), size * blocks)),
-        found.modalities,
-        tuple(kinds),
-        count,
+    return sealed(
+        Cloud(
+            rows,
+            np.tile(row, len(kinds) * blocks),
+            np.tile(np.repeat(np.arange(blocks), size), len(kinds)),
+            np.repeat(np.arange(len(kinds)), size * blocks),
+            found.modalities,
+            tuple(kinds),
+            count,
+        )
     )
-
-
-def sealed(values: np.ndarray) -> np.ndarray:
-    """Read-only, so that a cached result cannot be changed by the page that shows it."""
-    values.setflags(write=False)
-    return values
 
 
 def cloud_of(model: Fusion, data: Data, shown: str = "both") -> Cloud:

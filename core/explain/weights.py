@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from core.fusion import called
 from core.fusion.base import Fusion
 from core.fusion.intense import Intense, IntenseTrace, Subset
 from core.fusion.mkl import Mkl, MklTrace
@@ -22,7 +23,6 @@ from core.run import Run
 from core.sample import Part
 from core.score.infer import array, precise, to_device
 
-FUSIONS = ("mkl", "intense")
 ENTRIES = 1 << 22  # numbers of branches held at once
 
 
@@ -81,7 +81,7 @@ def weights(model: Fusion) -> Weights:
         subsets = tuple((each.modality,) for each in model.kernels)
         sets = model.beta.shape[1]
         return Weights(names, subsets, array(model.beta.mean(1)), float(model.config.p), "kernel", sets)
-    raise ValueError(f"{type(model).__name__} does not weigh its modalities: MKL and InTense do")
+    raise ValueError(f"{called(model)} does not weigh its modalities; choose a run of MKL or InTense")
 
 
 def seeds_of(run: Run, runs: Mapping[Name, Run]) -> list[Name]:

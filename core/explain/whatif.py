@@ -11,7 +11,8 @@ from torch import Tensor
 from core.clip import Clip
 from core.explain.windows import Opened, every_window, known_only, rerun, window_of
 from core.fusion.base import Fusion
-from core.score.infer import cut, spans
+from core.score.doors import graphs
+from core.score.infer import cut, sealed, spans
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,7 @@ def what_if(model: Fusion, clip: Clip, what: str, change: Change) -> WhatIf:
     new = whole(
         clip, windows, [scores.mean(0)[: i.units].cpu().numpy() for scores, i in zip(found, windows, strict=True)]
     )
-    delta = new - old
-    delta.setflags(write=False)
-    return WhatIf(what, old, new, delta)
+    return sealed(WhatIf(what, old, new, new - old))
 
 
 def whole(clip: Clip, windows: Sequence[Opened], values: Sequence[np.ndarray]) -> np.ndarray:
@@ -54,8 +53,15 @@ def whole(clip: Clip, windows: Sequence[Opened], values: Sequence[np.ndarray]) -
     found = np.zeros(clip.units)
     for inside, value in zip(windows, values, strict=True):
         found[inside.fresh : inside.stop] = value[inside.fresh - inside.start :]
-    found.setflags(write=False)
     return found
+
+
+def changes(model: Fusion, clip: Clip, unit: int, other: int | None = None) -> tuple[WhatIf, ...]:
+    """Without each modality and without the unit, where something is left; with `other`, without that connection."""
+    if other is not None:
+        return (cut_edge(model, clip, unit, other),)
+    muted = [mute(model, clip, name) for name in model.widths if len(model.widths) > 1]
+    return (*muted, *([drop_unit(model, clip, unit)] if clip.units > 1 else []))
 
 
 def mute(model: Fusion, clip: Clip, modality: str) -> WhatIf:
@@ -73,6 +79,7 @@ def mute(model: Fusion, clip: Clip, modality: str) -> WhatIf:
 
 def cut_edge(model: Fusion, clip: Clip, unit: int, other: int, modality: str | None = None) -> WhatIf:
     """No relation between two units, either way: in every modality's graph, or in one, before they are fused."""
+    graphs(model)
     for one in (unit, other):
         window_of(model, clip, one)
     if unit == other:
@@ -85,17 +92,15 @@ def cut_edge(model: Fusion, clip: Clip, unit: int, other: int, modality: str | N
         raise ValueError(f"clip {clip.name!r}: units {unit} and {other} never share a window of {model.window} units")
 
     def change(inside: Opened) -> Tensor | None:
-        if not inside.graphs:
-            raise ValueError(f"{type(model).__name__} scores features, not graphs: it has no edge to cut")
         one, two = inside.nodes == unit - inside.start, inside.nodes == other - inside.start
         gone = one[:, None] & two | two[:, None] & one
         if not gone.any():
             return None
-        graphs = {
+        left = {
             name: graph.masked_fill(gone, 0.0) if modality in (None, name) else graph
             for name, graph in inside.graphs.items()
         }
-        return rerun(model, graphs, inside.present)
+        return rerun(model, left, inside.present)
 
     where = "" if modality is None else f" in {modality}"
     return what_if(model, clip, f"edge {unit}-{other} cut{where}", change)

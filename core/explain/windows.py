@@ -10,8 +10,9 @@ from torch import Tensor
 from core.clip import Clip
 from core.fusion import graph as g
 from core.fusion.base import Features, Fusion
-from core.fusion.baseline import Baseline, GraphTrace
+from core.fusion.baseline import GraphTrace
 from core.fusion.lego import Lego, LegoTrace
+from core.score import doors
 from core.score.infer import spans, to_device, windowed
 
 
@@ -74,12 +75,12 @@ def one_window(model: Fusion, clip: Clip, window: int) -> Opened:
 
 def rerun(model: Fusion, graphs: Mapping[str, g.Graph], present: Sequence[str]) -> Float[Tensor, "crops nodes"]:
     """Scores from given graphs: fuse, rescale, head. `present` are the modalities that are not missing."""
-    if isinstance(model, Lego):
-        return model.from_graphs(graphs, present).scores
-    assert isinstance(model, Baseline)
-    if model.how == "concat":
-        return model.head(*graphs.values())
-    return model.head(model.combine(list(graphs.values()), dim=-1))
+    related = doors.graphs(model)
+    if isinstance(related, Lego):
+        return related.from_graphs(graphs, present).scores
+    if related.how == "concat":
+        return related.head(*graphs.values())
+    return related.head(related.combine(list(graphs.values()), dim=-1))
 
 
 def known_only(model: Fusion, clip: Clip, inside: Opened, known: Sequence[str]) -> Float[Tensor, "crops nodes"]:

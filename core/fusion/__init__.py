@@ -1,5 +1,7 @@
 """The fusions, by the name used in commands, run folders and the app."""
 
+from collections.abc import Callable
+
 from core.fusion.base import Fusion
 from core.fusion.baseline import Concat, Product, Single, Sum
 from core.fusion.gmf import GLmf, GMbt, Gmf, GPerceiver
@@ -57,3 +59,18 @@ WORDS = {
 def title_of(fusion: str) -> str:
     """A fusion's name for people."""
     return WORDS.get(fusion, fusion.capitalize())
+
+
+def called(model: Fusion) -> str:
+    """Its name for people; of a fusion that is not listed, its class."""
+    return next((title_of(name) for name, kind in FUSIONS.items() if kind is type(model)), type(model).__name__)
+
+
+def those(able: Callable[[type[Fusion]], bool]) -> str:
+    """The fusions that can do something, for a sentence.
+
+    >>> those(lambda kind: issubclass(kind, Jwae))
+    'jWAE or jWAE-LMF'
+    """
+    *names, last = (title_of(name) for name, kind in FUSIONS.items() if able(kind))
+    return f"{', '.join(names)} or {last}" if names else last

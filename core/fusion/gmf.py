@@ -242,7 +242,7 @@ class GLmf(FrontEnd):
         """For `core.explain.lowrank`: the invariant parts are what else enters the outputs."""
         head = self.head
         if not isinstance(head, nn.Linear):
-            raise ValueError("parts of g-lmf's outputs add up only behind a linear classifier: hidden=0")
+            raise ValueError("parts of G-LMF's outputs add up only behind a linear classifier: hidden=0")
         first = head.in_features - self.config.out
 
         def inputs(features: Features) -> tuple[dict[str, Tensor], Tensor]:

@@ -8,7 +8,8 @@ out equal, everywhere.
 
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -21,12 +22,28 @@ from core.fusion.baseline import GraphTrace
 from core.fusion.graph import cosine
 from core.fusion.lego import LegoTrace
 
+Found = TypeVar("Found")
+
 
 def array(tensor: Tensor) -> np.ndarray:
     """A copy that cannot be written to, so a cached result cannot be changed by a view."""
     values = tensor.detach().cpu().numpy().copy()
     values.setflags(write=False)
     return values
+
+
+def sealed(found: Found) -> Found:
+    """The same, with every array in it read-only: in records, mappings and sequences, too."""
+    if isinstance(found, np.ndarray):
+        found.setflags(write=False)
+    within: Iterable[Any] = found if isinstance(found, tuple | list) else ()
+    if isinstance(found, Mapping):
+        within = found.values()
+    elif is_dataclass(found):
+        within = vars(found).values()
+    for each in within:
+        sealed(each)
+    return found
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from core.fusion.baseline import Baseline, GraphTrace
 from core.fusion.lego import Lego, LegoTrace
 from core.measure.metrics import auc
 from core.score.changes import Changes
+from core.score.doors import graphs
 from core.score.infer import GraphArrays, array, spans, windowed
 
 
@@ -91,9 +92,8 @@ class GraphSet:
     """The relationship graphs of every window of some clips under one graph-level fusion."""
 
     def __init__(self, model: Fusion, clips: Sequence[Clip]) -> None:
-        if model.window is None:
-            raise ValueError(f"{type(model).__name__} makes no relationship graphs")
-        self.model, self.clips = model.eval(), tuple(clips)
+        self.model, self.clips = graphs(model), tuple(clips)
+        model.eval()
         names, window = tuple(model.widths), model.window
         pieces, where, at = [], [], 0
         for clip in self.clips:
@@ -158,13 +158,12 @@ class GraphSet:
     @torch.inference_mode()
     def scores(self, fused: Tensor, alpha: float | None = None) -> np.ndarray:
         """Unit scores of the head on these graphs; with alpha, edges below it are cut first."""
-        graphs: list[Tensor] = [fused]
+        read: list[Tensor] = [fused]
         if isinstance(self.model, Baseline) and self.model.how == "concat":
-            graphs = list(self.graphs.values())
+            read = list(self.graphs.values())
         if alpha is not None:
-            graphs = [graph * (graph >= alpha) for graph in graphs]
-        assert isinstance(self.model, (Lego, Baseline))
-        return self.flat(self.model.head(*graphs).mean(1))
+            read = [graph * (graph >= alpha) for graph in read]
+        return self.flat(self.model.head(*read).mean(1))
 
     def flat(self, values: Float[Tensor, "windows n"]) -> np.ndarray:
         """Values per window and node as one array over all units, each unit once."""

@@ -29,11 +29,13 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from core.clip import Clip
+from core.fusion import called
 from core.fusion.base import Fusion
 from core.fusion.lego import Lego
 from core.fusion.long import Rows, reading, scale_of
 from core.machine import drafts
 from core.score.communities import Summary, summarise
+from core.score.doors import operator
 from core.score.infer import fits, resample
 
 ALPHAS: Float[np.ndarray, " alphas"] = (
@@ -86,28 +88,28 @@ def level(alpha: float) -> int:
     return int(np.abs(ALPHAS - alpha).argmin())
 
 
-def refusal(model: Fusion) -> str:
-    """Why a model's graph cannot be streamed, "" where it can."""
-    if not isinstance(model, Lego):
-        return "only LEGO's fused graph has an operator that can be applied to the whole clip piece by piece"
+def streamed(model: Fusion) -> Lego:
+    """The model, when its fused graph can be computed piece by piece; else a `ValueError`."""
+    model = operator(model)
+    why = ""
     if model.config.relation != "cosine":
-        return f"only cosine relations are computed piece by piece, and this run has {model.config.relation!r}"
-    if model.config.expansion != "elementwise":
-        return "walks go through all units at once, so they cannot be computed piece by piece"
-    if model.config.pairing == "random" and len(model.widths) > 2:
-        return "modalities fused pair after pair are rescaled in between, so they cannot be computed piece by piece"
-    return ""
+        why = f"relates by {model.config.relation!r} here: only cosine relations are computed piece by piece"
+    elif model.config.expansion != "elementwise":
+        why = "walks through all units at once here, so its graph cannot be computed piece by piece"
+    elif model.config.pairing == "random" and len(model.widths) > 2:
+        why = "rescales between pairs of modalities here, so its graph cannot be computed piece by piece"
+    if why:
+        raise ValueError(f"{called(model)} {why}")
+    return model
 
 
 @torch.inference_mode()
 def rows_of(model: Fusion, clip: Clip, A: Tensor | None = None) -> Rows:
     """Rows of the clip's fused graph under A (default: the trained one), crop 0; a missing modality relates all alike.
 
-    Errors: `ValueError` with the reason of `refusal`, or when the clip's features do not fit.
+    Errors: `ValueError` of `streamed`, or when the clip's features do not fit.
     """
-    why = refusal(model)
-    if why or not isinstance(model, Lego):
-        raise ValueError(f"this run cannot take a clip as one window: {why}")
+    model = streamed(model)
     fits(model, clip)
     device = next(model.parameters()).device
     found = []
@@ -144,9 +146,8 @@ def head_of(model: Lego, units: int) -> tuple[Callable[[Tensor, Tensor, int], Te
 
 def whole(model: Fusion, clip: Clip, A: Tensor | None = None, report: Report = lambda done, words: None) -> Whole:
     """Everything about a clip as one window. Two passes over N x N, memory in proportion to N."""
-    began = time.perf_counter()
+    began, model = time.perf_counter(), streamed(model)
     rows = rows_of(model, clip, A)
-    assert isinstance(model, Lego)
     report(0.0, "scale of the graph")
     shift, scale, largest = scale_of(rows, model.config.rescale)
     head, why = head_of(model, rows.n)

@@ -20,8 +20,10 @@ from jaxtyping import Bool, Float, Int
 from scipy.special import softmax
 from torch import nn
 
+from core.fusion import called
 from core.fusion.base import Fusion
 from core.measure.metrics import auc
+from core.score.infer import sealed
 from core.trust.rows import NAN, Reader, Stage, reader, value_of
 
 How = Literal["width", "mass"]
@@ -128,16 +130,13 @@ def reliability(
     random = np.random.default_rng(0)
     drawn = gap(sure, (random.random((CHANCE_DRAWS, len(sure))) < sure).astype(np.float64), bin_, many)
     filled = count > 0
-    found = Reliability(
+    return sealed(Reliability(
         edges, count, mean, share, reach[:, 0], reach[:, 1],
         float(gap(sure, right.astype(np.float64), bin_, many)),
         float(100 * np.abs(mean - share)[filled].max()),
         float(drawn.mean()), float(np.quantile(drawn, 0.95)),
         float(np.square(sure - right).mean()),
-    )  # fmt: skip
-    for each in (found.edges, found.count, found.confidence, found.right):
-        each.setflags(write=False)
-    return found
+    ))  # fmt: skip
 
 
 def probabilities(scores: Float[np.ndarray, " n"], outputs: np.ndarray | None, kind: str) -> Float[np.ndarray, "n k"]:
@@ -157,6 +156,13 @@ def sure_and_right(stage: Stage, p: Float[np.ndarray, "n k"]) -> tuple[np.ndarra
     if stage.task.kind == "units":
         return p[known, 1], target[known] > 0
     return p.max(1), p.argmax(1) == target
+
+
+def probable(model: Fusion) -> Fusion:
+    """The model, when it answers with probabilities; else a `ValueError`."""
+    if model.task.kind == "real":
+        raise ValueError(f"{called(model)} answers with real values here, which have no probabilities to calibrate")
+    return model
 
 
 def calibrated(model: Fusion, stage: Stage, bins: int = BINS, how: How = "width") -> Reliability:
@@ -235,12 +241,10 @@ def doubt(
     else:
         together = value_of(stage, nothing, np.log(np.maximum(mean, 1e-300)))
         wrong = mean.argmax(1) != target
-    for values in (mean, total, rest):
-        values.setflags(write=False)
-    return Doubt(
+    return sealed(Doubt(
         mean, total, rest, members, together, auc(total[known], wrong), auc(rest[known], wrong), int(wrong.sum()),
         tuple(names),
-    )  # fmt: skip
+    ))  # fmt: skip
 
 
 def dropouts(model: Fusion) -> list[nn.Module]:
@@ -249,14 +253,19 @@ def dropouts(model: Fusion) -> list[nn.Module]:
     return [layer for layer in model.modules() if isinstance(layer, kinds) and layer.p > 0]
 
 
+def forgetful(model: Fusion) -> Fusion:
+    """The model, when it was trained with dropout; else a `ValueError`."""
+    if not dropouts(model):
+        raise ValueError(f"{called(model)} was trained without dropout here, so it leaves nothing out at random")
+    return model
+
+
 def dropped_out(model: Fusion, stage: Stage, passes: int = 20, seed: int = 0) -> list[Answer]:
     """MC dropout: the layers leave out at random while all else stays as it is (Gal and Ghahramani, ICML 2016).
 
     Errors: `ValueError` for a model without dropout.
     """
-    if not dropouts(model):
-        raise ValueError("this model was trained without dropout, so it has nothing to leave out at random")
-    reading = reader(model, stage)  # a copy of its own
+    reading = reader(forgetful(model), stage)  # a copy of its own
     for layer in dropouts(reading.model):
         layer.train()
     with torch.random.fork_rng(devices=[]):

@@ -31,7 +31,6 @@ class Record:
     seconds     of one core
     """
 
-    name: str
     run: Run
     clean: float
     area: Mapping[str, float]
@@ -50,7 +49,7 @@ def asked_of(stage: Stage) -> list[str]:
     return [kind for kind, about in KINDS.items() if not (about.clips and not stage.strips)]
 
 
-def recorded(name: str, run: Run, model: Fusion, stage: Stage, kinds: Sequence[str] | None = None) -> Record:
+def recorded(model: Fusion, stage: Stage, run: Run, kinds: Sequence[str] | None = None) -> Record:
     """Every corruption of all modalities the model reads; of a time shift only its first, so that they part."""
     began = time.thread_time()
     found: dict[str, Stress] = {}
@@ -68,7 +67,6 @@ def recorded(name: str, run: Run, model: Fusion, stage: Stage, kinds: Sequence[s
         worse, margin = int((gaps > 1e-6).sum()), max(0.0, float(gaps.max()))
     real = stage.task.kind == "real" or not stage.known.any()
     return Record(
-        name,
         run,
         next(iter(found.values())).mean[0].item(),
         {kind: each.area for kind, each in found.items()},
@@ -100,7 +98,7 @@ def records(
         stage = stages[protocol]
         if not stage.known.any():
             raise ValueError(f"{data.name!r}: {undefined(stage)}, so no robustness can be measured")
-        record = recorded(folder.name, run, run_folders.model(folder), stage, kinds)
+        record = recorded(run_folders.model(folder), stage, run, kinds)
         found.append(record)
         tell(
             f"{number} of {len(folders)}: {run.title} seed {run.seed}, {record.clean:.3g} clean, "

@@ -22,6 +22,7 @@ from core.dataset import Data
 from core.fusion.base import Features, Fusion
 from core.measure.metrics import measure_targets
 from core.sample import UNITS, Part, Task
+from core.score.doors import read
 from core.score.infer import array, precise, spans, windowed
 from core.trust import corrupt
 from core.trust.attack import Verdict
@@ -221,15 +222,7 @@ def reader(model: Fusion, stage: Stage) -> Reader:
 
     Errors: `ValueError` when the rows lack a modality, have another width, or the fusion another task.
     """
-    for name, width in model.widths.items():
-        if name not in stage.features:
-            raise ValueError(f"the model reads {name!r}, the data have {', '.join(stage.features)}")
-        if stage.features[name].shape[1] != width:
-            raise ValueError(
-                f"modality {name!r} has width {stage.features[name].shape[1]}, the model was trained on {width}"
-            )
-    if model.task != stage.task:
-        raise ValueError(f"the model was trained for {model.task.kind}, the data are for {stage.task.kind}")
+    read(model, {name: rows.shape[1] for name, rows in stage.features.items()}, stage.task)
     count = len(stage.answer)
     alone = torch.arange(count)
     if not stage.strips or (model.window is None and "class" in type(model).tasks):

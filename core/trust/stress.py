@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from core.fusion.base import Features, Fusion
+from core.score.infer import sealed
 from core.trust import attack, corrupt
 from core.trust.attack import Radius
 from core.trust.rows import NAN, Reader, Stage, reader, undefined, value_of
@@ -163,16 +164,12 @@ def stressed(
                 with torch.no_grad():
                     losses.append(float(reading.judge(features).loss.mean()) if stage.known.any() else NAN)
         values.append(row)
-    found = Stress(
+    return sealed(Stress(
         kind, chosen, stage.task.metric, strengths, np.array(values), np.stack(scores),
         None if any(each is None for each in outputs) else np.stack([each for each in outputs if each is not None]),
         np.array(losses), undefined(stage),
         {name: np.stack(kept) for name, kept in rows.items()}, time.thread_time() - began,
-    )  # fmt: skip
-    for each in (found.levels, found.values, found.scores, found.loss, found.outputs, *found.rows.values()):
-        if each is not None:
-            each.setflags(write=False)
-    return found
+    ))  # fmt: skip
 
 
 def spoiled(

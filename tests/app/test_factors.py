@@ -189,7 +189,7 @@ def test_the_curve_joins_runs_of_other_ranks(factors) -> None:
 
 def test_a_fusion_without_ranks_says_what_to_do_and_opens_one(factors) -> None:
     app = factors("demo", "sum")
-    assert "has no ranks" in words(app)
+    assert "no ranks to look at" in words(app)
     button = next(one for one in app.button if one.label.startswith("Open LMF"))
     button.click().run()
     assert not complaints(app)
@@ -198,7 +198,7 @@ def test_a_fusion_without_ranks_says_what_to_do_and_opens_one(factors) -> None:
 
 def test_jwae_shows_its_latents_alone(factors) -> None:
     app = factors("kinds", "jwae")
-    assert "so it has no ranks" in words(app)
+    assert "no ranks to look at" in words(app)
     assert "A walk between two rows" in words(app)
     assert not app.metric
 

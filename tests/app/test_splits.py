@@ -122,7 +122,7 @@ def test_every_choice_opens_and_bad_ones_fall_back(visit: Opener, samples: Path,
 
 def test_another_fusion_is_told_and_the_best_fitting_run_is_one_click_away(visit: Opener, clips: Path) -> None:
     app = visit("splits", assets=clips)
-    assert "the chosen run does not" in words(app)
+    assert "does not tell shared parts" in words(app)
     app.main.button[0].click().run()
     assert not complaints(app)
     assert str(app.session_state["run"]).startswith("gmf-")

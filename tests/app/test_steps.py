@@ -199,7 +199,7 @@ def test_other_runs_are_told_what_the_page_is_for(
     run = titled(visit, stepped, "digits", run_of(stepped, fusion, True, **options))
     app = visit("steps", assets=stepped, dataset="digits", run=run)
     assert not complaints(app)
-    assert ("R = 1" if options else "reads its modalities once") in words(app)
+    assert ("base model" if options else "reads its modalities once") in words(app)
     button = next(button for button in app.main.button if button.label.startswith("Open"))
     button.click().run()
     assert not complaints(app)
@@ -208,7 +208,7 @@ def test_other_runs_are_told_what_the_page_is_for(
 
 
 def test_without_a_fitting_run_it_says_how_to_train_one(visit: Opener) -> None:
-    assert "--fusion profusion" in words(visit("steps"))
+    assert "choose a run of ProFusion" in words(visit("steps"))
 
 
 @pytest.fixture(scope="module")

@@ -158,15 +158,15 @@ def test_a_run_without_weights_is_told_what_the_page_is_for(visit: Opener, weigh
     run = titled(visit, weighed, "digits", run_of(weighed, "concat", True))
     app = visit("weights", assets=weighed, dataset="digits", run=run)
     assert not complaints(app)
-    assert "has no such weights" in words(app)
+    assert "does not weigh its modalities" in words(app)
     next(button for button in app.main.button if button.label.startswith("Open")).click().run()
     assert not complaints(app)
     assert "How much each counts" in words(app)
-    assert store.runs.run(app.session_state["run"]).fusion in weights.FUSIONS
+    assert store.runs.run(app.session_state["run"]).fusion in ("mkl", "intense")
 
 
 def test_without_a_fitting_run_it_says_how_to_train_one(visit: Opener) -> None:
-    assert "--fusion intense" in words(visit("weights"))
+    assert "choose a run of MKL or InTense" in words(visit("weights"))
 
 
 @pytest.mark.parametrize("kind", ["unlabelled", "normal"])

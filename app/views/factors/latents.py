@@ -10,7 +10,7 @@ from app.figures.style import markdown_text
 from app.state.selection import Selection
 from app.views.factors import latent_figures as figures
 from app.widgets import show
-from core.fusion.jwae import Jwae
+from core.fusion.base import Fusion
 from core.machine.names import shown
 from core.sample import Part
 
@@ -22,7 +22,7 @@ def read(outputs: np.ndarray, kind: str) -> tuple[np.ndarray, str]:
     return (expit(outputs), "score") if kind == "units" else (outputs, "output")
 
 
-def draw(chosen: Selection, model: Jwae, part: Part, row: int) -> None:
+def draw(chosen: Selection, model: Fusion, part: Part, row: int) -> None:
     """All three."""
     left, right = st.columns([1, 1], gap="medium")
     with left:
@@ -68,7 +68,7 @@ def _retrieval(chosen: Selection) -> None:
     )
 
 
-def _walk(chosen: Selection, model: Jwae, part: Part, row: int) -> None:
+def _walk(chosen: Selection, model: Fusion, part: Part, row: int) -> None:
     st.header("A walk between two rows", anchor=False)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         other = st.number_input(

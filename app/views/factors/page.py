@@ -7,18 +7,13 @@ import streamlit as st
 from app import store
 from app.state import selection
 from app.views.factors import latents, parts, tabs
-from app.widgets import show
-from core.explain.lowrank import has_factors
-from core.fusion.jwae import Jwae
+from app.widgets import fits, show
 
 chosen = selection.current()
-model = store.models.model(chosen.run) if chosen.run else None
-if chosen.run is None or model is None or not (has_factors(model) or isinstance(model, Jwae)):
-    parts.wrong_fusion(chosen, model)
-    st.stop()
+fits.page(chosen, "factors")
+model = store.models.model(chosen.trained)
 part, row = store.data.part(chosen.dataset), store.data.row(chosen)
-if not has_factors(model) and isinstance(model, Jwae):
-    st.info("*jwae* reads its latents side by side, so it has no ranks; *jwae-lmf* has. Its latents can be seen:")
+if not fits.part("factors", chosen):
     latents.draw(chosen, model, part, row)
     st.stop()
 
@@ -38,6 +33,6 @@ below = {
     "Beside other methods": lambda: tabs.beside(chosen, part, row, output),
     "Rank and quality": lambda: tabs.curve(chosen),
 }
-if isinstance(model, Jwae):
+if not store.methods.fits("prior distance", chosen.trained, chosen.dataset):
     below["Latents"] = partial(latents.draw, chosen, model, part, row)
 show.tabs(below, key="below_factors")

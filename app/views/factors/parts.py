@@ -14,18 +14,14 @@ from app import store
 from app.figures.marks import class_of
 from app.figures.style import markdown_text
 from app.figures.words import begun, told
-from app.state import history, selection
+from app.state import history
 from app.state.selection import Selection
 from app.views.factors import figures
 from app.widgets import show
 from app.widgets.samples import pictures
-from core.explain.lowrank import Factored, RowParts, Switched, has_factors, kept, of_set, switched
-from core.fusion.base import Fusion
+from core.explain.lowrank import Factored, RowParts, Switched, kept, of_set, switched
 from core.machine.names import shown
 from core.sample import METRIC_WORDS, Part
-
-FUSIONS = ("lmf", "jwae-lmf", "g-lmf")
-
 
 # ---------------------------------------------------------------------------- what is switched off
 
@@ -130,21 +126,6 @@ def switches(found: Factored) -> Off:
     )
     reset.button("As trained", on_click=history.change, args=("off", Off()), disabled=now == Off())
     return now
-
-
-def wrong_fusion(chosen: Selection, model: Fusion | None) -> None:
-    """What to do when the chosen run has no ranks: say which runs have, and open the best one on a click."""
-    name = None if chosen.run is None else store.runs.run(chosen.run).fusion
-    st.info(
-        ("No trained run fits this dataset" if name is None else f"The chosen run is of *{name}*, which has no ranks")
-        + ": only a low-rank product can be taken apart this way. "
-        "Choose a run of *lmf*, *jwae-lmf* or *g-lmf*, or train one: `python -m core train DATASET --fusion lmf`."
-    )
-    fitting = [run for run, found in store.runs.runs(chosen.dataset).items() if found.fusion in FUSIONS]
-    fitting = [run for run in fitting if has_factors(store.models.model(run))][:1]
-    for run in fitting:
-        title = shown(store.runs.run_titles(chosen.dataset)[run], 60)
-        st.button(f"Open {title}", on_click=selection.put, kwargs={"run": run}, icon=":material/grid_view:")
 
 
 # ---------------------------------------------------------------------------- numbers

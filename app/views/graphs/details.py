@@ -10,9 +10,7 @@ from app.state import selection
 from app.views.graphs import figures, tables
 from app.views.graphs.parts import View
 from app.widgets import show
-from app.widgets.controls import axis_names
-from core.explain.lego import Explanation
-from core.fusion.lego import Lego
+from core.explain.lego import Explanation, axis_names
 from core.machine.names import shown
 
 TERMS = 8  # of a score or a connection that are drawn
@@ -186,7 +184,7 @@ def connection(view: View, i: int, j: int) -> None:
             frames(view, end, height=96, columns=4)
     strengths = {name: graph[i - first, j - first] for name, graph in view.graphs.items()}
     st.markdown(" · ".join(f"{markdown_text(name, 24)} **{value:.3f}**" for name, value in strengths.items()))
-    if isinstance(view.model, Lego):
+    if not store.methods.fits("term shares", view.run, dataset):
         found = store.graphs.term_shares(view.run, dataset, view.clip.name, view.window.index, view.changes)
         parts = found.of_edge(i, j)
         few, total = f"{min(TERMS, parts.size)} largest of {parts.size} terms", float(parts.sum())

@@ -6,17 +6,12 @@ from app import store
 from app.state import selection
 from app.views.graphs import details, parts
 from app.views.graphs.whole import parts as whole
-from app.widgets import controls, retrain, samples, show
+from app.widgets import controls, fits, retrain, show
 
 chosen = selection.current()
-if store.data.samples(chosen.dataset) is not None:
-    samples.no_graphs(chosen, "Relationship graphs")
-    st.stop()
-if chosen.run is None:
-    st.info("No trained run fits this dataset, so there is nothing fused to show. Train one: `python -m core train`.")
-    st.stop()
+fits.page(chosen, "graphs")
 
-clip, model = store.data.clip(chosen.dataset, chosen.clip), store.models.model(chosen.run)
+clip, model = store.data.clip(chosen.dataset, chosen.clip), store.models.model(chosen.trained)
 head = st.container(horizontal=True, vertical_alignment="bottom")
 with head:
     as_one = whole.choose_window(clip, model)

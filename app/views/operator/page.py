@@ -5,17 +5,11 @@ import streamlit as st
 from app import store
 from app.state import selection
 from app.views.operator import parts
-from app.widgets import controls, retrain, samples, show
-from core.fusion.lego import Lego
+from app.widgets import controls, fits, retrain, show
 
 chosen = selection.current()
-if store.data.samples(chosen.dataset) is not None:
-    samples.no_graphs(chosen, "The operator A and its graphs")
-    st.stop()
-model = store.models.model(chosen.run) if chosen.run else None
-if chosen.run is None or not isinstance(model, Lego):
-    st.info("The chosen run has no operator: only LEGO learns one. Choose a LEGO run in the sidebar, or train one.")
-    st.stop()
+fits.page(chosen, "operator")
+model = store.models.model(chosen.trained)
 
 clip = store.data.clip(chosen.dataset, chosen.clip)
 with st.container(horizontal=True, vertical_alignment="bottom"):

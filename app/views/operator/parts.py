@@ -19,7 +19,8 @@ from app.views.operator import figures
 from app.widgets import controls, show
 from app.widgets.controls import Window
 from core.clip import Clip
-from core.fusion.lego import Lego
+from core.explain.lego import axis_names, shape_of
+from core.fusion.base import Fusion
 from core.machine.names import shown
 from core.score.changes import Changes, Entry
 
@@ -75,9 +76,9 @@ class View:
         return store.graphs.unit_scores(self.run, self.chosen.dataset, self.clip.name, changes)
 
 
-def look(chosen: Selection, clip: Clip, model: Lego, window: Window, changes: str) -> View:
+def look(chosen: Selection, clip: Clip, model: Fusion, window: Window, changes: str) -> View:
     """What is looked at. With three and more modalities A is no table: then a control says where it is cut."""
-    names, shape, rest = controls.axis_names(model), controls.shape_of(model), []
+    names, shape, rest = axis_names(model), shape_of(model), []
     for axis in range(2, len(shape)):
         at = st.segmented_control(
             f"Power of {markdown_text(names[axis], 30)}",

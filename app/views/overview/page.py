@@ -17,7 +17,7 @@ with left:
     parts.methods(chosen)
 with right:
     st.header("Where to start", anchor=False)
-    parts.ways(clips)
+    parts.ways(chosen)
     parts.contents(chosen)
 
 if clips and chosen.run is not None:

@@ -9,16 +9,8 @@ from app.figures.style import markdown_text
 from app.state import navigation, selection
 from app.state.selection import Selection
 from app.store.keys import RunKey
-from app.widgets import show
-from app.widgets.samples import method_links
+from app.widgets import fits, show
 from core.machine.names import shown
-
-CLIP_PAGES = {
-    "clips": "The highest alarms in their videos",
-    "graphs": "What fusion did to the relations",
-    "thresholds": "Where to put the alarm",
-    "operator": "What the operator A learned",
-}
 
 
 def head(chosen: Selection) -> None:
@@ -60,16 +52,13 @@ def methods(chosen: Selection) -> None:
     )
 
 
-def ways(clips: bool) -> None:
-    """Links to the pages to begin with."""
-    for view, words in (CLIP_PAGES if clips else {"clips": "Every sample and its answer"}).items():
-        _way(view, words)
-    method_links(None)
-    _way("library", "Bring your own data")
-
-
-def _way(view: str, words: str) -> None:
-    st.page_link(f"views/{view}/page.py", label=words, icon=":material/arrow_forward:")
+def ways(chosen: Selection) -> None:
+    """Links to the pages to begin with, and to those that look into the chosen run."""
+    samples = store.data.samples(chosen.dataset) is not None
+    fits.way("clips", "Every sample and its answer" if samples else "The highest alarms in their videos")
+    fits.way("thresholds", "Where to put the alarm")
+    fits.ways(chosen)
+    fits.way("library", "Bring your own data")
 
 
 def contents(chosen: Selection) -> None:

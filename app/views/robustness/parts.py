@@ -77,7 +77,7 @@ def usual_rival(chosen: Selection) -> RunKey:
 
 
 def _stressed(name: RunKey, chosen: Selection, kind: str, asked: Asked) -> Stress:
-    return store.methods.computed("stress", name, chosen.dataset, kind, *asked.modalities)  # type: ignore[no-any-return]
+    return store.methods.computed(f"stress {kind}", name, chosen.dataset, *asked.modalities)  # type: ignore[no-any-return]
 
 
 def stress(name: RunKey, chosen: Selection, asked: Asked) -> Stress | None:

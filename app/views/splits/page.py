@@ -5,16 +5,13 @@ import streamlit as st
 from app import store
 from app.state import selection
 from app.views.splits import parts
-from app.widgets import rows, show
-from core.explain.split import splits as has_parts
+from app.widgets import fits, rows, show
 
 chosen = selection.current()
-model = store.models.model(chosen.run) if chosen.run else None
-if chosen.run is None or model is None or not has_parts(model):
-    parts.wrong_fusion(chosen)
-    st.stop()
+fits.page(chosen, "splits")
+model = store.models.model(chosen.trained)
 part, row = store.data.part(chosen.dataset), store.data.row(chosen)
-found = store.methods.computed("split parts", chosen.run, chosen.dataset)
+found = store.methods.computed("split parts", chosen.trained, chosen.dataset)
 
 view = parts.pick_view(part)
 left, right = st.columns([3, 2], gap="medium")

@@ -12,17 +12,15 @@ from app import store
 from app.figures.marks import class_of
 from app.figures.style import markdown_text
 from app.figures.words import axis
-from app.state import selection
 from app.state.selection import Selection
 from app.views.splits import figures
-from app.widgets import rows, show
+from app.widgets import fits, rows, show
 from core.explain.plane import Background
 from core.explain.split import INVARIANT, Cloud, Parts, boundary_curve, neighbours
 from core.fusion.base import Fusion
 from core.machine.names import shown
 from core.sample import METRIC_WORDS, Part
 
-FUSIONS = ("gmf", "g-mbt", "g-perceiver", "g-lmf", "misa")
 POLL = 1.0  # seconds between two looks for a map that is being made
 
 
@@ -30,21 +28,6 @@ POLL = 1.0  # seconds between two looks for a map that is being made
 def maps() -> Background:
     """One maker of UMAPs for the process; `$NUMBA_CACHE_DIR`, else the workspace keeps the compiled code."""
     return Background(Path(os.environ.get("NUMBA_CACHE_DIR") or store.keys.workspace().compiled))
-
-
-def wrong_fusion(chosen: Selection) -> None:
-    """What to do when the chosen run does not split: open the best that does, or train one."""
-    fitting = [name for name, run in store.runs.runs(chosen.dataset).items() if run.fusion in FUSIONS]
-    st.info(
-        "This page shows what a fusion calls shared and what it calls a modality's own. GMF and its front ends do "
-        "(*gmf*, *g-mbt*, *g-perceiver*, *g-lmf*), and MISA (*misa*); the chosen run does not."
-    )
-    if fitting:
-        best = min(fitting, key=lambda name: FUSIONS.index(store.runs.run(name).fusion))
-        title = markdown_text(store.runs.run_titles(chosen.dataset)[best])
-        st.button(f"Open {title}", on_click=lambda: selection.put(run=best), type="primary")
-    else:
-        st.caption("Train one: `python -m core train DATASET --fusion gmf --set project=16`.")
 
 
 # ---------------------------------------------------------------------------- the map
@@ -142,10 +125,9 @@ def near(chosen: Selection, part: Part, found: Parts, row: int) -> None:
 
 
 def probes(chosen: Selection) -> None:
-    found = store.methods.computed("split probes", chosen.trained, chosen.dataset)
-    if not found:
-        st.info("A probe is fitted on the training part and judged on the test part; this dataset names no such parts.")
+    if not fits.part("split probes", chosen):
         return
+    found = store.methods.computed("split probes", chosen.trained, chosen.dataset)
     drawn = "clips" if store.data.samples(chosen.dataset) is None else "samples"
     show.figure(
         figures.probe_figure(found, chosen.colours),
@@ -192,10 +174,9 @@ def masses(chosen: Selection, found: Parts, row: int) -> None:
 
 
 def missing(chosen: Selection, model: Fusion) -> None:
-    found = store.methods.computed("availability", chosen.trained, chosen.dataset)
-    if not found:
-        st.info("Nobody labelled these rows, so there is nothing to judge against.")
+    if not fits.part("availability", chosen):
         return
+    found = store.methods.computed("availability", chosen.trained, chosen.dataset)
     words = axis(METRIC_WORDS[model.task.metric], model.task.metric)
     left, right = st.columns([2, 3], gap="medium")
     with left:
@@ -217,10 +198,9 @@ def missing(chosen: Selection, model: Fusion) -> None:
 
 
 def across(chosen: Selection) -> None:
-    found = store.methods.computed("split retrieval", chosen.trained, chosen.dataset)
-    if found is None:
-        st.info("Retrieval needs classes: an answer is right when its class is the query's.")
+    if not fits.part("split retrieval", chosen):
         return
+    found = store.methods.computed("split retrieval", chosen.trained, chosen.dataset)
     show.figure(
         figures.retrieval_figure(found.directions, found.chance_at, chosen.colours),
         f"Invariant parts of one modality ask ({found.directions[0].queries:,} rows), those of another answer, ranked "

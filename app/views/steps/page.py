@@ -5,20 +5,16 @@ import streamlit as st
 from app import store
 from app.state import selection
 from app.views.steps import parts
-from app.widgets import show
+from app.widgets import fits, show
 from core.explain.progressive import turns
-from core.fusion.profusion import ProFusion
 
 chosen = selection.current()
-model = store.models.model(chosen.run) if chosen.run else None
-if chosen.run is None or not isinstance(model, ProFusion) or model.config.steps < 2:
-    parts.wrong_fusion(chosen)
-    st.stop()
+fits.page(chosen, "steps")
 part, row = store.data.part(chosen.dataset), store.data.row(chosen)
-found = store.methods.computed("step answers", chosen.run, chosen.dataset)
+found = store.methods.computed("step answers", chosen.trained, chosen.dataset)
 
 with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
-    now, relative = parts.pick(model.config.steps)
+    now, relative = parts.pick(found.trained)
 parts.cards(found, turns(found, 1, now, chosen.threshold), now)
 
 left, right = st.columns([3, 2], gap="medium")

@@ -7,37 +7,11 @@ from app import store
 from app.figures.marks import class_of
 from app.figures.style import markdown_text
 from app.figures.words import moved, told
-from app.state import selection
 from app.state.selection import Selection
 from app.views.steps import figures
 from app.widgets import rows, show
 from core.explain.progressive import MOST, Answers, Turns, turns
 from core.sample import METRIC_WORDS, Part
-
-
-def wrong_fusion(chosen: Selection) -> None:
-    """What to do when the chosen run brings nothing back: open the best that does, or train one."""
-    fitting = {
-        name: run
-        for name, run in store.runs.runs(chosen.dataset).items()
-        if run.fusion == "profusion" and int(run.config.get("steps", 2)) > 1
-    }
-    if chosen.run is None:
-        why = "No trained run fits this data."
-    elif store.runs.run(chosen.run).fusion == "profusion":
-        why = "The chosen run was trained with R = 1: it is the base model and brings nothing back."
-    else:
-        why = "The chosen run reads its modalities once."
-    st.info(
-        f"This page shows what each step of a ProFusion model knows and changes. {why}"
-        + (" This one runs again:" if fitting else "")
-    )
-    if fitting:
-        best = max(fitting, key=lambda name: fitting[name].metrics.get(fitting[name].metric) or 0.0)
-        title = markdown_text(store.runs.run_titles(chosen.dataset)[best])
-        st.button(f"Open {title}", on_click=lambda: selection.put(run=best), type="primary")
-    else:
-        st.caption("Train one: `python -m core train DATASET --fusion profusion --set steps=3 --set project=16`.")
 
 
 def pick(trained: int) -> tuple[int, bool]:

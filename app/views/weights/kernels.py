@@ -1,7 +1,6 @@
 """MKL's own half of the weights page: β against p, what each kernel sees, and how the solution was reached."""
 
 import time
-from typing import cast
 
 import numpy as np
 import plotly.graph_objects as go
@@ -16,7 +15,7 @@ from app.views.weights import kernel_figures as figures
 from app.widgets import paging, rows, show
 from core.explain.mkl import AtNorm, Panels, norms
 from core.explain.weights import weights
-from core.fusion.mkl import Mkl
+from core.fusion.base import Fusion
 from core.machine.names import shown
 from core.sample import METRIC_WORDS
 
@@ -26,7 +25,7 @@ PATIENCE = 0.3  # seconds before a bar appears
 def draw(chosen: Selection) -> None:
     """Everything below the weights of a run of MKL."""
     assert chosen.run is not None
-    model = cast(Mkl, store.models.model(chosen.run))
+    model = store.models.model(chosen.run)
     if store.runs.run(chosen.run).note:
         st.caption(f"About this run: {markdown_text(store.runs.run(chosen.run).note, 300)}.")
     st.header("How p spreads the weights")
@@ -49,7 +48,7 @@ def draw(chosen: Selection) -> None:
 
 
 @st.fragment  # the slider moves nothing else on the page
-def against_p(chosen: Selection, model: Mkl) -> None:
+def against_p(chosen: Selection, model: Fusion) -> None:
     """The path over p, and the numbers at the p of the slider."""
     names = weights(model).names
     if len(names) < 2:
@@ -78,7 +77,7 @@ def against_p(chosen: Selection, model: Mkl) -> None:
         _each_output(chosen, model, at)
 
 
-def _path(chosen: Selection, model: Mkl, found: list[AtNorm], at: AtNorm) -> None:
+def _path(chosen: Selection, model: Fusion, found: list[AtNorm], at: AtNorm) -> None:
     names = weights(model).names
     rows = f"{at.rows:,} of {at.of:,} training rows" if at.rows < at.of else f"all {at.of:,} training rows"
     few = f" The {figures.MOST_LINES} heaviest are drawn." if len(names) > figures.MOST_LINES else ""
@@ -99,7 +98,7 @@ def _path(chosen: Selection, model: Mkl, found: list[AtNorm], at: AtNorm) -> Non
     )
 
 
-def _each_output(chosen: Selection, model: Mkl, at: AtNorm) -> None:
+def _each_output(chosen: Selection, model: Fusion, at: AtNorm) -> None:
     names, outputs = weights(model).names, model.task.names
     heaviest = at.beta.argmax(0).tolist()
     show.figure(
@@ -115,7 +114,7 @@ def _each_output(chosen: Selection, model: Mkl, at: AtNorm) -> None:
     )
 
 
-def solutions(chosen: Selection, model: Mkl) -> list[AtNorm]:
+def solutions(chosen: Selection, model: Fusion) -> list[AtNorm]:
     """The run solved again at every p; a bar while that takes time, all of it cached."""
     run = store.runs.run(chosen.trained)
     training = run.training
@@ -200,7 +199,7 @@ def sights(chosen: Selection, seen: Panels) -> None:
     )
 
 
-def reached(chosen: Selection, model: Mkl) -> None:
+def reached(chosen: Selection, model: Fusion) -> None:
     """The duality gap over the rounds, from the run's own history."""
     history = store.runs.history(chosen.trained)
     if not history or "gap" not in history[0]:

@@ -5,14 +5,13 @@ import streamlit as st
 from app import store
 from app.state import selection
 from app.views.weights import kernels, parts
+from app.widgets import fits
 
 chosen = selection.current()
-if chosen.run is None or store.runs.run(chosen.run).fusion not in parts.FUSIONS:
-    parts.wrong_fusion(chosen)
-    st.stop()
+fits.page(chosen, "weights")
 part, row = store.data.part(chosen.dataset), store.data.row(chosen)
-found = store.methods.computed("weights", chosen.run, chosen.dataset)
-opened = store.methods.computed("weight parts", chosen.run, chosen.dataset)
+found = store.methods.computed("weights", chosen.trained, chosen.dataset)
+opened = store.methods.computed("weight parts", chosen.trained, chosen.dataset)
 
 how = parts.pick(found)
 costs = parts.losses(chosen, how)

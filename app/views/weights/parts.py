@@ -7,37 +7,17 @@ from scipy.special import expit
 from app import store
 from app.figures.style import markdown_text
 from app.figures.words import told
-from app.state import selection
 from app.state.selection import Selection
 from app.store.keys import RunKey
 from app.views.weights import figures
 from app.views.weights.kernel_figures import norm_word
 from app.widgets import rows, show
 from core.explain.removal import Removals, disagreements, rank_agreement
-from core.explain.weights import FUSIONS, Opened, Weights, norms_of, seeds_of
+from core.explain.weights import Opened, Weights, norms_of, seeds_of
 from core.machine.names import shown
 from core.sample import METRIC_WORDS, Part
 
 BRANCHES, MODALITIES = "each by itself", "modalities"
-
-
-def wrong_fusion(chosen: Selection) -> None:
-    """What to do when the chosen run weighs nothing: open the best that does, or train one."""
-    fitting = {name: run for name, run in store.runs.runs(chosen.dataset).items() if run.fusion in FUSIONS}
-    why = "No trained run fits this data." if chosen.run is None else "The chosen run has no such weights."
-    st.info(
-        "This page shows how much a model says each modality counts, and what it loses without it. MKL (*mkl*) has a "
-        f"weight for every kernel, InTense (*intense*) one for every modality and interaction. {why}"
-        + (" This one has:" if fitting else "")
-    )
-    if fitting:
-        best = max(fitting, key=lambda name: fitting[name].metrics.get(fitting[name].metric) or 0.0)
-        title = markdown_text(store.runs.run_titles(chosen.dataset)[best])
-        st.button(f"Open {title}", on_click=lambda: selection.put(run=best), type="primary")
-    else:
-        st.caption(
-            "Train one: `python -m core train DATASET --fusion intense --set weight_decay=0`, or `--fusion mkl`."
-        )
 
 
 # ---------------------------------------------------------------------------- numbers on top

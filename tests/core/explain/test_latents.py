@@ -108,7 +108,7 @@ def test_a_walk_that_cannot_be_is_refused(trained, data, first, last, steps):
 
 def test_other_fusions_have_no_latents_but_gmf_has_invariant_parts(data):
     test = data.part("test")
-    with pytest.raises(ValueError, match="Lmf has no joint autoencoders"):
+    with pytest.raises(ValueError, match="LMF has no joint autoencoders"):
         latents(Lmf(WIDTHS), test)
     with pytest.raises(ValueError, match="no common space"):
         compared(Lmf(WIDTHS), test)

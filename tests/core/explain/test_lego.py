@@ -306,7 +306,7 @@ def test_impossible_questions_are_refused_with_their_numbers():
         (lambda: at.term_shares(model, here, 1), "has windows 0 to 0, not 1"),
         (lambda: at.term_shares(model, here).of_edge(2, 8), "holds units 0 to 7, not 8"),
         (lambda: at.term_shares(features, here), "Concat has no operator"),
-        (lambda: at.captum_parts(features, here, 0), "scores features, not graphs"),
+        (lambda: at.captum_parts(features, here, 0), "Concat scores features"),
     ]:
         with pytest.raises(ValueError, match=words):
             ask()

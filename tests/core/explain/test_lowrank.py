@@ -12,13 +12,13 @@ from core.data import read
 from core.explain.lowrank import (
     attributions,
     concentration,
-    has_factors,
     information,
     kept,
     of_row,
     of_set,
     opened,
     rank_curve,
+    reading,
     specialisation,
     switched,
 )
@@ -163,12 +163,12 @@ def test_units_of_clips_have_the_auc_of_the_run():
 
 
 def test_fusions_without_a_product_say_so():
-    assert not has_factors(FUSIONS["jwae"](WIDTHS))
-    assert not has_factors(FUSIONS["lego"](WIDTHS))
-    assert has_factors(FUSIONS["jwae-lmf"](WIDTHS))
-    with pytest.raises(ValueError, match="Jwae has no low-rank product"):
+    with pytest.raises(ValueError, match="LEGO has no low-rank product"):
+        reading(FUSIONS["lego"](WIDTHS))
+    assert reading(FUSIONS["jwae-lmf"](WIDTHS)).module.names == tuple(WIDTHS)
+    with pytest.raises(ValueError, match="jWAE has no low-rank product"):
         opened(FUSIONS["jwae"](WIDTHS), part(UNITS))
-    with pytest.raises(ValueError, match="9 modalities have 512 interactions"):
+    with pytest.raises(ValueError, match="512 interactions of 9 modalities"):
         opened(Lmf({f"m{i}": 2 for i in range(9)}), part(UNITS))
 
 

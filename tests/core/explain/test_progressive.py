@@ -304,7 +304,7 @@ def test_cost_grows_in_equal_steps_and_trains_nothing(trained) -> None:  # noqa:
 
 def test_other_fusions_and_the_base_are_refused() -> None:
     data = planted()
-    with pytest.raises(ValueError, match="only ProFusion"):
+    with pytest.raises(ValueError, match="choose a run of ProFusion"):
         probed(build("concat", data.widths, {}, data.task), data)
     with pytest.raises(ValueError, match="steps=1"):
         progressive.answers(build("profusion", data.widths, {"steps": 1}, data.task), data.part("test").flat())

@@ -95,10 +95,9 @@ def test_mass_follows_the_side_that_is_there(data: Samples) -> None:
 
 
 def test_who_does_not_split_is_told(data: Samples) -> None:
-    with pytest.raises(ValueError, match="Mbt does not split"):
+    with pytest.raises(ValueError, match="MBT does not tell shared"):
         split.parts(Mbt(data.widths, None, TASK), data)
-    assert split.splits(model_of(data))
-    assert not split.splits(Mbt(data.widths, None, TASK))
+    assert isinstance(split.splitting(model_of(data)), Gmf)
 
 
 def test_what_does_not_vary_has_no_relative_error() -> None:
@@ -213,16 +212,12 @@ def test_real_targets_are_probed_by_correlation() -> None:
     assert 0.15 < told["target", SPECIFIC, "a"].low < told["target", SPECIFIC, "a"].value < 0.6
 
 
-def test_without_a_training_part_or_labels_there_is_less_to_ask(data: Samples) -> None:
-    model = model_of(data)
-    assert split.probes(model, replace(data, splits={})) == ()
+def test_without_labels_the_modality_is_asked_alone() -> None:
     clips = made.dataset(4, 4)
     unlabelled = {n: replace(c, labels=None, truth=None, anomalous=None, kinds=()) for n, c in clips.clips.items()}
     unknown = replace(clips, clips=unlabelled)
     asked = Gmf(made.WIDTHS).eval()
     assert {p.asked for p in split.probes(asked, unknown)} == {"modality"}
-    assert split.availability(asked, unknown) == ()
-    assert split.retrieval(asked, unknown) is None
 
 
 # ---------------------------------------------------------------------------- some modalities alone

@@ -96,7 +96,7 @@ def test_impossible_questions_are_refused_with_their_numbers():
         (lambda: at.mute(model, here, "x"), "there is no modality 'x'"),
         (lambda: at.cut_edge(model, here, 1, 1), "got unit 1 twice"),
         (lambda: at.cut_edge(model, here, 1, 2, "x"), "there is no modality 'x'"),
-        (lambda: at.cut_edge(features, here, 1, 2), "no edge to cut"),
+        (lambda: at.cut_edge(features, here, 1, 2), "Concat scores features"),
         (lambda: at.drop_unit(model, clip(1), 0), "one unit"),
     ]:
         with pytest.raises(ValueError, match=words):

@@ -96,13 +96,12 @@ def test_a_head_that_cannot_read_the_rows_says_why(model, units, words):
     ("model", "words"),
     [
         (lego(relation="rbf"), "only cosine"),
-        (lego(expansion="walks"), "walks go through all units"),
-        (Product(WIDTHS, BaselineConfig(level="graph")), "only LEGO"),
-        (Lego({**WIDTHS, "third": 3}, LegoConfig(pairing="random")), "pair after pair"),
+        (lego(expansion="walks"), "walks through all units"),
+        (Product(WIDTHS, BaselineConfig(level="graph")), "has no operator"),
+        (Lego({**WIDTHS, "third": 3}, LegoConfig(pairing="random")), "between pairs"),
     ],
 )
 def test_what_cannot_be_streamed_is_refused(model, words):
-    assert words in whole.refusal(model)
     with pytest.raises(ValueError, match=words):
         whole.rows_of(model, planted(40, 2)[0])
 

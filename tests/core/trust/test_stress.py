@@ -196,9 +196,9 @@ def test_what_cannot_be_is_said(clips: Dataset, samples: Samples) -> None:
     ):
         with pytest.raises(ValueError, match=words):
             stressed(model, stage, **arguments)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="the model reads 'motion', the data have left, right"):
+    with pytest.raises(ValueError, match="LMF reads 'motion' in this run, these data have left, right"):
         stressed(drawn("lmf", {}, clips), stage, "noise")
-    with pytest.raises(ValueError, match="trained for class, the data are for real"):
+    with pytest.raises(ValueError, match="trained for classes in this run, these data hold real targets"):
         stressed(model, staged(blobs(kind="real")), "noise")
     blank = [replace(each, labels=None, truth=None, anomalous=None) for each in clips.part("test")]
     unknown = of_clips(blank, None)
@@ -319,7 +319,7 @@ def test_verdicts_follow_the_slope(stored: tuple[Path, Samples], direction: floa
         for seed in range(4):
             kept = 80 + direction * np.log2(rank) + random.normal()
             mine = replace(run, config={**run.config, "rank": rank}, seed=seed)
-            made.append(record.Record("x", mine, 90.0, {}, {"noise": kept}, {}, 1.0, 0, 0, 0.0, 0.0))
+            made.append(record.Record(mine, 90.0, {}, {"noise": kept}, {}, 1.0, 0, 0, 0.0, 0.0))
     found = ranks.trends(made)
     assert [each.verdict for each in found] == [said]
     assert said in ranks.verdict(found)

@@ -13,11 +13,11 @@ from app.figures.style import markdown_text
 from app.state import selection
 from app.state.selection import Selection
 from app.views.graphs.whole import compute, figures
-from app.widgets import show
+from app.widgets import fits, show
 from core.clip import Clip
 from core.fusion.base import Fusion
 from core.score.communities import LEAF, MOST, Summary
-from core.score.whole import ALPHAS, K, Whole, level, refusal
+from core.score.whole import ALPHAS, K, Whole, level
 
 ROOT = "whole clip"
 COLUMNS = {
@@ -103,8 +103,7 @@ def choose_window(clip: Clip, model: Fusion) -> bool:
 
 def page(chosen: Selection, clip: Clip, model: Fusion, changes: str) -> None:
     """Everything below the controls when a clip is one window."""
-    if why := refusal(model):
-        st.info(f"This run cannot take a clip as one window: {markdown_text(why, 300)}. Choose **as trained** above.")
+    if not fits.part("whole clip", chosen):
         return
     found = store.graphs.whole_clip(chosen.trained, chosen.dataset, clip.name, changes)
     if found is None:
