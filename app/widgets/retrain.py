@@ -16,7 +16,7 @@ from app.figures.style import markdown_text
 from app.state import selection
 from app.state.selection import Selection
 from app.store.keys import DataKey, RunKey
-from app.views.train import parts
+from app.widgets import training
 from app.widgets.jobs import clock, listed, state, stop_or_hide, watched
 from core import jobs
 from core.explain.lego import shape_of
@@ -47,7 +47,7 @@ def offer(chosen: Selection, changes: str = "") -> None:
     with st.popover("Retrain with these settings", icon=":material/model_training:"):
         _form(chosen, run, changes)
     if _job(chosen.run) is not None:
-        watched(parts.KINDS, lambda: _strip(chosen), LOOK)
+        watched(training.KINDS, lambda: _strip(chosen), LOOK)
 
 
 def tops(run: Run, name: RunKey, changes: str) -> dict[str, int]:
@@ -71,7 +71,7 @@ def _form(chosen: Selection, run: Run, changes: str) -> None:
             for name in KNOBS[start : start + 3]:
                 given: dict[str, Any] = {"key": f"retrain-{name}-{mark}", "help": known[name].help, "width": 130}
                 label = {"alpha": "α", "lam": "λ"}.get(name, name)
-                asked[name] = parts.number(known[name], now[name], label=f"New {label}", **given)
+                asked[name] = training.number(known[name], now[name], label=f"New {label}", **given)
     same = {name: value for name, value in asked.items() if value != run.config[name]}
     words = ", ".join(f"{name} {run.config[name]:g} → {value:g}" for name, value in same.items())
     st.caption(f"Against the run: {words}" if same else "Nothing differs from the run yet.")
@@ -90,12 +90,12 @@ def _start(key: DataKey, name: RunKey, asked: dict[str, Any]) -> None:
     run = store.runs.run(name)
     words = ", ".join(f"{knob} {value:g}" for knob, value in asked.items() if value != run.config[knob])
     recipe = run.recipe.plain()
-    parts.start(key, {**recipe, "options": {**recipe["options"], **asked}}, name, f"{run.title} with {words}")
+    training.start(key, {**recipe, "options": {**recipe["options"], **asked}}, name, f"{run.title} with {words}")
 
 
 def _job(name: str) -> jobs.Job | None:
     """The newest training that began with this run or gave it, of the last hour."""
-    for job in listed(parts.KINDS):
+    for job in listed(training.KINDS):
         recent = job.active or time.time() - job.finished < KEPT
         if recent and (job.arguments.get("beside") == name or name in job.result.split()):
             return job
@@ -109,7 +109,7 @@ def _strip(chosen: Selection) -> None:
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
             with st.container():
-                state(job, parts.outcome(job))
+                state(job, training.outcome(job))
                 if said := clock(job):
                     st.caption(said)
             new, old = RunKey(next(iter(job.result.split()), "")), RunKey(job.arguments.get("beside") or "")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from app.figures import spreads
 from app.figures.style import LIGHT
 from app.views.train import figures
 from app.views.train.parts import REGULARISER
@@ -156,7 +157,7 @@ def test_figures_show_gaps_levels_and_signs() -> None:
     assert any(note.text == "before: 65.0" for note in drawn.layout.annotations)
     assert figures.curve_sentence([line]) == "seed 1: loss 3 to 1 in 3 epochs, unit AUC 70.0"
     assert len(figures.curve_table([line])) == 4
-    assert figures.delta([80.0], [80.01], "auc") == "±0.0"
-    assert figures.delta([80.0], [82.0, 81.0], "auc") == "-1.5"
-    assert figures.delta([None], [82.0], "auc") == ""
-    assert figures.spread([81.0, 83.0, None], "auc") == "82.0 ± 1.4 (2 seeds)"
+    assert spreads.delta([80.0], [80.01], "auc") == "±0.0"
+    assert spreads.delta([80.0], [82.0, 81.0], "auc") == "-1.5"
+    assert spreads.delta([None], [82.0], "auc") == ""
+    assert spreads.spread([81.0, 83.0, None], "auc") == "82.0 ± 1.4 (2 seeds)"

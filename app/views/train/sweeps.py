@@ -14,9 +14,9 @@ from app.figures.style import markdown_text, plotly_config
 from app.state import selection
 from app.state.selection import Selection
 from app.store.keys import DataKey, SweepKey
-from app.views.library.parts import job_root
 from app.views.train import sweep_figures as figures
 from app.widgets import show
+from app.widgets.jobs import job_root
 from app.widgets.paging import height
 from core import jobs
 from core import sweep as core
