@@ -19,7 +19,7 @@ from app.store.models import model, scores, scoring
 from app.store.runs import runs
 from app.store.work import Work
 from core.data import index as native_index
-from core.score import infer
+from core.machine.device import device_named
 
 
 def unfinished(what: str, run: RunKey | None, key: DataKey) -> Work | None:
@@ -46,8 +46,7 @@ def _begun(what: str, run: RunKey | None, key: DataKey) -> Work | None:
 @st.cache_data(show_spinner=False)
 def device() -> str:
     """What models run on, in words."""
-    found = infer.best_device()
-    return torch.cuda.get_device_name(found) if found.type == "cuda" else "CPU"
+    return torch.cuda.get_device_name() if device_named("auto") == "cuda" else "CPU"
 
 
 @st.cache_resource(show_spinner="Loading the models")

@@ -27,7 +27,7 @@ from torch import Tensor
 from core.extract.base import Caption, Described, Seen
 from core.extract.text import EVERY, rows_of_units
 from core.extract.weights import ModelError, Weights, first_line, sentence_transformers, transformers
-from core.score.infer import best_device
+from core.machine.device import device_named
 
 LOOKS = 4  # frames of a unit that an image encoder sees
 BATCH = 4  # units, or captions, at once
@@ -259,7 +259,7 @@ def sentence_encoder(weights: Weights, pooling: str = "") -> Callable[[list[str]
         with told(weights):
             whole = sentence_transformers().SentenceTransformer(
                 str(folder),
-                device=str(best_device()),
+                device=device_named("auto"),
                 local_files_only=True,
                 trust_remote_code=False,
                 model_kwargs={"use_safetensors": True, "dtype": torch.float32},
@@ -312,7 +312,7 @@ def _model(weights: Weights, kind: str, pooler: bool = False) -> Any:
         raise ModelError(
             f"model {weights.source!r} lacks {len(missing)} weights (first {missing[0]!r}): they would be random"
         )
-    return model.to(best_device()).eval()
+    return model.to(device_named("auto")).eval()
 
 
 @contextmanager

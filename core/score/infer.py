@@ -263,11 +263,6 @@ def outputs(model: Fusion, features: Features, entries: int = 1 << 22) -> np.nda
     return values
 
 
-def best_device() -> torch.device:
-    """The accelerator where there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
 def resample(rows: Float[Tensor, "*crops units d"], count: int) -> Float[Tensor, "*crops count d"]:
     """T units to `count` by the means of equal bins (`linspace` edges); an empty bin takes the unit at its edge.
 

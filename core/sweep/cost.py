@@ -16,6 +16,7 @@ from statistics import fmean
 from typing import TypeVar
 
 import torch
+from humanize import naturaldelta
 
 from core.clip import Clip
 from core.dataset import Clips, Dataset
@@ -39,19 +40,6 @@ Clock = Callable[[], float]
 T = TypeVar("T")
 
 
-def duration(seconds: float) -> str:
-    """About how long, in words.
-
-    >>> duration(4.2), duration(75.0), duration(7300.0)
-    ('5 s', '80 s', '2.0 h')
-    """
-    if seconds < 10:
-        return f"{math.ceil(seconds)} s"
-    if seconds < 120:
-        return f"{math.ceil(seconds / 10) * 10} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
 @dataclass(frozen=True)
 class Estimate:
     """About how many seconds; `together` of the trainings are stepped in ensembles, `alone` one by one."""
@@ -68,7 +56,7 @@ class Estimate:
             (False, True): "trained one by one",
             (True, True): f"{self.together:,} trained together, {self.alone:,} one by one",
         }[self.together > 0, self.alone > 0]
-        return f"about {duration(self.seconds)}, {how}"
+        return f"about {naturaldelta(self.seconds)}, {how}"
 
 
 def estimate(plan: Plan, data: Data, workers: int = 1, clock: Clock = time.perf_counter) -> Estimate | None:

@@ -9,6 +9,7 @@ from statistics import fmean
 from typing import Any
 
 import torch
+from humanize import naturaldelta
 
 from core import run as runs
 from core.dataset import Dataset
@@ -17,7 +18,6 @@ from core.machine.pool import spread
 from core.recipe import Recipe
 from core.run import History, Run
 from core.sample import Samples
-from core.sweep.cost import duration
 from core.sweep.folder import Data, Sweep, clip_auc, locked, read, staged, todo
 from core.sweep.plan import BATCH, Cell, cells
 from core.train.ensemble import CHUNK, ordered, together, train_many
@@ -152,7 +152,7 @@ def sweep(
             def step(share: float, before: int = done, here: int = begun, count: int = len(wanted)) -> None:
                 now, made_here = before + share * count, here + share * count
                 left = (time.monotonic() - started) / max(made_here, 1e-9) * (total - now)
-                tell(now / total, f"{100 * now / total:.0f} %, {duration(left)} to go")
+                tell(now / total, f"{100 * now / total:.0f} %, {naturaldelta(left)} to go")
 
             for cell, seed, run in _train(asked, used, root, wanted, address, workers, device, step):
                 done += 1

@@ -18,13 +18,15 @@ graphs (LEGO at N = 256 and 512, G-LMF, MKL) and by 1.0 to 1.9 times with attent
 """
 
 import functools
+import logging
 import weakref
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+from humanize import naturalsize
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -36,12 +38,14 @@ from core.fusion.mkl import Mkl
 from core.machine.device import device_named
 from core.machine.memory import free
 from core.machine.names import shown
-from core.machine.words import words
 from core.recipe import Recipe, TrainConfig, changed
 from core.run import build
 from core.sample import Samples, Task
 from core.score.infer import spans
 from core.train.loop import Prepared, fixed_graphs, losses, sample_loss, step_loss, widths_of
+
+log = logging.getLogger("fusescope")
+Bytes = TypeVar("Bytes")
 
 FLOAT, DOUBLE = 4, 8  # bytes
 WALKED = 16  # highest power that a step is walked with
@@ -52,13 +56,17 @@ PAIR = ("nodes", "units")  # options that are set together
 
 @dataclass(frozen=True)
 class Need:
-    """Bytes, part by part, as the module says; weights with their moments."""
+    """Bytes, part by part, as the module says; weights with their moments.
+
+    uncounted   parts that could not be counted, and why; "" where the total is everything
+    """
 
     weights: int
     clips: int = 0
     graphs: int = 0
     step: int = 0
     scoring: int = 0
+    uncounted: str = ""
 
     @property
     def total(self) -> int:
@@ -75,7 +83,12 @@ class Need:
             "scoring the test part": self.scoring,
         }
         name = max(parts, key=parts.__getitem__)
-        return f"{name} {words(parts[name])}"
+        return f"{name} {naturalsize(parts[name])}"
+
+    @property
+    def words(self) -> str:
+        """How much, and what takes most of it."""
+        return f"{'at least' if self.uncounted else 'about'} {naturalsize(self.total)} of memory ({self.largest})"
 
 
 # ---------------------------------------------------------------------------- walking shapes
@@ -170,7 +183,7 @@ def needed(recipe: Recipe, shape: Shape) -> Need:
         step, scoring = step + (more.step - first.step) * times, scoring + (more.scoring - first.scoring) * times
     if high:
         weights = 3 * FLOAT * _weights(model_of(recipe.fusion, recipe.options, dict(shape.widths), shape.task))
-    return Need(weights, first.clips, graphs, round(step), round(scoring))
+    return Need(weights, first.clips, graphs, round(step), round(scoring), first.uncounted)
 
 
 def model_of(fusion: str, own: Any, widths: Mapping[str, int], task: Task) -> Fusion:
@@ -200,14 +213,23 @@ def _needed(fusion: str, own: Any, training: TrainConfig, shape: Shape) -> Need:
     if isinstance(model, Mkl):
         rows = min(rows, model.config.most)
         return Need(weights, kept, 0, GRAMS * len(model.kernels) * rows**2 * DOUBLE)
-    if model.solved or model.window not in (None, units):
+    if model.solved:
+        return Need(weights, kept, uncounted="what its solver holds")
+    if model.window not in (None, units):
         return Need(weights, kept)  # refused elsewhere, by name
+    uncounted: list[str] = []
+    graphs, step = _counted("one training step", lambda: _step(model, training, shape), uncounted) or (0, 0)
+    scoring = _counted("scoring the test part", lambda: _scoring(fusion, own, shape), uncounted) or 0
+    return Need(weights, kept, graphs, step, scoring, " and ".join(uncounted))
+
+
+def _counted(what: str, walk: Callable[[], Bytes], uncounted: list[str]) -> Bytes | None:
+    """What a walk over shapes gives; None, and said, where they do not go together or numbers are asked for."""
     try:
-        graphs, step = _step(model, training, shape)
-        scoring = _scoring(fusion, own, shape)
-    except (RuntimeError, IndexError, NotImplementedError, TypeError):
-        return Need(weights, kept)  # shapes that do not go together, or numbers that shapes do not have
-    return Need(weights, kept, graphs, step, scoring)
+        return walk()
+    except (RuntimeError, IndexError, NotImplementedError, TypeError) as error:
+        uncounted.append(f"{what} ({shown((str(error).splitlines() or [type(error).__name__])[0], 200)})")
+        return None
 
 
 def _step(model: Fusion, training: TrainConfig, shape: Shape) -> tuple[int, int]:
@@ -286,9 +308,11 @@ def afford(recipe: Recipe, shape: Shape, device: torch.device | str | None = Non
     device    in place of the recipe's own
     """
     need, there = needed(recipe, shape), free(device_named(recipe.device) if device is None else device)
+    if need.uncounted:
+        log.warning("memory of %s could not be counted; the training needs %s", need.uncounted, need.words)
     if need.total <= there:
         return need
-    said = f"would need about {words(need.total)} of memory ({need.largest}), and {words(there)} are free"
+    said = f"would need {need.words}, and {naturalsize(there)} are free"
     blamed = _blamed(recipe, shape, need.total)
     if not blamed:
         raise ValueError(f"this training {said}; take fewer clips or modalities, or a smaller batch")

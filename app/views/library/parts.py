@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import streamlit as st
+from humanize import naturalsize
 
 from app import store
 from app.figures.style import markdown_text
@@ -251,10 +252,10 @@ def download(place: Path, key: str) -> None:
     """The folder as one .zip, packed when asked for."""
     size = workspace.size_of(place)
     if size > workspace.DOWNLOAD:
-        st.caption(f"{size / 1e9:.1f} GB: too large to pack; copy its folder from the server.")
+        st.caption(f"{naturalsize(size)}: too large to pack; copy its folder from the server.")
         return
     st.download_button(
-        f"Download ({size / 1e6:.1f} MB)" if size > 1e5 else f"Download ({size / 1e3:.1f} kB)",
+        f"Download ({naturalsize(size)})",
         lambda: workspace.packed(place),
         f"{workspace.file_name(place.name)}.zip",
         "application/zip",

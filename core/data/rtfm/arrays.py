@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from humanize import naturalsize
 from torch import Tensor
 
 from core.data import guard, npy, rows
@@ -31,7 +32,7 @@ def features(
     )
     room = free()
     if need > 0.7 * room:
-        text = f"the features take {need / 2**30:.1f} GB as float32, {room / 2**30:.1f} GB of memory are free"
+        text = f"the features take {naturalsize(need)} as float32, {naturalsize(room)} of memory are free"
         problems.error(text, fix="average the crops (crops=mean), or name fewer clips in the lists")
         return {}, shapes
     result: Features = {name: {} for name in wanted}

@@ -103,7 +103,7 @@ def test_the_option_that_asks_for_too_much_is_named(
 ) -> None:
     with pytest.raises(ValueError, match=named) as refused:
         refuse(Recipe(fusion, own, TrainConfig(**training)), clips)
-    assert re.search(r"need about [\d.,]+ [GT]B of memory \(.*\), and [\d.,]+ [MG]B are free", str(refused.value))
+    assert re.search(r"need about [\d.,]+ [GTP]B of memory \(.*\), and [\d.,]+ [MG]B are free", str(refused.value))
 
 
 def test_samples_are_reckoned_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,7 +126,7 @@ def test_to_find_out_takes_no_memory_and_a_job_looks_again(
         refuse(order, clips)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kilobytes; a graph has 1.6 million
     monkeypatch.setattr(memory, "free", lambda device="cpu": 10_000)
-    with pytest.raises(ValueError, match="and 0 MB are free"):
+    with pytest.raises(ValueError, match=r"and 10\.0 kB are free"):
         carry_out(
             Recipe("concat", {}, TrainConfig(epochs=1)), clips, tmp_path / "runs", tmp_path, lambda share, words: None
         )
@@ -146,3 +146,26 @@ def test_the_command_refuses_before_it_trains(clips: Any, tmp_path: Path) -> Non
 def test_more_than_can_be_counted_is_refused(clips: Any) -> None:
     with pytest.raises(ValueError, match="more weights than can be counted"):
         refuse(Recipe("lmf", {"rank": 10**9, "out": 10**9}), clips)
+
+
+def test_what_cannot_be_counted_is_said_and_the_rest_is_counted(
+    clips: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A step that asks for a number, which shapes do not have: the test part is scored all the same."""
+    recipe, shape = Recipe("concat", training=TrainConfig(units=9)), shape_of(clips)
+    whole = needed(recipe, shape)
+
+    def asks(*given: Any) -> Any:
+        raise NotImplementedError("a number\nis asked for")
+
+    monkeypatch.setattr(memory, "step_loss", asks)
+    memory._needed.cache_clear()
+    need = afford(recipe, shape)
+    memory._needed.cache_clear()
+    assert (need.step, need.scoring, need.weights) == (0, whole.scoring, whole.weights)
+    assert need.uncounted == "one training step (a number)"
+    assert "memory of one training step (a number) could not be counted; the training needs at least" in caplog.text
+    assert not whole.uncounted
+    monkeypatch.setattr(memory, "free", lambda device="cpu": 1000)
+    with pytest.raises(ValueError, match="this training would need at least"):
+        afford(recipe, shape)

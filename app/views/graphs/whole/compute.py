@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import streamlit as st
+from humanize import naturaldelta, naturalsize
 
 from app import store
 from app.figures.style import markdown_text
@@ -25,20 +26,17 @@ def offer(chosen: Selection, clip: Clip, changes: str) -> None:
         st.error(f"It could not be computed: {markdown_text(mine[-1].message, 600)}", icon=":material/block:")
     seconds = store.graphs.whole_seconds(run, chosen.dataset, clip.name)
     st.info(
-        f"{n:,} units in one window are {n * (n - 1) // 2:,} pairs. As a table they would take {4e-9 * n * n:,.1f} GB; "
+        f"{n:,} units in one window are {n * (n - 1) // 2:,} pairs. As a table they would take "
+        f"{naturalsize(4 * n * n)}; "
         "they are computed piece by piece instead, in a process of its own, and only what is shown is kept. "
         "You can leave this page meanwhile; the result is stored."
     )
     st.button(
-        f"Compute (about {_rounded(seconds)})",
+        f"Compute (about {naturaldelta(seconds)})",
         type="primary",
         on_click=lambda: told(lambda: _start(chosen, clip, changes, file)),
         key="compute-whole",
     )
-
-
-def _rounded(seconds: float) -> str:
-    return f"{max(1, round(seconds))} s" if seconds < 90 else f"{seconds / 60:.0f} min"
 
 
 def _start(chosen: Selection, clip: Clip, changes: str, file: Path) -> None:
