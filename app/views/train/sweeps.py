@@ -1,6 +1,5 @@
 """Sweeps on the train page: ask for one, watch it fill, look into its cells, open one of them in every page."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,26 +14,18 @@ from app.state import selection
 from app.state.selection import Selection
 from app.store.keys import DataKey, SweepKey
 from app.views.train import sweep_figures as figures
+from app.views.train import sweep_form
 from app.widgets import show
 from app.widgets.jobs import job_root
 from app.widgets.paging import height
 from core import jobs
 from core import sweep as core
-from core.fusion import title_of
 from core.machine.names import shown
-from core.recipe import Recipe, fusions
-from core.sweep import WORDS, Cell, Plan, Results, Row, plain
+from core.sweep import WORDS, Cell, Plan, Results, Row
 
-AXES = 3  # lines of the form
 EVERY = 2.0  # seconds between two looks at a sweep at work
 MOST_POINTED = 200  # cells that tell of their A when they are pointed at
 MOST_OPERATORS = 150  # cells whose learned A are drawn beside each other
-PRESETS = {
-    "Figure 5: P x Q": "figure-5",
-    "Figure 4: α": "figure-4-alpha",
-    "Figure 4: k": "figure-4-k",
-    "Figure 4: λ": "figure-4-lambda",
-}
 BEST = "the best"
 UNWRITTEN = "it could not be written to disk"
 
@@ -43,7 +34,7 @@ def draw(chosen: Selection) -> None:
     """The whole tab."""
     known = store.sweeps.sweeps(chosen.dataset)
     with st.expander("A new sweep", icon=":material/add:", expanded=not known):
-        _ask(chosen)
+        sweep_form.ask(chosen, _start)
     if refused := st.session_state.pop("sweep-refused", None):
         st.error(markdown_text(refused, 900), icon=":material/block:")
     _removed(chosen)
@@ -69,136 +60,7 @@ def _job(name: SweepKey) -> jobs.Job | None:
     return next((job for job in jobs.listing(job_root()) if job.active and job.arguments.get("sweep") == place), None)
 
 
-# ---------------------------------------------------------------------------- ask for a sweep
-
-
-def _preset() -> None:
-    """Put a figure's axes into the form."""
-    preset = PRESETS.get(st.session_state.get("sweep-preset") or "")
-    if preset is None:
-        return
-    axes, fixed = core.PRESETS[preset]
-    st.session_state["sweep-fusion"] = "lego"
-    for at, (name, values) in enumerate([*axes.items(), *[(None, "")] * AXES][:AXES]):
-        st.session_state[f"sweep-axis-{at}"], st.session_state[f"sweep-values-{at}"] = name, values
-    st.session_state["sweep-fixed"] = " ".join(f"{name}={plain(value)}" for name, value in fixed.items())
-
-
-def _ask(chosen: Selection) -> None:
-    """The form; every change shows at once how many trainings it makes and how long they will take."""
-    data = store.data.data(chosen.dataset)
-    task = data.task
-    methods = fusions(task)
-    if "lego" in methods:
-        if "sweep-preset" not in st.session_state:
-            st.session_state["sweep-preset"] = next(iter(PRESETS))
-            _preset()
-        st.pills("Like the paper's", list(PRESETS), key="sweep-preset", on_change=_preset)
-    left, right = st.columns([3, 2], gap="large")
-    with left:
-        fusion = st.selectbox(
-            "Method to sweep",
-            methods,
-            key="sweep-fusion",
-            format_func=title_of,
-        )
-        known = {option.name: option for option in core.sweepable(fusion, task)}
-        axes: dict[str, str] = {}
-        for at in range(AXES):
-            if st.session_state.get(f"sweep-axis-{at}") not in (None, *known):
-                st.session_state[f"sweep-axis-{at}"] = None
-            with st.container(horizontal=True, vertical_alignment="bottom"):
-                name = st.selectbox(
-                    f"Option {at + 1}", list(known), index=None, key=f"sweep-axis-{at}", placeholder="no option",
-                    width=190,
-                )  # fmt: skip
-                values = st.text_input(
-                    f"Values of option {at + 1}", key=f"sweep-values-{at}", max_chars=300, disabled=name is None,
-                    placeholder="1..10  or  0.1..0.9 step 0.1  or  1e-4..10 times 10  or  a, b, c",
-                )  # fmt: skip
-            if name is not None:
-                st.caption(f"**{name}**: {markdown_text(known[name].help or 'see the method', 200)}")
-                if name in axes:
-                    st.warning(f"{name} is chosen twice; the last line counts.", icon=":material/warning:")
-                axes[name] = values
-    with right:
-        with st.container(horizontal=True, vertical_alignment="bottom"):
-            how = st.segmented_control(
-                "Cells", ["every one", "guided"], default="every one", required=True, key="sweep-how",
-                help="Guided: Optuna's TPE asks for the cells that look best.",
-            )  # fmt: skip
-            trials = st.number_input(
-                "Guided: cells", 1, 2000, 40, key="sweep-trials", disabled=how != "guided", width=130
-            )
-            seeds = st.number_input("Seeds", 1, 20, 3, key="sweep-seeds", width=110)
-            epochs = st.number_input(
-                "Epochs", 1, 2000, 150 if task.kind == "units" else 30, key="sweep-epochs", width=120
-            )
-        judge = st.segmented_control(
-            "Measured on", ["held out", "test part"], default="held out", required=True,
-            key="sweep-judge",
-            help="Held out: a quarter of the training part, drawn once; the test part stays unseen. "
-            "The test part: as the papers' figures do.",
-        )  # fmt: skip
-        modalities = st.multiselect(
-            "Modalities, in order", list(data.modalities), max_selections=20,
-            default=list(data.modalities)[: 2 if fusion == "lego" else None],
-            key=f"sweep-modalities-{chosen.dataset}-{fusion == 'lego'}",
-        )  # fmt: skip
-        fixed = st.text_input(
-            "Other options", key="sweep-fixed", max_chars=500, placeholder="project=none head=row",
-            help="name=value, separated by spaces; what is not named keeps its default.",
-        )  # fmt: skip
-    if not axes:
-        st.info("Choose one to three options and their values; then this says what the sweep will take.")
-        return
-    try:
-        plan = core.checked_plan(
-            Plan(
-                str(store.keys.datasets()[chosen.dataset].resolve()),
-                {name: core.values_of(values, name) for name, values in axes.items()},
-                Recipe(fusion, seeds=tuple(range(int(seeds))), modalities=tuple(modalities)).but(
-                    **{"epochs": int(epochs), **_fixed(fixed)}
-                ),
-                "guided" if how == "guided" else "grid",
-                int(trials),
-                "test" if judge == "test part" else "held-out",
-            ),
-            task,
-        )
-        core.afford(plan, data)
-    except ValueError as refused:
-        st.warning(markdown_text(refused, 600), icon=":material/edit:")
-        return
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.button("Start the sweep", type="primary", icon=":material/play_arrow:", key="sweep-start",
-                  on_click=_start, args=(chosen.dataset, plan))  # fmt: skip
-        st.markdown(_cost(chosen.dataset, plan))
-    if plan.judge == "test":
-        st.caption(
-            "Measured on the test part, every number is labelled *on test*: the best cell is then the best of many "
-            "looks at the test part, and its number flatters."
-        )
-
-
-def _fixed(text: str) -> dict[str, Any]:
-    found = {}
-    for pair in text.split():
-        name, sign, value = pair.partition("=")
-        if not sign or not name:
-            raise ValueError(f"other options are written name=value, got {shown(pair, 60)!r}")
-        (found[name],) = core.values_of(value, name)
-    return found
-
-
-def _cost(key: DataKey, plan: Plan) -> str:
-    """How many trainings, and about how long."""
-    seeds = f"{plan.seeds} {'seed' if plan.seeds == 1 else 'seeds'}"
-    said = f"**{plan.size:,} cells × {seeds} = {plan.trainings:,} trainings**"
-    found = store.sweeps.sweep_time(key, json.dumps(plan.plain()))
-    if found is None:
-        return f"{said}; how long they take shows once the first are done"
-    return f"{said}, {found.words}, estimated from a few training steps just now"
+# ---------------------------------------------------------------------------- start, go on, remove, put back
 
 
 def _start(key: DataKey, plan: Plan) -> None:
