@@ -28,7 +28,7 @@ from torch import Tensor
 from core.fusion import FUSIONS, WORDS
 from core.fusion.base import Fusion
 from core.machine import drafts
-from core.machine.names import shown
+from core.machine.names import Name, shown
 from core.recipe import Recipe, TrainConfig, options_of
 from core.sample import UNITS, Task, plain
 
@@ -301,6 +301,29 @@ def history(folder: Path) -> list[dict[str, float]]:
     """The epochs of a run, in order."""
     rows = csv.DictReader(io.StringIO(checked(folder, "history.csv").decode()))
     return [{name: float(value) for name, value in row.items()} for row in rows]
+
+
+def fitting(found: Mapping[Name, Run], widths: Mapping[str, int], task: Task, digest: str) -> dict[Name, Run]:
+    """Runs that can score data of these widths: all they read is there, for the same task.
+
+    Those trained on this very data come first, then as `FUSIONS` lists them, the better method first, then by seed.
+    """
+    reads = {
+        name: run
+        for name, run in found.items()
+        if run.asked == task and all(widths.get(modality) == width for modality, width in run.source.widths.items())
+    }
+    values: dict[str, list[float]] = {}
+    for run in reads.values():
+        values.setdefault(run.group, []).append(run.metrics.get(run.metric) or 0.0)
+    best = {group: -sum(each) / len(each) for group, each in values.items()}
+    order = {name: place for place, name in enumerate(FUSIONS)}
+
+    def place(item: tuple[Name, Run]) -> tuple[bool, int, float, str, int]:
+        run = item[1]
+        return run.source.digest != digest, order[run.fusion], best[run.group], run.title, run.seed
+
+    return dict(sorted(reads.items(), key=place))
 
 
 def listing(root: Path, left_out: Callable[[str], object] = lambda why: None) -> dict[str, Run]:

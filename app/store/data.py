@@ -16,7 +16,7 @@ from core.data import index as native_index
 from core.data.check import Report, check
 from core.data.reading import about
 from core.dataset import Dataset
-from core.extract import captions as sentences
+from core.extract import said
 from core.measure.thresholds import Kinds, kinds_of
 from core.measure.thresholds import hours as hours_of
 from core.sample import Part, Samples
@@ -207,14 +207,7 @@ def facts(key: DataKey) -> dict[str, str]:
 
 def captions(key: DataKey, clip_name: str, unit: int) -> dict[str, str]:
     """Modality -> the sentence that describes this unit; empty where the dataset holds none."""
-    found = clip(key, clip_name)
-    frame = int((unit + 0.5) * found.frames_per_unit)
-    return {
-        modality: caption.text
-        for modality, all_of_it in sentences(key.folder, clip_name).items()
-        for caption in all_of_it
-        if caption.start <= frame < caption.stop
-    }
+    return said(key.folder, clip(key, clip_name), unit)
 
 
 @resource(32)

@@ -10,7 +10,6 @@ from app.store.data import data, digest
 from app.store.keys import WITH_ALL_RUNS, DataKey, RunKey, all_runs, log, resource, workspace
 from core import run as run_folders
 from core.experiments import ranks
-from core.fusion import FUSIONS
 from core.machine.names import shown, told_apart
 from core.run import Run
 
@@ -78,30 +77,9 @@ def own_runs_of(key: DataKey) -> dict[RunKey, Run]:
 
 @resource(32, stamps=WITH_ALL_RUNS)
 def _catalogue(key: DataKey) -> tuple[dict[RunKey, Run], dict[RunKey, str]]:
-    widths, own, task = data(key).widths, digest(key), data(key).task
-    fits: dict[RunKey, Run] = {}
-    for name in all_runs():
-        found = record(name)
-        if found and found.asked == task and all(widths.get(m) == width for m, width in found.source.widths.items()):
-            fits[name] = found
-    order = {name: place for place, name in enumerate(FUSIONS)}
-    values: dict[str, list[float]] = {}
-    for found in fits.values():
-        values.setdefault(found.group, []).append(found.metrics.get(found.metric) or 0.0)
-    best = {group: -sum(each) / len(each) for group, each in values.items()}
-    fits = dict(
-        sorted(
-            fits.items(),
-            key=lambda item: (
-                item[1].source.digest != own,
-                order[item[1].fusion],
-                best[item[1].group],
-                item[1].title,
-                item[1].seed,
-            ),
-        )
-    )
-    plain = {name: shown(f"{found.title} · seed {found.seed}", 200) for name, found in fits.items()}
+    found = {name: one for name in all_runs() if (one := record(name)) is not None}
+    fits = run_folders.fitting(found, data(key).widths, data(key).task, digest(key))
+    plain = {name: shown(f"{one.title} · seed {one.seed}", 200) for name, one in fits.items()}
     return fits, told_apart(plain)
 
 

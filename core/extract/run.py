@@ -114,6 +114,13 @@ def captions(dataset: Path, clip: str) -> dict[str, tuple[Caption, ...]]:
     return {modality: tuple(Caption(**row) for row in rows) for modality, rows in content.items()}
 
 
+def said(dataset: Path, clip: Clip, unit: int) -> dict[str, str]:
+    """Modality -> the caption that covers the middle frame of a unit; empty where there are none."""
+    frame = int((unit + 0.5) * clip.frames_per_unit)
+    every = ((modality, one) for modality, each in captions(dataset, clip.name).items() for one in each)
+    return {modality: one.text for modality, one in every if one.start <= frame < one.stop}
+
+
 def load_views(dataset: Path) -> tuple[View, ...]:
     """The views a dataset was measured by."""
     path = dataset / CALIBRATION

@@ -12,6 +12,8 @@ from core import run as runs
 from core.experiments.ranks import of_ranks
 from core.machine import drafts
 from core.recipe import Recipe, TrainConfig
+from core.run import Run, Source
+from core.sample import UNITS, Task
 from core.score.infer import score
 from core.train.loop import train
 from tests.core.made import dataset
@@ -167,3 +169,20 @@ def test_ranks_of_another_split_are_no_evidence(tmp_path):
             run = replace(LMF, config={**LMF.config, "rank": rank}, source=replace(LMF.source, protocol=protocol))
             folders.append(runs.save(run, {}, [], tmp_path))
     assert of_ranks(folders) == folders[:3]
+
+
+def test_runs_that_fit_come_best_method_first_and_those_of_this_data_before_others() -> None:
+    def made(fusion: str, seed: int, auc: float, digest: str = "mine", **widths: int) -> Run:
+        source = Source("set", digest, "weak", widths or {"a": 4})
+        return Run(fusion, {"level": "feature"}, {}, source, seed, {"auc": auc})
+
+    found = {
+        "elsewhere": made("concat", 0, 99.0, "theirs"),
+        "second seed": made("concat", 1, 60.0),
+        "first seed": made("concat", 0, 50.0),
+        "another width": made("concat", 0, 90.0, a=5),
+        "another modality": made("concat", 0, 90.0, b=4),
+    }
+    fits = runs.fitting(found, {"a": 4, "c": 2}, UNITS, "mine")
+    assert list(fits) == ["first seed", "second seed", "elsewhere"]
+    assert not runs.fitting(found, {"a": 4}, Task("class", ("x", "y")), "mine")
