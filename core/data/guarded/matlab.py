@@ -28,6 +28,7 @@ COMPLEX = 0x0800
 DEEPEST = 8
 SHORT = 1 << 20  # bytes of names and dimensions
 BLOCK = 1 << 20
+NUMBER = 8  # bytes of a number once it is worked with, however few it is stored in
 
 Order = Literal["<", ">"]
 Leaf = tuple[str, np.ndarray | None]  # dotted name, and its numbers; None for what holds none
@@ -88,7 +89,7 @@ class _Source:
 
 @dataclass
 class _Walk:
-    """One file on its way through; `leaves` counts what it holds, `budget` the bytes that may yet be unpacked."""
+    """One file on its way through; `leaves` counts what it holds, `budget` the bytes that its numbers may yet take."""
 
     source: _Source
     order: Order
@@ -122,9 +123,11 @@ class _Walk:
         kind, size, content = self.tag()
         if kind not in TYPES or size % np.dtype(TYPES[kind]).itemsize:
             raise _Damaged
-        if size > min(self.largest, self.budget):
-            raise RefusedError(f"holds an array of {size:,} bytes; at most {min(self.largest, self.budget):,} are read")
-        self.budget -= size
+        cost = size // np.dtype(TYPES[kind]).itemsize * NUMBER
+        if cost > min(self.largest, self.budget):
+            most = min(self.largest, self.budget) // NUMBER
+            raise RefusedError(f"holds {cost // NUMBER:,} numbers in one place; at most {most:,} are read")
+        self.budget -= cost
         if size and not content:
             content = self.source.read(size)
             self.source.skip(-size % 8)

@@ -3,6 +3,7 @@
 Every reader (`views`, `matlab`, `sequences`) ends in a `raw.Raw`; `finish` finds everything that is wrong with it.
 """
 
+import hashlib
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -28,6 +29,7 @@ KINDS = {
     "pickle": (sequences.read_pickle, (".pkl", ".pickle")),
 }  # format -> (reader, endings of its files)
 ENDINGS = {ending: kind for kind, (_, endings) in KINDS.items() for ending in endings}
+BLOCK = 1 << 22  # numbers that are compared at a time
 NOT_SAMPLES = re.compile(r"(readme|license|licence).*", re.IGNORECASE)
 
 
@@ -170,8 +172,8 @@ def _numbers(raw: Raw) -> None:
                 where,
                 fix,
             )
-        elif float(np.abs(values).max()) > HUGE:
-            raw.error(f"has values up to {float(np.abs(values).max()):.1e}", where, f"scale them below {HUGE:.0e}")
+        elif (top := max(float(values.max()), -float(values.min()))) > HUGE:
+            raw.error(f"has values up to {top:.1e}", where, f"scale them below {HUGE:.0e}")
 
 
 def _classes(raw: Raw) -> None:
@@ -243,9 +245,14 @@ def _target_problems(samples: Samples) -> Iterator[Problem]:
 
 def _same_rows(samples: Samples) -> torch.Tensor:
     """A number a sample, equal where two samples have the same values in every modality."""
-    table = np.ascontiguousarray(torch.cat(list(samples.features.values()), 1).numpy() + 0.0)  # -0 is 0
-    keys = table.view(np.dtype((np.void, table.dtype.itemsize * table.shape[1]))).ravel()
-    return torch.from_numpy(np.unique(keys, return_inverse=True)[1].reshape(-1))
+    known: dict[bytes, int] = {}
+    numbers: list[int] = []
+    step = max(1, BLOCK // sum(samples.widths.values()))
+    for start in range(0, len(samples), step):
+        block = torch.cat([rows[start : start + step] for rows in samples.features.values()], 1).numpy() + 0.0  # no -0
+        digests = [hashlib.sha256(row.data).digest() for row in np.ascontiguousarray(block)]
+        numbers += [known.setdefault(digest, len(known)) for digest in digests]
+    return torch.tensor(numbers)
 
 
 def _split_problems(

@@ -75,7 +75,7 @@ def read(root: Path, files: list[str], name: str, options: Options) -> Raw:
                 "give orientation=columns",
             )
         sides[side].append(modality)
-        raw.views[modality] = (values if side == "rows" else values.T).astype(np.float64)
+        raw.views[modality] = np.asarray(values if side == "rows" else values.T, dtype=np.float64)
         raw.origins[modality] = f"'{shown(key, 40)}' of {shown(files[0], 60)}, samples in its {side}"
     for side, views in sides.items():
         if views:

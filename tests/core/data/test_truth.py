@@ -17,6 +17,7 @@ from hypothesis.extra import numpy as hnp
 
 from core.data import guard
 from core.data.frames import collection
+from core.data.samples import foreign
 from tests.core.extract.made import pictures, write_frames
 
 FEW = pictures([], 4)
@@ -104,6 +105,29 @@ def test_a_cell_that_holds_far_more_than_its_file_is_not_unpacked(footage: Path)
 def test_mat_files_that_lie(footage: Path, content: bytes, words: str) -> None:
     (footage / "gt.mat").write_bytes(content)
     assert any(word in refusal(footage) for word in words.split("|"))
+
+
+def test_numbers_count_as_what_they_become(tmp_path: Path) -> None:
+    """Two million numbers of one byte each are 16 MB once they are worked with."""
+    place = tmp_path / "a.mat"
+    scipy.io.savemat(place, {"X": np.random.default_rng(0).integers(0, 255, (2000, 1000), np.uint8)})
+    assert len(guard.read("mat", place, caps=guard.Caps(bytes=16 << 20))["X"]) == 2000
+    with pytest.raises(ValueError, match="holds 2,000,000 numbers in one place; at most 1,048,576 are read"):
+        guard.read("mat", place, caps=guard.Caps(bytes=8 << 20))
+
+
+def test_samples_are_copied_once_on_their_way(tmp_path: Path) -> None:
+    """As they were read, and as the float32 that they become."""
+    views = np.empty((1, 1), dtype=object)
+    views[0, 0] = np.random.default_rng(0).standard_normal((2000, 500))
+    scipy.io.savemat(tmp_path / "a.mat", {"X": views, "y": np.arange(2000) % 2})
+    foreign.examine(tmp_path)
+    tracemalloc.start()
+    found = foreign.examine(tmp_path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.samples is not None
+    assert peak < 2.5 * views[0, 0].nbytes
 
 
 numbers = hnp.arrays(
