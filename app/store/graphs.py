@@ -17,7 +17,7 @@ from app.store.keys import DataKey, FileKey, RunKey, log, resource, workspace
 from app.store.models import model, scores
 from app.store.runs import run as record_of
 from app.store.work import Work, answer_of
-from core import run as run_folders
+from core import run as runs
 from core.clip import Clip
 from core.explain import lego, whatif
 from core.fusion.base import Fusion
@@ -173,7 +173,7 @@ def operator(run: RunKey, changes: str = "") -> np.ndarray:
 @resource(64)
 def initial_operator(run: RunKey) -> np.ndarray:
     """A as it was before training: drawn again from the run's seed, with the same numbers on every machine."""
-    A = sliders.changed(run_folders.untrained(record_of(run)), "")
+    A = sliders.changed(runs.untrained(record_of(run)), "")
     if A is None:
         raise ValueError(f"run {run!r} has no operator")
     return infer.array(A)

@@ -10,7 +10,7 @@ from app.store import keys
 from app.store.data import clips, data, large, part, samples
 from app.store.keys import DataKey, RunKey, resource, workspace
 from app.store.work import Work, answer_of
-from core import run as run_folders
+from core import run as runs
 from core.clip import Clip
 from core.fusion.base import Fusion
 from core.measure.metrics import ClassMetrics, Metrics, RealMetrics, measure, pooled, pooled_frames
@@ -22,7 +22,7 @@ from core.score import infer, stored
 @resource(64, "Loading the model")
 def model(run: RunKey) -> Fusion:
     """The trained fusion of a run."""
-    return run_folders.model(run.folder)
+    return runs.model(run.folder)
 
 
 @resource(256, "Scoring the clips")

@@ -8,10 +8,10 @@ from app.figures.style import colours
 from app.store import keys
 from app.store.data import data, digest
 from app.store.keys import WITH_ALL_RUNS, DataKey, RunKey, all_runs, log, resource, workspace
-from core import run as run_folders
 from core.experiments import ranks
 from core.machine.names import shown, told_apart
-from core.run import Run
+from core.run import Run, load
+from core.run import history as history_of
 
 
 def learned_from(name: RunKey, key: DataKey) -> tuple[int, int]:
@@ -42,7 +42,7 @@ def readable_runs() -> list[RunKey]:
 def record(name: RunKey) -> Run | None:
     """The record of a run; None where it cannot be read."""
     try:
-        return run_folders.load(name.folder)
+        return load(name.folder)
     except ValueError as error:
         log.warning("run passed over: %s", error)
         return None
@@ -93,7 +93,7 @@ def methods(key: DataKey, baseline: str | None, group: str | None, theme: str) -
 @keys.data(256)
 def history(name: RunKey) -> list[dict[str, float]]:
     """What a run wrote down after every epoch or round."""
-    return run_folders.history(name.folder)
+    return history_of(name.folder)
 
 
 def ranked_runs(key: DataKey) -> list[RunKey]:

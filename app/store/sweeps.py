@@ -7,7 +7,7 @@ import numpy as np
 
 from app.store.data import data, digest
 from app.store.keys import DataKey, SweepKey, folders, kept, log, resource, workspace
-from core import run as run_folders
+from core import run as runs
 from core import sweep as sweep_folders
 from core.run import Run
 
@@ -51,7 +51,7 @@ def _run(record: Path) -> Run | None:
     if not record.is_file():
         return None
     try:
-        return run_folders.load(record.parent)
+        return runs.load(record.parent)
     except ValueError as error:
         log.warning("run of a sweep passed over: %s", error)
         return None

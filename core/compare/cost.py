@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from core import run as run_folders
+from core import run as runs
 from core.clip import Clip
 from core.fusion.base import Fusion
 from core.sample import Part
@@ -77,7 +77,7 @@ def tell_peaks(data: str, part: str, folders: Sequence[str]) -> None:
         if not child:
             told: float | None = None
             with contextlib.suppress(Exception):  # a run that cannot be measured is told as unknown
-                model = run_folders.model(Path(folder))
+                model = runs.model(Path(folder))
                 with contextlib.suppress(AttributeError, OSError):  # memory freed before must not hide what is asked
                     ctypes.CDLL(None).malloc_trim(0)
                 told = peak(partial(answers, model, test))

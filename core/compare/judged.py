@@ -11,7 +11,7 @@ from core.clip import Clip, frame_labels
 from core.dataset import Rows
 from core.fusion.base import Fusion
 from core.measure.metrics import ClassMetrics, by_kind, measure
-from core.measure.redraw import NAN, accuracy_draws, ap_draws, auc_draws, f1_draws, linear, real_draws
+from core.measure.redraw import accuracy_draws, ap_draws, auc_draws, f1_draws, linear, real_draws
 from core.sample import METRIC_WORDS, Part
 from core.score.judge import judge as worth
 
@@ -67,7 +67,9 @@ def _of_clips(scores: Mapping[str, np.ndarray], clips: Sequence[Clip]) -> Judged
     now = measure(scores, clips)
     if wild or not kept:
         why = f"{wild} unit scores are not finite: the model diverged" if wild else now.why
-        return Judged("auc", dict.fromkeys(names, NAN), dict.fromkeys(names, np.full(1, NAN)), None, 0, False, why)
+        return Judged(
+            "auc", dict.fromkeys(names, np.nan), dict.fromkeys(names, np.full(1, np.nan)), None, 0, False, why
+        )
     values = np.concatenate([scores[clip.name] for clip in kept]).astype(np.float64)
     of = np.repeat(np.arange(len(kept)), [clip.units for clip in kept])
     labels = np.concatenate([clip.labels.numpy() for clip in kept if clip.labels is not None])
@@ -81,7 +83,7 @@ def _of_clips(scores: Mapping[str, np.ndarray], clips: Sequence[Clip]) -> Judged
         "auc_frames": auc_draws(values, frames[0], frames[1], of, len(kept)),
     }
     value = {name: float(getattr(now, name)) for name in names}
-    found = {name: draws if not np.isnan(value[name]) else np.full(len(draws), NAN) for name, draws in found.items()}
+    found = {name: draws if not np.isnan(value[name]) else np.full(len(draws), np.nan) for name, draws in found.items()}
     return Judged("auc", value, found, None, len(kept), linear(len(kept)), now.why)
 
 
@@ -103,7 +105,7 @@ def _of_samples(said: Float[np.ndarray, "samples outputs"], part: Part) -> Judge
     names = METRICS[part.task.metric]
     value = {name: float(getattr(judged, name)) for name in names}
     if part.target is None or not np.isfinite(said).all() or not len(part):
-        draws = dict.fromkeys(names, np.full(1, NAN))
+        draws = dict.fromkeys(names, np.full(1, np.nan))
         return Judged(part.task.metric, value, draws, None, len(part), False, judged.why)
     target, right = part.target.numpy(), None
     if part.task.kind == "class":

@@ -18,7 +18,6 @@ from jaxtyping import Float
 from scipy.stats import t as student
 
 from core.compare.judged import LOWER, Judged
-from core.measure.redraw import NAN
 from core.measure.tests import holm, mcnemar, sign_p
 
 LEVEL = 0.05
@@ -46,8 +45,8 @@ def estimate(judged: Sequence[Judged], metric: str) -> Estimate:
     """The metric over a group's runs."""
     values = np.array([one.value[metric] for one in judged])
     mean = float(values.mean())
-    sd = float(values.std(ddof=1)) if len(values) > 1 else NAN
-    reach = float(student.ppf(0.975, len(values) - 1)) * sd / np.sqrt(len(values)) if len(values) > 1 else NAN
+    sd = float(values.std(ddof=1)) if len(values) > 1 else np.nan
+    reach = float(student.ppf(0.975, len(values) - 1)) * sd / np.sqrt(len(values)) if len(values) > 1 else np.nan
     low, high = span(_mean_draws(judged, metric))
     return Estimate(mean, sd, mean - reach, mean + reach, low, high, tuple(values.tolist()))
 
@@ -64,7 +63,7 @@ def span(draws: Float[np.ndarray, " draws"]) -> tuple[float, float]:
     """
     known = draws[~np.isnan(draws)]
     if len(known) <= len(draws) / 2:
-        return NAN, NAN
+        return np.nan, np.nan
     low, high = np.quantile(known, [0.025, 0.975])
     return float(low), float(high)
 
@@ -127,7 +126,7 @@ def difference(a: Mapping[int, Judged], b: Mapping[int, Judged], metric: str) ->
     if len(pairs) == 1 and metric == "accuracy" and first is not None and second is not None:
         test, p = "McNemar, exact", mcnemar(first, second)
     if np.isnan(delta):
-        low, high, p = NAN, NAN, NAN
+        low, high, p = np.nan, np.nan, np.nan
     return Difference(metric, delta, low, high, p, p, verdict(delta, p, metric), len(pairs), paired, test)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from core import run as run_folders
+from core import run as runs
 from core.compare.cost import peaks, scoring_time
 from core.compare.judged import METRICS, Judged, judge, missing, parts_of
 from core.compare.paired import Difference, Estimate, against, estimate
@@ -175,7 +175,7 @@ def compare(
     baseline    a group; the best unless given
     memory_of   the data's folder, to measure peak memory, too
     """
-    found = {n: run for n, run in run_folders.listing(root).items() if run.source.digest == data.digest()}
+    found = {n: run for n, run in runs.listing(root).items() if run.source.digest == data.digest()}
     if not found:
         raise ValueError(f"no run below {str(root)!r} was trained on {data.name!r}")
     every, values = groups(found, data.digest()), recorded(found)
@@ -198,7 +198,7 @@ def compare(
     judged: dict[str, dict[int, Judged]] = {}
     slow: dict[str, dict[str, Any]] = {}
     for id_ in ids:
-        models = {seed: run_folders.model(root / name) for seed, name in every[id_].runs.items()}
+        models = {seed: runs.model(root / name) for seed, name in every[id_].runs.items()}
         first = next(iter(models.values()))
         parts: list[dict[str, float]] = []
         judged[id_] = {}

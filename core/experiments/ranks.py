@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from core import run as run_folders
+from core import run as runs
 from core.compare import holm
 from core.dataset import Data
 from core.measure.tests import trend, welch
@@ -77,9 +77,9 @@ def verdict(found: Sequence[Trend]) -> str:
 
 def of_ranks(folders: Sequence[Path]) -> list[Path]:
     """Of these runs the LMF ones whose configurations differ in the rank alone: the largest such set."""
-    sets: list[tuple[run_folders.Run, list[Path]]] = []
+    sets: list[tuple[runs.Run, list[Path]]] = []
     for folder in folders:
-        run = run_folders.load(folder)
+        run = runs.load(folder)
         if run.fusion == "lmf":
             mine = next((found for first, found in sets if run.alike(first, but={"rank"})), None)
             if mine is None:
@@ -113,7 +113,7 @@ def rank_report(name: str, found: Sequence[Record]) -> tuple[dict[str, Any], str
             f"lowest - highest {each.lowest:+.2f} ({each.lowest_low:+.2f} ... {each.lowest_high:+.2f}): {each.verdict}"
         )
     ranks = sorted({int(each.run.config["rank"]) for each in found})
-    runs = {rank: spread_over([each.clean for each in found if each.run.config["rank"] == rank]) for rank in ranks}
+    clean = {rank: spread_over([each.clean for each in found if each.run.config["rank"] == rank]) for rank in ranks}
     kept = {
         str(rank): {
             kind: spread_over([each.kept[kind] for each in found if each.run.config["rank"] == rank])
@@ -126,7 +126,7 @@ def rank_report(name: str, found: Sequence[Record]) -> tuple[dict[str, Any], str
         "dataset": name,
         "claim": CLAIM,
         "runs": len(found),
-        "clean": {str(rank): each for rank, each in runs.items()},
+        "clean": {str(rank): each for rank, each in clean.items()},
         "kept": kept,
         "trends": [{k: None if v != v else v for k, v in asdict(each).items()} for each in made],
         "verdict": verdict(made),

@@ -38,7 +38,6 @@ from core.run import Run
 from core.sample import Part
 from core.score.infer import array, outputs, sealed
 
-NAN = float("nan")
 VALUES = 1 << 21  # of parts that are held, 16 MB; sets with more rows are looked at evenly spaced
 CHUNK = 1 << 20  # of values worked on at once
 MODALITIES = 8  # 2^8 interactions
@@ -184,7 +183,7 @@ def of_set(found: Factored, kind: int | None = None) -> SetParts:
         chosen = found.part.target.numpy() == kind
     if not chosen.any():
         shape = found.parts.shape[1:]
-        return SetParts(np.full(shape, NAN), np.full(shape, NAN), np.full(shape[-1], NAN), 0)
+        return SetParts(np.full(shape, np.nan), np.full(shape, np.nan), np.full(shape[-1], np.nan), 0)
     parts = found.parts[chosen]
     return SetParts(parts.mean(0), np.abs(parts).mean(0), found.base[chosen].mean(0), int(chosen.sum()))
 
@@ -245,7 +244,7 @@ def switched(
 
 def quality(values: Float[np.ndarray, "n outputs"], part: Part) -> float:
     """The number methods are compared by: unit AUC and accuracy in percent, or correlation; NaN without targets."""
-    return NAN if part.target is None else measure(values, part).main
+    return np.nan if part.target is None else measure(values, part).main
 
 
 # ---------------------------------------------------------------------------- do ranks mean something?
@@ -291,7 +290,7 @@ def concentration(mass: Float[np.ndarray, "*draws interactions"]) -> Float[np.nd
     with np.errstate(divide="ignore", invalid="ignore"):
         shares = mass / total
         entropy = -np.where(shares > 0, shares * np.log(shares), 0.0).sum(-1)
-    return np.where(total[..., 0] > 0, 1 - entropy / np.log(mass.shape[-1]), NAN)
+    return np.where(total[..., 0] > 0, 1 - entropy / np.log(mass.shape[-1]), np.nan)
 
 
 def information(mass: Float[np.ndarray, "*draws rank interactions"]) -> Float[np.ndarray, "*draws"]:
@@ -317,7 +316,7 @@ def specialisation(found: Factored, draws: int = 999, seed: int = 0) -> Speciali
     together = found.together[1:]
     own = np.arange(rank)[:, None] * out + np.arange(out)  # (rank, column) as `together` counts
     trained = masses(together, own[None])[0]
-    index = concentration(trained) if len(together) > 1 else np.full(rank, NAN)
+    index = concentration(trained) if len(together) > 1 else np.full(rank, np.nan)
     whole = trained.sum()
     with np.errstate(divide="ignore", invalid="ignore"):
         shares = trained / trained.sum(1, keepdims=True)
@@ -332,7 +331,7 @@ def specialisation(found: Factored, draws: int = 999, seed: int = 0) -> Speciali
     elif not whole > 0:
         why = "no part varies over these rows"
     if why:
-        none = NAN, NAN, np.full(rank, NAN), NAN, NAN, NAN, 0, why
+        none = np.nan, np.nan, np.full(rank, np.nan), np.nan, np.nan, np.nan, 0, why
         return sealed(Specialisation(found.interactions[1:], shares, mass, index, *none))
     random = np.random.default_rng(seed)
     drawn = np.empty((draws, rank, len(together)))
@@ -353,7 +352,7 @@ def specialisation(found: Factored, draws: int = 999, seed: int = 0) -> Speciali
             index=index,
             null_mean=float(np.nanmean(indices)),
             null_high=float(np.quantile(highest, 0.95)),
-            p=np.where(np.isnan(index), NAN, p),
+            p=np.where(np.isnan(index), np.nan, p),
             information=bits,
             information_null=float(bits_drawn.mean()),
             information_p=float((1 + (bits_drawn >= bits - 1e-12).sum()) / (draws + 1)),
@@ -455,7 +454,7 @@ def rank_curve(runs: Mapping[Name, Run], run: Run) -> RankCurve:
         metric=run.metric,
         ranks=ranks,
         mean=tuple(mean(each) for each in values),
-        sd=tuple(stdev(each) if len(each) > 1 else NAN for each in values),
+        sd=tuple(stdev(each) if len(each) > 1 else np.nan for each in values),
         seeds=tuple(map(len, values)),
         weights=tuple(by_rank[rank][0][1] for rank in ranks),
         values=values,

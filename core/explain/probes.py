@@ -11,7 +11,6 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from core.measure.metrics import correlation
 from core.sample import Part
 
-NAN = float("nan")
 DRAWS = 1_000  # of groups, for an interval
 
 
@@ -113,7 +112,7 @@ def real_probe(
         correlation(told[index], truth[index])
         for index in (np.concatenate([rows[g] for g in random.integers(0, len(rows), len(rows))]) for _ in range(200))
     ]
-    known = [value for value in drawn if value == value] or [NAN]
+    known = [value for value in drawn if value == value] or [np.nan]
     low, high = np.quantile(known, [0.025, 0.975])
     value = correlation(told, truth)
     return Probe("target", kind, modality, value, float(low), float(high), 0.0, len(x), len(y))

@@ -34,7 +34,6 @@ from core.sample import Part, Samples
 from core.score.infer import array, outputs, sealed, to_device
 
 Data = Dataset | Samples
-NAN = float("nan")
 INVARIANT, SPECIFIC = "invariant", "specific"
 KINDS = (INVARIANT, SPECIFIC)
 MOST_FITTED = 3_000  # training rows of a probe, of each modality
@@ -130,7 +129,7 @@ def lost_of(x: Float[np.ndarray, "n d"], back: Float[np.ndarray, "n d"]) -> floa
     """
     x, back = x.astype(np.float64), back.astype(np.float64)
     varies = np.square(x - x.mean(0)).sum()
-    return float(np.square(x - back).sum() / varies) if varies > 1e-9 * np.square(x).sum() else NAN
+    return float(np.square(x - back).sum() / varies) if varies > 1e-9 * np.square(x).sum() else np.nan
 
 
 def parts(model: Fusion, data: Data) -> Parts:

@@ -17,8 +17,6 @@ from core.clip import Clip, frame_labels
 from core.dataset import Rows
 from core.sample import Part, Task
 
-NAN = float("nan")
-
 
 def auc(scores: Float[np.ndarray, " n"], labels: Bool[np.ndarray, " n"]) -> float:
     """Area under the ROC curve in percent: the chance that an anomaly outscores a normal unit, ties counting half.
@@ -30,7 +28,7 @@ def auc(scores: Float[np.ndarray, " n"], labels: Bool[np.ndarray, " n"]) -> floa
     """
     normal, anomalous = np.sort(scores[~labels]), scores[labels]
     if not len(normal) or not len(anomalous) or np.isnan(scores).any():
-        return NAN
+        return np.nan
     below = np.searchsorted(normal, anomalous, "left").sum(dtype=np.int64)
     not_above = np.searchsorted(normal, anomalous, "right").sum(dtype=np.int64)
     return float(50.0 * (below + not_above) / (len(normal) * len(anomalous)))
@@ -45,7 +43,7 @@ def average_precision(scores: Float[np.ndarray, " n"], labels: Bool[np.ndarray, 
     83.333
     """
     if not labels.any() or labels.all() or np.isnan(scores).any():
-        return NAN
+        return np.nan
     order = np.argsort(-scores, kind="stable")
     last = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)  # of each group of equal scores
     found = np.cumsum(labels[order])[last]
@@ -214,10 +212,10 @@ def measure_targets(outputs: Float[np.ndarray, "rows outputs"], target: np.ndarr
     if wild:
         why, count = f"{wild} of {len(outputs)} rows have outputs that are not finite: the model diverged", len(target)
         if task.kind == "units":
-            return Metrics(NAN, NAN, NAN, NAN, NAN, NAN, count, int(target.sum()), why)
+            return Metrics(np.nan, np.nan, np.nan, np.nan, np.nan, np.nan, count, int(target.sum()), why)
         if task.kind == "class":
-            return ClassMetrics(NAN, NAN, {}, count, why)
-        return RealMetrics(NAN, NAN, {}, {}, count, why)
+            return ClassMetrics(np.nan, np.nan, {}, count, why)
+        return RealMetrics(np.nan, np.nan, {}, {}, count, why)
     if task.kind == "units":
         return _of_units(outputs[:, 0], target.astype(bool))
     if task.kind == "class":
@@ -229,7 +227,7 @@ def class_metrics(
     outputs: Float[np.ndarray, "samples classes"], target: Int[np.ndarray, " samples"], names: Sequence[str]
 ) -> ClassMetrics:
     if not len(target):
-        return ClassMetrics(NAN, NAN, {}, 0, "there are no samples")
+        return ClassMetrics(np.nan, np.nan, {}, 0, "there are no samples")
     found = outputs.argmax(1)
     table = np.zeros((len(names), len(names)), np.int64)  # rows: class, columns: named class
     np.add.at(table, (target, found), 1)
@@ -244,16 +242,16 @@ def real_metrics(
     outputs: Float[np.ndarray, "samples targets"], target: Float[np.ndarray, "samples targets"], names: Sequence[str]
 ) -> RealMetrics:
     if not len(target):
-        return RealMetrics(NAN, NAN, {}, {}, 0, "there are no samples")
+        return RealMetrics(np.nan, np.nan, {}, {}, 0, "there are no samples")
     errors = np.abs(outputs.astype(np.float64) - target).mean(0)
     a, b = (values.astype(np.float64) - values.astype(np.float64).mean(0) for values in (outputs, target))
     below = np.sqrt((a * a).sum(0) * (b * b).sum(0))
     with np.errstate(invalid="ignore", divide="ignore"):
-        related = np.where(below > 0, (a * b).sum(0) / below, NAN)
+        related = np.where(below > 0, (a * b).sum(0) / below, np.nan)
     known = related[~np.isnan(related)]
     return RealMetrics(
         float(errors.mean()),
-        float(known.mean()) if len(known) else NAN,
+        float(known.mean()) if len(known) else np.nan,
         {name: float(value) for name, value in zip(names, errors, strict=True)},
         {name: float(value) for name, value in zip(names, related, strict=True)},
         len(target),
@@ -265,7 +263,15 @@ def _of_units(scores: Float[np.ndarray, " n"], labels: Bool[np.ndarray, " n"]) -
     """Metrics of units that belong to no clip: nothing about frames or anomalous clips."""
     why = "" if labels.any() and not labels.all() else f"all {len(labels)} units are of one class: AUC needs both kinds"
     return Metrics(
-        auc(scores, labels), average_precision(scores, labels), NAN, NAN, NAN, NAN, len(labels), int(labels.sum()), why
+        auc(scores, labels),
+        average_precision(scores, labels),
+        np.nan,
+        np.nan,
+        np.nan,
+        np.nan,
+        len(labels),
+        int(labels.sum()),
+        why,
     )
 
 
@@ -304,7 +310,7 @@ def correlation(a: Float[np.ndarray, "n t"], b: Float[np.ndarray, "n t"]) -> flo
     a, b = a - a.mean(0), b - b.mean(0)
     below = np.sqrt((a * a).sum(0) * (b * b).sum(0))
     known = below > 1e-12
-    return float(((a * b).sum(0)[known] / below[known]).mean()) if known.any() else NAN
+    return float(((a * b).sum(0)[known] / below[known]).mean()) if known.any() else np.nan
 
 
 def summary(values: Sequence[float | None]) -> tuple[float | None, float | None]:

@@ -12,7 +12,6 @@ from functools import lru_cache
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-NAN = float("nan")
 DRAWS = 2000
 EXACT = 100  # clips
 ENTRIES = 40_000_000  # of the table of draws; a larger test part gets fewer draws
@@ -72,7 +71,7 @@ def auc_draws(
     """
     P, Q = summed(anomalous, clip, clips), summed(normal, clip, clips)
     if not P.sum() or not Q.sum():
-        return np.full(len(resamples(clips)), NAN)
+        return np.full(len(resamples(clips)), np.nan)
     if linear(clips):
         won = summed(anomalous * halves_below(scores, normal, scores), clip, clips)
         lost_by = summed(normal * (P.sum() - halves_below(scores, anomalous, scores)), clip, clips)
@@ -102,7 +101,7 @@ def ap_draws(scores: Rows, anomalous: Rows, clip: Int[np.ndarray, " rows"], clip
     last = np.flatnonzero(np.append(s[1:] != s[:-1], True)) if len(s) else np.zeros(0, np.int64)
     counts = resamples(clips)
     if not p.any():
-        return np.full(len(counts), NAN)
+        return np.full(len(counts), np.nan)
     if not linear(clips):
         found = []
         size = max(1, 2_000_000 // len(s))
@@ -157,9 +156,9 @@ def real_draws(
         below = np.sqrt(np.maximum(aa - ma * ma, 0) * np.maximum(bb - mb * mb, 0))
         floor = 1e-12 * (a.std() * b.std() + 1e-300)
         with np.errstate(invalid="ignore", divide="ignore"):
-            related.append(np.where(below > floor, (ab - ma * mb) / below, NAN))
+            related.append(np.where(below > floor, (ab - ma * mb) / below, np.nan))
         errors.append(error)
     table = np.stack(related)
     known = (~np.isnan(table)).sum(0)
-    correlation = np.where(known > 0, np.nansum(table, 0) / np.maximum(known, 1), NAN)
+    correlation = np.where(known > 0, np.nansum(table, 0) / np.maximum(known, 1), np.nan)
     return {"correlation": correlation, "mae": np.mean(errors, axis=0)}

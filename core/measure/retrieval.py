@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-NAN = float("nan")
 BLOCK = 1 << 22  # similarities held at once
 
 
@@ -36,7 +35,7 @@ def average_precisions(
         raise ValueError(f"MAP at {at}: at least one answer is looked at")
     asked, answers = directions(queries), directions(gallery).T
     depth = len(gallery) if at is None else min(at, len(gallery))
-    found = np.full(len(queries), NAN)
+    found = np.full(len(queries), np.nan)
     step = max(1, BLOCK // max(1, len(gallery)))
     for start in range(0, len(queries), step):
         rows = slice(start, start + step)
@@ -46,7 +45,7 @@ def average_precisions(
         hit = np.take_along_axis(relevant, order, axis=1)
         precision = hit.cumsum(1) / np.arange(1, depth + 1)
         count = np.minimum(relevant.sum(1), depth)
-        found[rows] = np.divide((precision * hit).sum(1), count, out=np.full(len(hit), NAN), where=count > 0)
+        found[rows] = np.divide((precision * hit).sum(1), count, out=np.full(len(hit), np.nan), where=count > 0)
     return found
 
 
@@ -65,7 +64,7 @@ def mean_average_precision(
     """
     found = average_precisions(queries, gallery, query_class, gallery_class, at)
     known = found[~np.isnan(found)]
-    return float(known.mean()) if len(known) else NAN
+    return float(known.mean()) if len(known) else np.nan
 
 
 def chance(query_class: Int[np.ndarray, " n"], gallery_class: Int[np.ndarray, " m"]) -> float:
@@ -82,7 +81,7 @@ def chance(query_class: Int[np.ndarray, " n"], gallery_class: Int[np.ndarray, " 
     )[1]
     counts = counts[counts > 0]
     if not len(counts):
-        return NAN
+        return np.nan
     harmonic = (1.0 / np.arange(1, m + 1)).sum()
     return float(((harmonic + (m - harmonic) * (counts - 1) / max(1, m - 1)) / m).mean())
 

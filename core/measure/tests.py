@@ -7,8 +7,6 @@ from jaxtyping import Bool, Float
 from scipy.stats import binom, linregress
 from scipy.stats import t as student
 
-from core.measure.redraw import NAN
-
 
 def sign_p(draws: Float[np.ndarray, " draws"]) -> float:
     """Two-sided: how often the drawn difference lies on the other side of 0. All draws 0 give 1.
@@ -18,7 +16,7 @@ def sign_p(draws: Float[np.ndarray, " draws"]) -> float:
     """
     known = draws[~np.isnan(draws)]
     if len(known) <= len(draws) / 2:
-        return NAN
+        return np.nan
     return float(min(1.0, 2 * (1 + min((known <= 0).sum(), (known >= 0).sum())) / (len(known) + 1)))
 
 
@@ -39,7 +37,7 @@ def holm(p: Sequence[float]) -> list[float]:
     [0.03, 0.06, 0.06, nan]
     """
     values = np.asarray(p, dtype=float)
-    found = np.full(len(values), NAN)
+    found = np.full(len(values), np.nan)
     known = np.flatnonzero(~np.isnan(values))
     order = known[np.argsort(values[known], kind="stable")]
     worst = 0.0
@@ -57,7 +55,7 @@ def trend(ranks: Float[np.ndarray, " runs"], kept: Float[np.ndarray, " runs"]) -
     """
     x = np.log2(ranks)
     if len(x) < 3 or len(np.unique(x)) < 2 or not np.isfinite(kept).all():
-        return NAN, NAN, NAN, NAN
+        return np.nan, np.nan, np.nan, np.nan
     if np.ptp(kept) == 0:
         return 0.0, 0.0, 0.0, 1.0
     line = linregress(x, kept)
@@ -69,7 +67,7 @@ def welch(a: Float[np.ndarray, " n"], b: Float[np.ndarray, " m"]) -> tuple[float
     """(mean a - mean b, low, high): 95 % interval with unequal spreads; NaN bounds for a single run."""
     gap = float(a.mean() - b.mean())
     if min(len(a), len(b)) < 2:
-        return gap, NAN, NAN
+        return gap, np.nan, np.nan
     one, two = a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)
     if one + two == 0:
         return gap, gap, gap

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.special import softmax
 
 from core.clip import Clip
-from core.measure.metrics import NAN, auc, average_precision, kind_of_units
+from core.measure.metrics import auc, average_precision, kind_of_units
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Units:
         ranks = np.bincount(clip[labels], (rank - before[clip])[labels], count)
         with np.errstate(invalid="ignore", divide="ignore"):
             found = 100 * (ranks - odd * (odd + 1) / 2) / (odd * rest)
-        return np.where(self.labelled & (odd > 0) & (rest > 0), found, NAN)
+        return np.where(self.labelled & (odd > 0) & (rest > 0), found, np.nan)
 
 
 def units_of(scores: Mapping[str, np.ndarray], clips: Sequence[Clip]) -> Units:
@@ -88,19 +88,19 @@ class Decision:
     def precision(self) -> float:
         """True alarms among alarms; NaN when there are no alarms."""
         alarms = self.true_alarms + self.false_alarms
-        return self.true_alarms / alarms if alarms else NAN
+        return self.true_alarms / alarms if alarms else np.nan
 
     @property
     def recall(self) -> float:
         """True alarms among anomalies; NaN when there are none."""
         anomalies = self.true_alarms + self.misses
-        return self.true_alarms / anomalies if anomalies else NAN
+        return self.true_alarms / anomalies if anomalies else np.nan
 
     @property
     def false_alarm_rate(self) -> float:
         """False alarms among normal units; NaN when there are none."""
         normal = self.false_alarms + self.true_rests
-        return self.false_alarms / normal if normal else NAN
+        return self.false_alarms / normal if normal else np.nan
 
     def cost(self, miss_price: float) -> float:
         """False alarms cost 1 each, misses cost `miss_price` each."""
@@ -108,7 +108,7 @@ class Decision:
 
     def per_hour(self, hours: float) -> float:
         """False alarms an hour of video."""
-        return self.false_alarms / hours if hours > 0 else NAN
+        return self.false_alarms / hours if hours > 0 else np.nan
 
 
 def decide(scores: Float[np.ndarray, " n"], labels: Bool[np.ndarray, " n"], threshold: float) -> Decision:

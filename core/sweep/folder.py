@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from core import run
+from core import run as runs
 from core.clip import Clip
 from core.dataset import Dataset
 from core.fusion.base import Fusion
@@ -132,7 +132,7 @@ class Sweep:
     def id(self) -> str:
         asked = {name: value for name, value in self.plan.plain().items() if name != "dataset"}
         asked |= {"axes": list(self.plan.axes.items()), "data": [*_plain(self.source)], "metric": self.metric}
-        asked["training"] = run.recorded(asked["training"])
+        asked["training"] = runs.recorded(asked["training"])
         if self.plan.how == "grid":
             asked["trials"] = None
         return f"{self.plan.fusion}-{hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:10]}"
@@ -159,7 +159,7 @@ class Sweep:
         axes = " x ".join(self.plan.names)
         how = "" if self.plan.how == "grid" else ", guided"
         return (
-            f"{run.WORDS.get(self.plan.fusion, self.plan.fusion)}: {axes}, {self.plan.size} cells{how}, {self.judged}"
+            f"{runs.WORDS.get(self.plan.fusion, self.plan.fusion)}: {axes}, {self.plan.size} cells{how}, {self.judged}"
         )
 
 
@@ -177,11 +177,11 @@ def staged(plan: Plan, data: Data) -> tuple[Sweep, Data]:
     with torch.device("meta"):  # shapes alone: a config that cannot be built is told before anything is trained
         for cell in cells(plan):
             try:
-                run.build(plan.fusion, widths, plan.of(cell).options, task)
+                runs.build(plan.fusion, widths, plan.of(cell).options, task)
             except ValueError as error:
                 raise ValueError(f"{told(plan.names, cell)}: {error}") from None
     afford(plan, data)
-    return Sweep(plan, source, metric, time.time(), run.versions(), task.kind, data.digest()), used
+    return Sweep(plan, source, metric, time.time(), runs.versions(), task.kind, data.digest()), used
 
 
 def afford(plan: Plan, data: Data) -> None:

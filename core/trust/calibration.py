@@ -24,7 +24,7 @@ from core.fusion import called
 from core.fusion.base import Fusion
 from core.measure.metrics import auc
 from core.score.infer import sealed
-from core.trust.rows import NAN, Reader, Stage, reader, value_of
+from core.trust.rows import Reader, Stage, reader, value_of
 
 How = Literal["width", "mass"]
 Answer = tuple[np.ndarray, np.ndarray | None]  # scores and outputs of every unit or sample
@@ -123,7 +123,7 @@ def reliability(
         share = np.bincount(bin_, right.astype(np.float64), many) / count
     reach = (
         np.array(
-            [wilson(round(s * n), n) if n else (NAN, NAN) for s, n in zip(share, count.tolist(), strict=True)]
+            [wilson(round(s * n), n) if n else (np.nan, np.nan) for s, n in zip(share, count.tolist(), strict=True)]
         ).reshape(-1, 2)
         / 100
     )
@@ -229,7 +229,7 @@ def doubt(
     if stage.task.kind == "real":
         told = [outputs for _, outputs in answers if outputs is not None]
         mean = np.mean(np.stack(told).astype(np.float64), axis=0)
-        return Doubt(mean, nothing, nothing, members, value_of(stage, nothing, mean), NAN, NAN, 0, tuple(names))
+        return Doubt(mean, nothing, nothing, members, value_of(stage, nothing, mean), np.nan, np.nan, 0, tuple(names))
     each = np.stack([probabilities(scores, outputs, stage.task.kind) for scores, outputs in answers])
     mean = each.mean(0)
     total = entropy(mean)

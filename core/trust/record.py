@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from core import run as run_folders
+from core import run as runs
 from core.dataset import Data
 from core.fusion.base import Fusion
 from core.machine.names import told_apart
 from core.run import Run
 from core.sample import METRIC_WORDS
 from core.trust.calibration import calibrated
-from core.trust.rows import NAN, Stage, staged, undefined
+from core.trust.rows import Stage, staged, undefined
 from core.trust.stress import KINDS, Stress, stressed
 
 
@@ -72,7 +72,7 @@ def recorded(model: Fusion, stage: Stage, run: Run, kinds: Sequence[str] | None 
         {kind: each.area for kind, each in found.items()},
         {kind: each.kept for kind, each in found.items()},
         {kind: tuple(each.mean.tolist()) for kind, each in found.items()},
-        NAN if real else calibrated(model, stage).ece,
+        np.nan if real else calibrated(model, stage).ece,
         softer,
         worse,
         margin,
@@ -91,14 +91,14 @@ def records(
     stages: dict[str | None, Stage] = {}
     found = []
     for number, folder in enumerate(folders, start=1):
-        run = run_folders.load(folder)
+        run = runs.load(folder)
         protocol = run.source.protocol if run.source.protocol in data.splits else None
         if protocol not in stages:
             stages[protocol] = staged(data, protocol)
         stage = stages[protocol]
         if not stage.known.any():
             raise ValueError(f"{data.name!r}: {undefined(stage)}, so no robustness can be measured")
-        record = recorded(run_folders.model(folder), stage, run, kinds)
+        record = recorded(runs.model(folder), stage, run, kinds)
         found.append(record)
         tell(
             f"{number} of {len(folders)}: {run.title} seed {run.seed}, {record.clean:.3g} clean, "
@@ -110,7 +110,7 @@ def records(
 
 def trained_on(data: Data, root: Path) -> list[Path]:
     """The folders of the runs below a root that were trained on these very data."""
-    return [root / name for name, run in run_folders.listing(root).items() if run.source.digest == data.digest()]
+    return [root / name for name, run in runs.listing(root).items() if run.source.digest == data.digest()]
 
 
 def spread_over(values: Sequence[float]) -> dict[str, float | None]:

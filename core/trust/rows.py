@@ -27,7 +27,6 @@ from core.score.infer import array, precise, spans, windowed
 from core.trust import corrupt
 from core.trust.attack import Verdict
 
-NAN = float("nan")
 ENTRIES = 1 << 24  # feature values that are corrupted at once; a larger test part is drawn from
 SATURATED = 1e-12  # scores nearer to 0 or 1 have no gradient
 

@@ -18,7 +18,7 @@ from core.fusion.base import Features, Fusion
 from core.score.infer import sealed
 from core.trust import attack, corrupt
 from core.trust.attack import Radius
-from core.trust.rows import NAN, Reader, Stage, reader, undefined, value_of
+from core.trust.rows import Reader, Stage, reader, undefined, value_of
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Stress:
     @property
     def sd(self) -> np.ndarray:
         """Over draws; NaN for one draw."""
-        return self.values.std(0, ddof=1) if len(self.values) > 1 else np.full(self.values.shape[1], NAN)
+        return self.values.std(0, ddof=1) if len(self.values) > 1 else np.full(self.values.shape[1], np.nan)
 
     @property
     def area(self) -> float:
@@ -113,7 +113,7 @@ class Stress:
     def kept(self) -> float:
         """The area as a share of the clean metric, in percent; NaN where that is not above 0."""
         clean = float(self.mean[0])
-        return 100 * self.area / clean if clean > 0 else NAN
+        return 100 * self.area / clean if clean > 0 else np.nan
 
 
 def stressed(
@@ -162,7 +162,7 @@ def stressed(
                     kept.append(features[name].numpy().astype(np.float16))
                 outputs.append(said)
                 with torch.no_grad():
-                    losses.append(float(reading.judge(features).loss.mean()) if stage.known.any() else NAN)
+                    losses.append(float(reading.judge(features).loss.mean()) if stage.known.any() else np.nan)
         values.append(row)
     return sealed(Stress(
         kind, chosen, stage.task.metric, strengths, np.array(values), np.stack(scores),

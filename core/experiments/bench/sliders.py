@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from core import run
+from core import run as runs
 from core.clip import Clip
 from core.data import native
 from core.experiments.bench.shared import CLIPS, NODES, WIDTHS, Row, Tell, compared, interleaved, skipped
@@ -72,7 +72,7 @@ def demo(tell: Tell) -> Iterator[Row]:
         yield skipped(name, rival, None, "assets/demo or its LEGO run is not there")
         return
     tell("demo")
-    model, clips = run.model(folders[0]), native.read(ASSETS / "demo").part("test")
+    model, clips = runs.model(folders[0]), native.read(ASSETS / "demo").part("test")
     ready = GraphSet(model, clips)
     A = ready.operator
 
