@@ -10,7 +10,7 @@ from app.store.data import data, digest
 from app.store.keys import WITH_ALL_RUNS, DataKey, RunKey, all_runs, log, resource, workspace
 from core.experiments import ranks
 from core.machine.names import shown, told_apart
-from core.run import Run, load
+from core.run import Run, fitting, load
 from core.run import history as history_of
 
 
@@ -78,7 +78,7 @@ def own_runs_of(key: DataKey) -> dict[RunKey, Run]:
 @resource(32, stamps=WITH_ALL_RUNS)
 def _catalogue(key: DataKey) -> tuple[dict[RunKey, Run], dict[RunKey, str]]:
     found = {name: one for name in all_runs() if (one := record(name)) is not None}
-    fits = run_folders.fitting(found, data(key).widths, data(key).task, digest(key))
+    fits = fitting(found, data(key).widths, data(key).task, digest(key))
     plain = {name: shown(f"{one.title} · seed {one.seed}", 200) for name, one in fits.items()}
     return fits, told_apart(plain)
 
