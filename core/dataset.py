@@ -30,6 +30,11 @@ class Clips(tuple[Clip, ...]):
     task = UNITS
 
     @property
+    def crops(self) -> int:
+        """The most crops that any modality of any clip has, without reading features."""
+        return max((shape[0] for clip in self for shape in clip.shapes.values() if len(shape) == 3), default=1)
+
+    @property
     def judged(self) -> int:
         """How many clips have labels to be judged against."""
         return sum(clip.labels is not None for clip in self)

@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from core.clip import HUGE, MODALITY
+from core.machine.names import nearest, shown
 
 MOST_NAMES = 10_000  # classes or targets
 
@@ -78,6 +79,8 @@ class Part:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    crops = 1
 
     @property
     def judged(self) -> int:
@@ -159,9 +162,8 @@ class Divided(ABC):
             return self.everyone
         parts = self._of(protocol)
         if part not in parts:
-            split = protocol or next(iter(self.splits))
-            known = ", ".join(parts)
-            raise ValueError(f"{self.kind} {self.name!r}: split {split!r} has no part {part!r}; it has {known}")
+            known = f"split {self.split(protocol)!r} has no part {part!r}; it has {', '.join(parts)}"
+            raise ValueError(f"{self.kind} {self.name!r}: {known}")
         return plain_members(parts[part])
 
     def trained_among_shown(self, protocol: str) -> tuple[int, int]:
@@ -173,12 +175,17 @@ class Divided(ABC):
         known = set(plain_members(self.splits.get(protocol, {}).get("train", ())))
         return sum(one in known for one in shown), len(shown)
 
+    def split(self, protocol: str | None = None) -> str:
+        """The split's name: the first unless one is given; "all" where there are no splits."""
+        protocol = protocol or next(iter(self.splits), "all")
+        if self.splits and protocol not in self.splits:
+            there = nearest(protocol, list(self.splits))
+            raise ValueError(f"{self.kind} {self.name!r} has no split {shown(protocol, 40)!r}{there}")
+        return protocol
+
     def _of(self, protocol: str | None) -> Mapping[str, Any]:
         """The parts of a split; none where there are no splits."""
-        protocol = protocol or next(iter(self.splits), "")
-        if self.splits and protocol not in self.splits:
-            raise ValueError(f"{self.kind} {self.name!r} has no split {protocol!r}; it has {', '.join(self.splits)}")
-        return self.splits.get(protocol, {})
+        return self.splits.get(self.split(protocol), {})
 
 
 def plain_members(found: Any) -> Sequence[Any]:

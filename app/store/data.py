@@ -56,10 +56,7 @@ def samples(key: DataKey) -> Samples | None:
 @resource(32)
 def clips(key: DataKey) -> tuple[Clip, ...]:
     """The clips that are looked at: the test part of the first split, or all when no split names one."""
-    found = data(key)
-    if isinstance(found, Samples):
-        return ()
-    return found.shown()
+    return dataset(key).shown() if samples(key) is None else ()
 
 
 @resource(32)

@@ -144,12 +144,11 @@ def whole(
 
     from core import run as runs
     from core.measure.metrics import auc
-    from core.sample import Samples
     from core.score import whole as one
 
     torch.set_num_threads(1)
     data = opened(dataset)
-    if isinstance(data, Samples):
+    if data.task.kind != "units":
         raise ValueError(f"{data.name!r} holds samples; only clips have units that relate to each other")
     clip = clip or max(data.clips, key=lambda name: data.clips[name].units)
     if clip not in data.clips:

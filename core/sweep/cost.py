@@ -19,12 +19,12 @@ import torch
 from humanize import naturaldelta
 
 from core.clip import Clip
-from core.dataset import Clips, Dataset
+from core.dataset import Clips
 from core.fusion import FUSIONS
 from core.fusion.base import Fusion
 from core.recipe import Recipe
 from core.run import build
-from core.sample import Part, Samples
+from core.sample import Part
 from core.score.judge import recorded
 from core.sweep.folder import Data, judged_data
 from core.sweep.plan import BATCH, Cell, Plan, cells
@@ -67,7 +67,7 @@ def estimate(plan: Plan, data: Data, workers: int = 1, clock: Clock = time.perf_
     if FUSIONS[plan.fusion].solved:
         return None
     used, protocol = judged_data(plan, data)
-    probe = Probe(plan, used, None if protocol == "all" else protocol, clock)
+    probe = Probe(plan, used, protocol, clock)
     every = cells(plan)
     step = max(1, math.ceil(len(every) / MOST_CELLS))
     asked = [one for cell in _spread(every, step, plan) for one in plan.of(cell).each]
@@ -113,20 +113,16 @@ def _some(found: Sequence[T]) -> list[T]:
 class Probe:
     """Steps of trainings on one batch of the data, timed."""
 
-    def __init__(self, plan: Plan, data: Data, protocol: str | None, clock: Clock) -> None:
-        self.data, self.protocol, self.clock = data, protocol, clock
-        self.widths, self.task = widths_of(data, plan.recipe.modalities), data.task
-        if isinstance(data, Dataset):
-            clips = data.part("train", protocol)
-            self.sides = [[clip for clip in clips if bool(clip.anomalous) is wanted] for wanted in (False, True)]
+    def __init__(self, plan: Plan, data: Data, protocol: str, clock: Clock) -> None:
+        self.clock, self.task, self.widths = clock, data.task, widths_of(data, plan.recipe.modalities)
+        self.rows, self.test = data.part("train", protocol), data.part("test", protocol)
+        clips = Clips() if isinstance(self.rows, Part) else self.rows
+        self.sides = [[clip for clip in clips if bool(clip.anomalous) is wanted] for wanted in (False, True)]
 
     def at_once(self, line: Sequence[Recipe], count: int) -> int:
         """How many of these `core.train.ensemble.train_many` steps together, when there are so many of them."""
-        if isinstance(self.data, Samples):
-            return 1
-        clips = [clip for side in self.sides for clip in side]
-        crops = max((len(rows) for clip in clips for rows in clip.features.values() if rows.ndim == 3), default=1)
-        return min(count, at_once(line, len(clips) * crops, len(self.widths), CHUNK))
+        most = at_once(line, len(self.rows) * self.rows.crops, len(self.widths), CHUNK)
+        return min(count, most) if self.task.kind == "units" else 1
 
     def few(self, batch: int) -> tuple[Clip, ...]:
         """Clips of one batch."""
@@ -134,8 +130,8 @@ class Probe:
 
     def steps(self, asked: Recipe) -> int:
         """How many steps an epoch has."""
-        if isinstance(self.data, Samples):
-            return -(-len(self.data.part("train", self.protocol)) // asked.training.batch)
+        if self.task.kind != "units":
+            return -(-len(self.rows) // asked.training.batch)
         return -(-max(len(side) for side in self.sides) // max(1, asked.training.batch // 2))
 
     def timed(self, work: Callable[[Callable[..., None]], object], asked: Recipe) -> float:
@@ -158,20 +154,18 @@ class Probe:
         training = replace(asked.training, epochs=1 + STEPS, track=False)
         random = torch.Generator().manual_seed(0)
         model = self.model(asked)
-        if isinstance(self.data, Samples):
-            part = self.data.part("train", self.protocol)
-            few = part.take(torch.arange(min(training.batch, len(part))))
+        if isinstance(self.rows, Part):
+            few = self.rows.take(torch.arange(min(training.batch, len(self.rows))))
             return self.timed(lambda mark: fit_samples(model, few, training, random, mark), asked)
         rows = prepare(self.few(training.batch), tuple(self.widths), training.units)
         return self.timed(lambda mark: fit(model, rows, training, random, mark), asked)
 
     def measuring(self, asked: Recipe) -> float:
         """Seconds that one trained model takes to be measured on the test part."""
-        model, test = self.model(asked).eval(), self.data.part("test", self.protocol)
-        few = test if isinstance(test, Part) else Clips(test[:FEW])
+        model, few = self.model(asked).eval(), self.test if isinstance(self.test, Part) else Clips(self.test[:FEW])
         began = self.clock()
         recorded(model, few)
-        return (self.clock() - began) * len(test) / max(1, len(few))
+        return (self.clock() - began) * len(self.test) / max(1, len(few))
 
     def model(self, asked: Recipe) -> Fusion:
         with torch.random.fork_rng(devices=[]):

@@ -37,7 +37,7 @@ from core.sample import METRIC_WORDS, Samples, Task
 from core.score.infer import score
 from core.sweep.plan import Cell, Plan, cells, checked_plan, told
 from core.train import memory
-from core.train.loop import split_of, widths_of
+from core.train.loop import widths_of
 from core.workspace import Workspace
 
 FORMAT: dict[str, Any] = {"format": "fusescope-sweep", "version": 1}
@@ -84,14 +84,14 @@ def judged_data(plan: Plan, data: Data) -> tuple[Data, str]:
     """(what the runs are trained and measured on, the protocol)."""
     if plan.judge == "held-out":
         return held_out(data, plan.recipe.protocol, plan.share), "held-out"
-    return data, split_of(data, plan.recipe.protocol)[0]
+    return data, data.split(plan.recipe.protocol)
 
 
 def metric_of(data: Data, protocol: str) -> str:
     """The metric the data allow: the task's, or for clips whose units nobody labelled the AUC over clips."""
     if isinstance(data, Samples):
         return data.task.metric
-    test = data.part("test", None if protocol == "all" else protocol)
+    test = data.part("test", protocol)
     units = {bool(flag) for clip in test if clip.labels is not None for flag in clip.labels.tolist()}
     if len(units) == 2:
         return "auc"

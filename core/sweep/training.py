@@ -17,7 +17,6 @@ from core.machine import drafts
 from core.machine.pool import spread
 from core.recipe import Recipe
 from core.run import History, Run
-from core.sample import Samples
 from core.sweep.folder import Data, Sweep, clip_auc, locked, read, staged, todo
 from core.sweep.plan import BATCH, Cell, cells
 from core.train.ensemble import CHUNK, ordered, together, train_many
@@ -55,7 +54,6 @@ def _trained(
     tell: Callable[[int, int, float], None] | None = None,
 ) -> Iterator[Found]:
     """Train, stepped together where that can be; every run carries the numbers the sweep is judged by and a note."""
-    protocol = sweep.source.protocol
     undone: list[Found] = []
 
     def failed(index: int, why: str) -> None:
@@ -65,7 +63,7 @@ def _trained(
         metrics = dict(trained.run.metrics)
         if sweep.metric == "auc_clips":
             assert isinstance(data, Dataset)
-            found = clip_auc(trained.model, data.part("test", None if protocol == "all" else protocol))
+            found = clip_auc(trained.model, data.part("test", sweep.source.protocol))
             metrics["auc_clips"] = None if math.isnan(found) else found
         note = f"a cell of sweep {sweep.id}, measured {sweep.judged}"
         run = replace(trained.run, metrics=metrics, note="; ".join(filter(None, [trained.run.note, note])))
@@ -111,7 +109,7 @@ def _train(
         for found in _trained(asked, sweep, data, device, lambda now, total, _: tell(now / max(1, total))):
             yield kept(found.place, found)
         return
-    pieces = _pieces(asked, workers if address is None else max(workers, 4), isinstance(data, Samples))
+    pieces = _pieces(asked, workers if address is None else max(workers, 4), data.task.kind != "units")
     tasks = [[asked[index] for index in piece] for piece in pieces]
     finished = 0
     for at, made_there in spread(train_piece, tasks, address, workers, (sweep, data, device)):

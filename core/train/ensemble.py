@@ -48,11 +48,10 @@ from core.dataset import Dataset
 from core.fusion import graph as g
 from core.fusion.lego import Lego, LegoConfig
 from core.machine.device import sparing
-from core.measure.metrics import measure
 from core.recipe import Recipe, TrainConfig
 from core.run import build
 from core.sample import Samples
-from core.score.infer import score
+from core.score.judge import judge
 from core.train.loop import (
     Prepared,
     Trained,
@@ -62,7 +61,6 @@ from core.train.loop import (
     judged,
     prepare,
     record,
-    split_of,
     train,
     widths_of,
 )
@@ -132,11 +130,9 @@ def train_many(
     undone: list[tuple[int, str]] = []
     for group in together(asked):
         left, first, most = ordered(asked, group), asked[group[0]], 1
-        if not isinstance(dataset, Samples) and len(group) > 1:
-            part = dataset.part("train", split_of(dataset, first.protocol)[1])
-            crops = max((len(rows) for clip in part for rows in clip.features.values() if rows.ndim == 3), default=1)
-            count = len(first.modalities or dataset.modalities)
-            most = at_once([asked[index] for index in group], len(part) * crops, count, chunk)
+        if len(group) > 1:
+            part, count = dataset.part("train", first.protocol), len(first.modalities or dataset.modalities)
+            most = at_once([asked[index] for index in group], len(part) * part.crops, count, chunk)
         while left:
             pieces = -(-len(left) // most)
             size, before = -(-len(left) // pieces), done
@@ -665,8 +661,7 @@ def _ensemble(
 ) -> list[Trained | str]:
     """Trainings of one structure, together; of one that came to nothing, why."""
     widths = widths_of(dataset, asked[0].modalities)
-    _, protocol = split_of(dataset, asked[0].protocol)
-    shared = asked[0].training
+    shared, protocol = asked[0].training, asked[0].protocol
     models = [drawn(widths, each) for each in asked]
     data = prepare(dataset.part("train", protocol), tuple(widths), shared.units)
     test = dataset.part("test", protocol)
@@ -676,7 +671,7 @@ def _ensemble(
         if shared.track:
             for member, found in enumerate(tracked):
                 fine = bool(stack.flat[member].isfinite().all())
-                found.append(measure(score(stack.unstack(member), test), test).auc if fine else float("nan"))
+                found.append(judge(stack.unstack(member), test).main if fine else float("nan"))
         tell(len(asked), float(losses.nanmean()))
 
     began = time.perf_counter()

@@ -36,7 +36,6 @@ from core.train.loop import (
     diverged,
     prepare,
     sample_loss,
-    split_of,
     step_loss,
     train,
     widths_of,
@@ -76,12 +75,11 @@ def refuse(recipe: Recipe, data: Data) -> None:
         afford(recipe, data)
         torch.manual_seed(0)
         model = build(recipe.fusion, first.source.widths, recipe.options, data.task)
-        _, protocol = split_of(data, recipe.protocol)
         try:
             if isinstance(data, Samples):
-                _try_samples(model, data, protocol)
+                _try_samples(model, data, recipe.protocol)
             else:
-                _try_clips(model, data, recipe.training, protocol)
+                _try_clips(model, data, recipe.training, recipe.protocol)
         except (RuntimeError, IndexError) as error:
             why = str(error).splitlines()[0]
             raise ValueError(f"these options do not go together with this data: {shown(why, 200)}") from None

@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from core.clip import Clip
-from core.dataset import Data, Dataset, Rows
+from core.dataset import Clips, Data, Dataset, Rows
 from core.fusion.base import Features, Fused, Fusion, Solved, count_weights, spreads
 from core.fusion.lego import Lego
 from core.machine.device import MIXED, device_named, mixed
@@ -74,7 +74,7 @@ def prepare(clips: Sequence[Clip], modalities: Sequence[str], units: int) -> Pre
             "training needs normal and anomalous clips, "
             f"got {int((~anomalous).sum())} normal and {int(anomalous.sum())} anomalous"
         )
-    crops = max((rows.shape[0] for clip in clips for rows in clip.features.values() if rows.ndim == 3), default=1)
+    crops = Clips(clips).crops
     features = {}
     for name in modalities:
         rows = [resample(clip.features[name], units) for clip in clips]
@@ -161,14 +161,6 @@ def widths_of(dataset: Data, modalities: Sequence[str] | None) -> dict[str, int]
     return {name: dataset.widths[name] for name in chosen}
 
 
-def split_of(data: Dataset | Samples, protocol: str | None) -> tuple[str, str | None]:
-    """(what a record calls the split, what `part` takes): the first unless one is named, "all" where there is none."""
-    protocol = protocol or next(iter(data.splits), "all")
-    if protocol != "all" and protocol not in data.splits:
-        raise ValueError(f"{data.name!r} has no split {shown(protocol, 40)!r}{nearest(protocol, list(data.splits))}")
-    return protocol, None if protocol == "all" else protocol
-
-
 def train(
     dataset: Data,
     recipe: Recipe,
@@ -181,7 +173,7 @@ def train(
 
     device    in place of the recipe's own
     """
-    training, (_, protocol) = recipe.training, split_of(dataset, recipe.protocol)
+    training, protocol = recipe.training, recipe.protocol
     random = torch.Generator().manual_seed(recipe.seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
@@ -208,12 +200,11 @@ def record(model: Fusion, dataset: Data, recipe: Recipe, outcome: Outcome, note:
 
 def planned(model: Fusion, dataset: Dataset | Samples, recipe: Recipe) -> Run:
     """The run that this model's training gives, as far as it is known before: without metrics and seconds."""
-    protocol, _ = split_of(dataset, recipe.protocol)
     return Run(
         recipe.fusion,
         asdict(recipe.options),
         asdict(recipe.training),
-        Source(dataset.name, dataset.digest(), protocol, model.widths, dataset.simulated),
+        Source(dataset.name, dataset.digest(), dataset.split(recipe.protocol), model.widths, dataset.simulated),
         recipe.seed,
         weights=0 if model.solved else count_weights(model),  # of a solver they follow from the data
         task=plain(model.task),

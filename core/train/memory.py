@@ -158,15 +158,13 @@ class Shape:
 def shape_of(data: Dataset | Samples, protocol: str | None = None, modalities: Sequence[str] | None = None) -> Shape:
     """The shape of a dataset's parts."""
     widths = tuple(widths_of(data, modalities).items())
-    named = None if protocol in (None, "all") else protocol
     if isinstance(data, Samples):
-        train, test = len(data.part("train", named)), len(data.part("test", named))
+        train, test = len(data.part("train", protocol)), len(data.part("test", protocol))
         return Shape(widths, (train, 0), 1, ((1, test),), data.task)
-    clips, test_clips = data.part("train", named), data.part("test", named)
-    crops = max((rows.shape[0] for clip in clips for rows in clip.features.values() if rows.ndim == 3), default=1)
+    clips, test_clips = data.part("train", protocol), data.part("test", protocol)
     anomalous = sum(bool(clip.anomalous) for clip in clips)
     lengths = Counter(clip.units for clip in test_clips)
-    return Shape(widths, (len(clips) - anomalous, anomalous), crops, tuple(sorted(lengths.items())), data.task)
+    return Shape(widths, (len(clips) - anomalous, anomalous), clips.crops, tuple(sorted(lengths.items())), data.task)
 
 
 def needed(recipe: Recipe, shape: Shape) -> Need:

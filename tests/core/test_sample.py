@@ -72,7 +72,7 @@ def test_bad_samples_are_refused_with_set_field_and_numbers(changes, words) -> N
 def test_unknown_parts_and_protocols_are_named() -> None:
     with pytest.raises(ValueError, match="no part 'valid'; it has train, test"):
         samples().part("valid")
-    with pytest.raises(ValueError, match="no split 'other'; it has half"):
+    with pytest.raises(ValueError, match="no split 'other'; there are half"):
         samples().part("test", "other")
 
 
@@ -158,7 +158,7 @@ def test_clips_and_samples_agree_on_what_is_looked_at() -> None:
             len(data.part("test")), len(data.part("all")), len(data.part("all"))
         ]  # fmt: skip
         assert len(replace(data, splits={}).shown()) == len(data.part("all")) == len(data.everyone)
-        with pytest.raises(ValueError, match="no split 'gone'; it has first, empty, none"):
+        with pytest.raises(ValueError, match="no split 'gone'; .*here are first, empty, none"):
             data.shown("gone")
         with pytest.raises(ValueError, match="split 'none' has no part 'test'; it has train"):
             data.part("test", "none")
