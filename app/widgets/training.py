@@ -71,6 +71,14 @@ def siblings(run: Run) -> list[str]:
     return [name for name in every if store.runs.run(name).group == run.group]
 
 
+def same_seeds(new: Sequence[str], old: Run) -> tuple[list[str], list[str]]:
+    """The new runs and the old ones of every seed that both have: another seed is another draw, no comparison."""
+    theirs = {store.runs.run(name).seed: name for name in siblings(old)}
+    seeds = {name: store.runs.run(name).seed for name in new if name in store.keys.all_runs()}
+    shared = [name for name, seed in seeds.items() if seed in theirs]
+    return shared, [theirs[seeds[name]] for name in shared]
+
+
 def outcome(job: jobs.Job) -> str:
     """What came out, in words: mean ± sd over the seeds, and how far that is from where it began."""
     names = job.result.split()
@@ -84,7 +92,13 @@ def outcome(job: jobs.Job) -> str:
         words += ", trained before" if there == len(names) else f", {there} of them trained before"
     old = beside_of(job)
     if old is not None and old.group != store.runs.run(names[0]).group:
-        before = values_of(siblings(old), metric)
-        if difference := spreads.delta(new, before, metric):
-            words += f" · **{difference}** against {spreads.spread(before, metric)} of {markdown_text(old.title)}"
+        shared, theirs = same_seeds(names, old)
+        before = values_of(theirs, metric)
+        if difference := spreads.delta(values_of(shared, metric), before, metric):
+            which = (
+                "of the seeds that both have" if len(shared) < len(names) else f"the same seed{'s'[: len(shared) - 1]}"
+            )
+            words += (
+                f" · **{difference}** against {spreads.spread(before, metric)} of {markdown_text(old.title)}, {which}"
+            )
     return words

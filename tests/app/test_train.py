@@ -99,8 +99,16 @@ def test_a_training_like_the_chosen_run_stands_beside_it(visit: Opener, tmp_path
     assert job.arguments["beside"] in listing(tmp_path / "workspace/runs") | listing(Path(job.arguments["known"][0]))
     carry_out(root(tmp_path))
     app.run()
-    assert "against" in words(app)
-    assert "lam=0.25" in words(app).replace("\\", "")
+    done = jobs.listing(root(tmp_path))[-1]
+    every = listing(tmp_path / "workspace/runs") | listing(Path(job.arguments["known"][0]))
+    old, new = every[job.arguments["beside"]], every[done.result]
+    assert old.seed == new.seed
+    assert sum(run.group == old.group for run in every.values()) > 1, "another seed, which is no part of it"
+    then, now = old.metrics["auc"], new.metrics["auc"]
+    by = f"{now - then:+.1f}" if abs(now - then) >= 0.05 else "±0.0"
+    plain = words(app).replace("\\", "")
+    assert f"**{by}** against {then:.1f} (1 seed) of {old.title}, the same seed" in plain
+    assert "lam=0.25" in plain
 
 
 def test_a_job_is_found_again_and_one_that_failed_says_why(visit: Opener, tmp_path: Path) -> None:

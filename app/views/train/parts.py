@@ -251,12 +251,14 @@ def progress(job: jobs.Job, chosen: Selection) -> None:
             st.caption("Nothing had to be trained: the runs lay on disk.")
         return
     old, metric = beside_of(job), lines[0].name
-    known = [value for value in values_of(siblings(old), metric) if value is not None] if old else []
+    seeds = {line.seed for line in lines}
+    theirs = [name for name in siblings(old) if store.runs.run(name).seed in seeds] if old else []
+    known = [value for value in values_of(theirs, metric) if value is not None]
     show.figure(
         figures.curves(lines, chosen.colours, sum(known) / len(known) if known else None),
         "Left the loss of every epoch, right what the test part says with the weights as they are then. "
         "The last epoch counts; the curve is for watching, never for choosing."
-        + (" Dotted: the run it began with, mean over its seeds." if known else ""),
+        + (" Dotted: the run it began with, the same seeds." if known else ""),
         figures.curve_sentence(lines),
         f"curves-{job.id}",
         table=None if job.active else figures.curve_table(lines),
