@@ -19,6 +19,7 @@ from app.store.models import model, scores, scoring
 from app.store.runs import runs
 from app.store.work import Work
 from core.data import index as native_index
+from core.data import stills
 from core.machine.device import device_named
 
 
@@ -69,6 +70,7 @@ def warm() -> float:
                     tuned(name, key)
     gc.collect()
     gc.freeze()
+    threading.Thread(target=stills.begin, name="stills", daemon=True).start()
     threading.Thread(target=settle, name="settle", daemon=True).start()
     return time.perf_counter() - started
 

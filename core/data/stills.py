@@ -1,7 +1,10 @@
 """Single pictures out of a clip's video: the frames of one unit, decoded in the guarded child, only where they are."""
 
 import atexit
+import contextlib
+import os
 import threading
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -40,6 +43,13 @@ def unit_frames(clip: Clip, unit: int, height: int = 120, every: int = 1) -> Pic
     if not len(pictures):
         raise ValueError(f"clip {clip.name!r}: the video ends before unit {unit} at {start:.2f} s")
     return pictures
+
+
+def begin() -> None:
+    """Start the child, so that the first picture does not wait for what it loads."""
+    how: dict[str, Any] = {"start": 0.0, "stop": 0.0, "step": 0.0, "height": 1, "every": 1}
+    with _turn, contextlib.suppress(ValueError):  # there is no such file
+        _reading().read("still", Path(os.devnull), "nothing", **how)
 
 
 def _reading() -> guard.Reader:

@@ -148,14 +148,15 @@ def modality_names(stems: list[str]) -> list[str]:
     cut = max((common.rfind(mark) + 1 for mark in "-_. "), default=0)
     short = [re.sub(r"[^A-Za-z0-9_-]+", "-", stem[cut:]).strip("-_")[:40] for stem in stems]
     named = [name if MODALITY.fullmatch(name) else f"view{place}" for place, name in enumerate(short, 1)]
-    taken: list[str] = []
+    taken: dict[str, None] = {}  # in their order
+    tried, known = dict.fromkeys(named, 1), set(named)
     for name in named:
-        number, free = 1, name
-        while free in taken or (number > 1 and free in named):
-            number += 1
-            free = f"{name[:34]}-{number}"
-        taken.append(free)
-    return taken
+        free = name
+        while free in taken or (free != name and free in known):
+            tried[name] += 1
+            free = f"{name[:34]}-{tried[name]}"
+        taken[free] = None
+    return list(taken)
 
 
 def part_of_file(stem: str) -> tuple[str, str]:

@@ -77,10 +77,11 @@ def _assembled(tables: Tables, name: str, options: Options) -> Raw:
     if len(targets) != 1:
         raise RefusedError(f"there is {shown(', '.join(called), 80)}; one of them, y or labels, must hold the targets")
     gaps = [(part, what) for part in parts for what in called if (part, what) not in tables]
-    dropped = [what for what in views if any(what == gap for _, gap in gaps)]
+    missing = {what for _, what in gaps}
+    dropped = [what for what in views if what in missing]
     if dropped and len(dropped) < len(views):
         raw.note(f"left out because not every part has it: {shown(', '.join(dropped), 80)}")
-        views = [what for what in views if what not in dropped]
+        views = [what for what in views if what not in missing]
     elif gaps:
         raise RefusedError(f"'{shown(gaps[0][1], 40)}' is missing in the part {gaps[0][0]}")
     counts = {part: len(tables[part, targets[0]]) for part in parts}

@@ -463,3 +463,10 @@ def test_the_real_sets_have_their_published_sizes() -> None:
     pom = read(SHARED / "pom")
     assert (pom.widths, pom.task.outputs) == ({"audio": 43, "video": 41}, 17)
     assert [len(rows) for rows in pom.splits["files"].values()] == [600, 100, 203]
+
+
+def test_very_many_files_of_one_name_are_told_apart_in_one_pass() -> None:
+    """What an archive may hold: 4,096 of them; trying each number anew would take hours."""
+    names = raw.modality_names(["a" + "!" * count for count in range(1, 4097)])
+    assert names[:3] == ["a", "a-2", "a-3"]
+    assert len(set(names)) == 4096
