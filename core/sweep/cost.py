@@ -28,7 +28,8 @@ from core.sample import Part
 from core.score.judge import recorded
 from core.sweep.folder import Data, judged_data
 from core.sweep.plan import BATCH, Cell, Plan, cells
-from core.train.ensemble import CHUNK, at_once, drawn, fit_many, ordered, together
+from core.train.ensemble import CHUNK, at_once, drawn, ordered, together
+from core.train.ensemble.fit import fit_many
 from core.train.loop import fit, fit_samples, prepare, widths_of
 
 MOST_CELLS = 400  # of larger grids as many, evenly spread, stand for all

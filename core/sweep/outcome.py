@@ -21,7 +21,7 @@ from core.run import Run
 from core.score.infer import array
 from core.sweep.folder import Sweep, read
 from core.sweep.plan import Cell, cells
-from core.train.ensemble import gated
+from core.train.ensemble.fit import gated
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from core.fusion.base import Fused
 from core.fusion.lego import Lego, LegoConfig, LegoTrace
 from core.recipe import Recipe, TrainConfig
 from core.score.infer import score
-from core.train.ensemble import Fixed, fit_many, train_many
+from core.train.ensemble import train_many
+from core.train.ensemble.fit import Fixed, fit_many
 from core.train.loop import Prepared, Trained, batches, fixed_graphs, losses, prepare, train
 
 ROUNDS = 3

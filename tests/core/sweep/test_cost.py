@@ -11,7 +11,7 @@ from core.dataset import Dataset
 from core.recipe import TrainConfig
 from core.sweep import Estimate, estimate
 from core.sweep.cost import Probe
-from core.train import ensemble
+from core.train.ensemble import fit, stack
 from tests.core.sweep.made import plan, samples
 
 
@@ -28,7 +28,7 @@ class Steps:
 @pytest.fixture
 def steps(monkeypatch: pytest.MonkeyPatch) -> Steps:
     clock = Steps()
-    for kind in (ensemble.Adam, torch.optim.Adam):
+    for kind in (stack.Adam, torch.optim.Adam):
 
         def step(self: Any, *words: Any, real: Any = kind.step) -> Any:
             clock.now += 1
@@ -72,7 +72,7 @@ def test_large_grids_are_told_from_some_of_their_cells(clips: Dataset, steps: St
 
     def spy(models: list, *words: Any) -> Any:
         sizes.add(len(models))
-        return ensemble.fit_many(models, *words)
+        return fit.fit_many(models, *words)
 
     monkeypatch.setattr(sweep.cost, "fit_many", spy)
     every = estimate(asked, clips, clock=steps)
@@ -103,6 +103,6 @@ def test_measuring_is_counted_and_solvers_are_not(clips: Dataset, monkeypatch: p
 
 
 def test_it_is_said_with_no_more_than_is_known() -> None:
-    assert Estimate(66.7, 300, 0).words == "about 70 s, trained together"
+    assert Estimate(66.7, 300, 0).words == "about a minute, trained together"
     assert Estimate(700.0, 0, 5).words == "about 11 minutes, trained one by one"
-    assert Estimate(8000.0, 200, 1000).words == "about 2.2 h, 200 trained together, 1,000 one by one"
+    assert Estimate(8000.0, 200, 1000).words == "about 2 hours, 200 trained together, 1,000 one by one"

@@ -15,7 +15,7 @@ from core.fusion.lego import Lego, LegoConfig
 from core.recipe import Recipe, TrainConfig
 from core.score.infer import score
 from core.train import ensemble
-from core.train.ensemble import together, train_many
+from core.train.ensemble import fit, stack, together, train_many
 from core.train.loop import Prepared, batches, clip_score, prepare, train
 from tests.core.made import WIDTHS, clip, dataset
 
@@ -84,22 +84,22 @@ def test_every_members_gradient_is_autograds_of_its_own_model(case, modalities, 
 
     seen = []
 
-    class Spy(ensemble.Adam):
+    class Spy(stack.Adam):
         def step(self, gradient):
             seen.append({name: every.clone() for name, every in stack_of(self).views(gradient).items()})
 
     def stack_of(adam):
-        made = ensemble.Stack(models, "cpu")
+        made = stack.Stack(models, "cpu")
         assert made.flat.shape == adam.flat.shape
         return made
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ensemble, "Adam", Spy)
-        patch.setattr(ensemble, "BLOCK", 2)
-        stack, losses = ensemble.fit_many(models, ready, [replace(training, epochs=1)] * len(models), [0] * len(models))
+        patch.setattr(fit, "Adam", Spy)
+        patch.setattr(fit, "BLOCK", 2)
+        whole, losses = fit.fit_many(models, ready, [replace(training, epochs=1)] * len(models), [0] * len(models))
     steps = list(batches(ready.anomalous, training.batch, torch.Generator().manual_seed(0)))
     assert len(seen) == len(steps)
-    assert not any((gradients["A"] * (1 - stack.inside)).any() for gradients in seen)  # what pads A never moves
+    assert not any((gradients["A"] * (1 - whole.inside)).any() for gradients in seen)  # what pads A never moves
     for member, model in enumerate(models):
         total = torch.zeros(2)
         for index, gradients in zip(steps, seen, strict=True):
@@ -117,7 +117,7 @@ def test_every_members_gradient_is_autograds_of_its_own_model(case, modalities, 
                 wanted = torch.zeros_like(weight) if weight.grad is None else weight.grad
                 size = max(1.0, float(wanted.abs().max()))
                 torch.testing.assert_close(
-                    stack.own(gradients[name], member, name) / size, wanted / size, atol=1e-9, rtol=0,
+                    whole.own(gradients[name], member, name) / size, wanted / size, atol=1e-9, rtol=0,
                     msg=lambda text, name=name, member=member: f"member {member}, {name}: {text}",
                 )  # fmt: skip
         np.testing.assert_allclose(losses[0, member], total / len(steps), rtol=1e-9, atol=1e-12)
@@ -147,9 +147,9 @@ def test_gradients_are_those_of_torch_func(options, data, doubles):
         wanted = torch.func.vmap(torch.func.grad(loss), in_dims=(0, None))(weights, features)
     seen = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ensemble.Adam, "step", lambda self, gradient: seen.append(gradient.clone()))
-        stack, _ = ensemble.fit_many(models, ready, [replace(SHORT, epochs=1)] * 4, [0] * 4)
-    for name, ours in stack.views(seen[0]).items():
+        patch.setattr(stack.Adam, "step", lambda self, gradient: seen.append(gradient.clone()))
+        whole, _ = fit.fit_many(models, ready, [replace(SHORT, epochs=1)] * 4, [0] * 4)
+    for name, ours in whole.views(seen[0]).items():
         size = max(1.0, float(wanted[name].abs().max()))
         torch.testing.assert_close(
             ours / size, wanted[name] / size, atol=1e-9, rtol=0, msg=lambda t, n=name: f"{n}: {t}"
@@ -342,7 +342,7 @@ def test_short_memory_halves_the_ensemble_and_says_so(data, monkeypatch):
     """Stubbed: no more than two members fit; then on a device where none does, the CPU."""
     asked = grid({}, SHORT)
     wanted = dict(train_many(data, asked))
-    plain = ensemble.fit_many
+    plain = fit.fit_many
 
     def tight(models, *rest):
         if len(models) > 2:
