@@ -104,5 +104,5 @@ def test_measuring_is_counted_and_solvers_are_not(clips: Dataset, monkeypatch: p
 
 def test_it_is_said_with_no_more_than_is_known() -> None:
     assert Estimate(66.7, 300, 0).words == "about a minute, trained together"
-    assert Estimate(700.0, 0, 5).words == "about 11 minutes, trained one by one"
+    assert Estimate(700.0, 0, 5).words == "about 12 minutes, trained one by one"
     assert Estimate(8000.0, 200, 1000).words == "about 2 hours, 200 trained together, 1,000 one by one"
