@@ -8,7 +8,9 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from app import store
+from app.figures.style import LIGHT
 from app.store.keys import DataKey
+from app.views.factors import figures
 from app.views.factors.parts import Off
 from core import run
 from core.data import native, read
@@ -206,6 +208,25 @@ def test_jwae_shows_its_latents_alone(factors) -> None:
 def test_hostile_names_stay_text(factors) -> None:
     said = words(factors("kinds", "jwae-lmf", below_factors="Latents"))
     assert "<b>" not in said.replace("\\<b\\>", "")
+
+
+# ---------------------------------------------------------------------------- many ranks on a small screen
+
+
+def test_the_names_of_many_ranks_are_numbers_that_have_room() -> None:
+    """At 1024 pixels a rank of eight has 17 in half a page and 60 in a whole one; "rank 1" takes 38."""
+    kinds = ((), ("a",), ("b",), ("a", "b"))
+    one = figures.part_map(np.ones((8, 4, 1)), kinds, ["x"], np.ones((8, 4), bool), LIGHT, "logit")
+    assert list(one.layout.xaxis.ticktext) == list("12345678")
+    assert one.layout.xaxis.title.text == "rank"
+    several = figures.part_map(np.ones((12, 4, 3)), kinds, ["x", "y", "z"], np.ones((12, 4), bool), LIGHT, "logit")
+    assert [note.text for note in several.layout.annotations] == [str(rank) for rank in range(1, 13)]
+
+
+def test_maps_of_many_ranks_stand_below_each_other(factors, factored: Path) -> None:
+    wide = train(read(factored / "demo"), Recipe("lmf", {"rank": 8}, TrainConfig(epochs=1, batch=8)))
+    run.save(wide.run, wide.model.state_dict(), wide.history, factored / "runs")
+    assert [len(factors("demo", config={"rank": rank}).main.columns) for rank in (3, 8)] == [4, 2]
 
 
 # ---------------------------------------------------------------------------- the line of what is off

@@ -109,7 +109,7 @@ def test_what_the_run_does_not_read_is_not_preselected_and_an_untouched_choice_f
     page: Page, stressful: Path
 ) -> None:
     short = TrainConfig(epochs=1, batch=50)
-    one = train(read(stressful / "digits"), "single", {"modality": "left"}, short, 7)
+    one = train(read(stressful / "digits"), Recipe("single", {"modality": "left"}, short, (7,)))
     runs.save(one.run, one.model.state_dict(), one.history, stressful / "runs")
     name = next(name for name, run in runs.listing(stressful / "runs").items() if run.seed == 7)
     app = page(run=stressful / "runs" / name)

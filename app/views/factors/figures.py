@@ -14,6 +14,7 @@ from app.figures.style import PRINTED, Colours, plotly_text
 from core.machine.names import shown
 
 OFF = "off"
+FEW = 8  # ranks whose panels have room for the word
 GAP = 0.012  # between two ranks' panels, of the width of all
 Parts = Float[np.ndarray, "rank interactions outputs"]
 On = Bool[np.ndarray, "rank interactions"]
@@ -53,7 +54,7 @@ def part_map(
     top = float(np.nan_to_num(np.abs(left)).max()) or 1.0
     # a panel a rank: rows are interactions, columns outputs; with one output a single panel whose columns are ranks
     panels = [left[..., 0].T] if outs == 1 else list(left)
-    columns = [f"rank {i + 1}" for i in range(rank)] if outs == 1 else [plotly_text(name, 16) for name in outputs]
+    columns = [f"{i + 1}" for i in range(rank)] if outs == 1 else [plotly_text(name, 16) for name in outputs]
     numbers = "%{z:.2f}" if outs == 1 and max(rank, kinds) <= PRINTED else None
     width = (1 + GAP) / len(panels)
     traces: list[draw.Trace] = []
@@ -67,17 +68,19 @@ def part_map(
         traces.append(_squares(parts, None if outs == 1 else at, interactions, columns, on) | {"xaxis": f"x{number}"})
         axes[f"xaxis{number}"] = {
             "domain": [start, start + width - GAP], "anchor": "y", "range": [-0.5, len(columns) - 0.5],
+            "title": "rank" if outs == 1 else None,
             "tickvals": list(range(len(columns))), "ticktext": columns, "showgrid": False, "zeroline": False,
             "tickangle": 0 if outs == 1 or all(len(name) < 3 for name in columns) else -60,
         }  # fmt: skip
         if outs > 1:
-            notes.append(_title(f"rank {at + 1}", start + (width - GAP) / 2))
+            title = f"rank {at + 1}" if rank <= FEW else f"{at + 1}"  # of many the words would stand in each other
+            notes.append(_title(title, start + (width - GAP) / 2))
     frames, words = _off(on, outs, colours)
     y = {
         "tickvals": list(range(kinds)), "ticktext": [interaction_name(subset, broken=True) for subset in interactions],
         "showgrid": False, "zeroline": False, "range": [kinds - 0.5, -0.5],
     }  # fmt: skip
-    height = (70 if outs == 1 else 110) + 30 * kinds
+    height = (90 if outs == 1 else 110) + 30 * kinds
     return draw.framed(traces, height, y=y, top=None, shapes=frames, annotations=[*notes, *words], **axes)
 
 

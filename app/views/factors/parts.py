@@ -128,6 +128,8 @@ def switches(found: Factored) -> Off:
     return now
 
 
+BESIDE = 4  # ranks whose numbers can be read in half a page of a small screen
+
 # ---------------------------------------------------------------------------- numbers
 
 
@@ -232,8 +234,8 @@ def pick_output(part: Part, answer: int) -> int:
 
 
 def maps(chosen: Selection, part: Part, row: int, now: Now) -> None:
-    """Every part of this row, and on average; a click on a cell switches that part. Many outputs take all the width."""
-    wide, own = len(now.found.names) > 1, now.own
+    """Every part of this row, and on average; a click on a cell switches it. Wide maps stand below each other."""
+    own, wide = now.own, len(now.found.names) > 1 or now.found.rank > BESIDE
     unit = "logit" if part.task.kind != "real" else "own units"
     left, between = st.container(), st.container(horizontal=True, vertical_alignment="bottom")
     right = st.container()

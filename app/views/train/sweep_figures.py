@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 from jaxtyping import Float
 from plotly.subplots import make_subplots
 
+from app.figures import draw
 from app.figures.operator import term_name
 from app.figures.style import PRINTED, SCORES, Colours, plotly_text
 from core.machine.names import shown
@@ -72,13 +73,9 @@ def strongest(A: Float[np.ndarray, "..."], names: Sequence[str], most: int = LEA
 
 
 def surface(
-    found: Results,
-    axes: tuple[str, str],
-    rest: Mapping[str, Any],
-    chosen: Cell | None,
-    colours: Colours,
+    found: Results, axes: tuple[str, str], rest: Mapping[str, Any], chosen: Cell | None, colours: Colours,
     learned: Mapping[int, str] | None = None,
-) -> go.Figure:
+) -> go.Figure:  # fmt: skip
     """The mean of every cell over two options, the others at `rest`; brighter is better.
 
     A star marks the best cell of the whole sweep, dots those within the seeds' spread of it, orange the chosen one.
@@ -93,80 +90,62 @@ def surface(
     points: list[tuple[int, int, int, str]] = []
     marks: dict[str, list[tuple[int, int]]] = {"best": [], "close": []}
     for at, row in enumerate(found.rows):
-        settings = dict(zip(plan.names, row.cell, strict=True))
-        if not row.tried or any(settings[name] != value for name, value in rest.items()):
+        place_of = _place(found, row.cell, axes, rest)
+        if not row.tried or place_of is None:
             continue
-        y, x = place(settings[axes[0]], rows_of), place(settings[axes[1]], columns_of)
-        z[y, x], text[y, x] = row.mean, number(row.mean, metric)
-        pointed = f"{told([option(n) for n in plan.names], row.cell)}<br>{spread(row, metric)}"
-        if learned is not None and at in learned:
-            pointed += f"<br>strongest in its A:<br>{plotly_text(learned[at], 400).replace(', ', '<br>')}"
-        points.append((y, x, at, pointed))
-        if row.cell == best:
-            marks["best"].append((y, x))
-        elif row.cell in close:
-            marks["close"].append((y, x))
+        z[place_of], text[place_of] = row.mean, number(row.mean, metric)
+        points.append((*place_of, at, _pointed(found, at, learned or {})))
+        if row.cell == best or row.cell in close:
+            marks["best" if row.cell == best else "close"].append(place_of)
     small = max(z.shape) > PRINTED
-    figure = go.Figure(
-        go.Heatmap(
-            z=z.round(4),
-            colorscale=SCORES,
-            xgap=1,
-            ygap=1,
-            text=None if small else text,
-            texttemplate=None if small else "%{text}",
-            textfont={"size": 11},
-            hoverinfo="skip",
-            colorbar={"title": {"text": unit(metric), "side": "right"}},
-        )
-    )
-    figure.add_scatter(
-        x=[x for _, x, _, _ in points],
-        y=[y for y, _, _, _ in points],
-        customdata=[at for _, _, at, _ in points],
-        mode="markers",
-        showlegend=False,
-        marker={"symbol": "square", "size": 30, "color": "rgba(0,0,0,0)", "opacity": 0.01, "line": {"width": 0}},
-        selected={"marker": {"opacity": 0.01}},
-        unselected={"marker": {"opacity": 0.01}},
-        text=[said for *_, said in points],
-        hovertemplate="%{text}<extra></extra>",
-    )
-    for name, what, symbol, size in (
-        ("best", "best", "star", 11),
-        ("close", "within the seeds' spread of it", "circle", 7),
-    ):
-        if marks[name]:
-            figure.add_scatter(
-                x=[x + 0.34 for _, x in marks[name]],
-                y=[y + 0.3 for y, _ in marks[name]],
-                mode="markers",
-                name=what,
-                hoverinfo="skip",
-                marker={
-                    "symbol": symbol,
-                    "size": size,
-                    "color": colours.selected if name == "best" else "#FFFFFF",
-                    "line": {"width": 1, "color": "#FFFFFF" if name == "best" else "#1F2430"},
-                },
-            )
-    if chosen is not None:
-        settings = dict(zip(plan.names, chosen, strict=True))
-        if all(settings[name] == value for name, value in rest.items()):
-            y, x = place(settings[axes[0]], rows_of), place(settings[axes[1]], columns_of)
-            figure.add_shape(
-                type="rect", x0=x - 0.48, x1=x + 0.48, y0=y - 0.48, y1=y + 0.48,
-                line={"color": colours.selected, "width": 3},
-            )  # fmt: skip
-    for axis, name, values in (("xaxis", axes[1], columns_of), ("yaxis", axes[0], rows_of)):
-        figure.update_layout({axis: _ticks(name, values)})
-    return figure.update_layout(
-        template=colours.template,
-        height=130 + 34 * min(max(len(rows_of), 4), 24),
-        legend={"y": 1.02},
-        margin={"t": 34},
+    values = draw.cells(z.round(4), SCORES, text=None if small else text, texttemplate=None if small else "%{text}",
+                        textfont={"size": 11}, colorbar={"title": {"text": unit(metric), "side": "right"}})  # fmt: skip
+    values.pop("showscale")
+    y, x, ats, said = zip(*points, strict=True) if points else ((),) * 4
+    squares = draw.squares(list(x), list(y), "%{text}<extra></extra>", customdata=list(ats), text=list(said))
+    figure = draw.framed(
+        [values, squares, *_marks(marks, colours)], 130 + 34 * min(max(len(rows_of), 4), 24),
+        _ticks(axes[1], columns_of), _ticks(axes[0], rows_of), legend={"y": 1.02}, top=34,
         hoverdistance=-1,  # the nearest square answers: the whole of a cell is pointed at and clicked, however wide
+    )  # fmt: skip
+    here = None if chosen is None else _place(found, chosen, axes, rest)
+    if here is not None:
+        edge = {"color": colours.selected, "width": 3}
+        ends = {"x0": here[1] - 0.48, "x1": here[1] + 0.48, "y0": here[0] - 0.48, "y1": here[0] + 0.48}
+        figure.add_shape(type="rect", line=edge, **ends)
+    return figure
+
+
+def _place(found: Results, cell: Cell, axes: tuple[str, str], rest: Mapping[str, Any]) -> tuple[int, int] | None:
+    """(row, column) of a cell; None where it lies at other values of the other options."""
+    settings = dict(zip(found.sweep.plan.names, cell, strict=True))
+    if any(settings[name] != value for name, value in rest.items()):
+        return None
+    y, x = (place(settings[name], found.sweep.plan.axes[name]) for name in axes)
+    return y, x
+
+
+def _pointed(found: Results, at: int, learned: Mapping[int, str]) -> str:
+    """What a cell says when it is pointed at."""
+    row = found.rows[at]
+    said = f"{told([option(n) for n in found.sweep.plan.names], row.cell)}<br>{spread(row, found.sweep.metric)}"
+    if at in learned:
+        said += f"<br>strongest in its A:<br>{plotly_text(learned[at], 400).replace(', ', '<br>')}"
+    return said
+
+
+def _marks(marks: Mapping[str, Sequence[tuple[int, int]]], colours: Colours) -> list[draw.Trace]:
+    """A star for the best cell, dots for those as good, in a corner of each."""
+    looks = (
+        ("best", "best", "star", 11, colours.selected, "#FFFFFF"),
+        ("close", "within the seeds' spread of it", "circle", 7, "#FFFFFF", "#1F2430"),
     )
+    return [
+        draw.dots([x + 0.34 for _, x in marks[kind]], [y + 0.3 for y, _ in marks[kind]], name, fill, symbol=symbol,
+                  size=size, rim={"width": 1, "color": rim})
+        for kind, name, symbol, size, fill, rim in looks
+        if marks[kind]
+    ]  # fmt: skip
 
 
 def _ticks(name: str, values: Sequence[Any]) -> dict[str, Any]:
