@@ -17,7 +17,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -256,47 +256,3 @@ def _bare_environment(home: Path) -> dict[str, str]:
         "OPENCV_IO_MAX_IMAGE_PIXELS": str(process.PIXELS),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-
-
-@dataclass(frozen=True)
-class Mismatch:
-    """One tensor of a checkpoint that does not fit: `expected` or `found` is None where it is missing there."""
-
-    name: str
-    expected: tuple[int, ...] | None
-    found: tuple[int, ...] | None
-
-    @property
-    def kind(self) -> str:
-        if self.found is None:
-            return "missing"
-        return "unexpected" if self.expected is None else "mismatched"
-
-
-def match(expected: Mapping[str, Iterable[int]], found: Mapping[str, Iterable[int]]) -> tuple[Mismatch, ...]:
-    """Every tensor that is missing, unexpected or of another shape; empty when the checkpoint fits exactly.
-
-    >>> [m.kind for m in match({"a": (2,), "b": (3,)}, {"a": (4,), "c": (1,)})]
-    ['mismatched', 'missing', 'unexpected']
-    """
-    names = [*expected, *(name for name in found if name not in expected)]
-    pairs = [(n, tuple(expected[n]) if n in expected else None, tuple(found[n]) if n in found else None) for n in names]
-    return tuple(Mismatch(name, left, right) for name, left, right in pairs if left != right)
-
-
-def table(problems: Iterable[Mismatch]) -> str:
-    """The mismatches as lines of a table, for a message.
-
-    >>> print(table(match({"fc.weight": (2, 3)}, {"fc.weight": (2, 4)})))
-    tensor     expected  found
-    fc.weight  2 x 3     2 x 4  mismatched
-    """
-
-    def words(shape: tuple[int, ...] | None) -> str:
-        return "-" if shape is None else " x ".join(map(str, shape)) or "a number"
-
-    lines = [(shown(p.name, 60), words(p.expected), words(p.found), p.kind) for p in problems]
-    lines.insert(0, ("tensor", "expected", "found", ""))
-    widths = [max(len(line[column]) for line in lines) for column in range(3)]
-    padded = ("  ".join(cell.ljust(w) for cell, w in zip(line, [*widths, 0], strict=True)).rstrip() for line in lines)
-    return "\n".join(padded)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.jobs import record
 from core.jobs.record import Passed, Report, passing
-from core.workspace import Workspace, adopt_released, unpacked
+from core.workspace import Workspace, adopt_released, free_name, unpacked
 
 if TYPE_CHECKING:
     from core.dataset import Dataset
@@ -22,9 +22,9 @@ def _extract_clip(given: Mapping[str, Any], report: Report) -> str:
     def told(step: Progress) -> None:
         report(step.done / max(step.total, 1), f"{step.stage} {step.clip}: frame {step.done:,} of {step.total:,}")
 
-    out = Path(given["out"])
+    out = _place(given)
     with _cleared(out):
-        extract_clip(Path(given["file"]), Path(given["dataset"]), out, progress=told, name=given["name"])
+        extract_clip(Path(given["file"]), Path(given["dataset"]), out, progress=told, name=out.name)
     return out.name
 
 
@@ -35,10 +35,16 @@ def _extract(given: Mapping[str, Any], report: Report) -> str:
     def told(step: Progress) -> None:
         report(step.done / max(step.total, 1), f"{step.stage} {step.clip}: frame {step.done:,} of {step.total:,}")
 
-    out = Path(given["out"])
+    out = _place(given)
     with _cleared(out):
-        extract(Path(given["folder"]), out, progress=told, fps=given.get("fps"), name=given["name"], workers=1)
+        extract(Path(given["folder"]), out, progress=told, fps=given.get("fps"), name=out.name, workers=1)
     return out.name
+
+
+def _place(given: Mapping[str, Any]) -> Path:
+    """Where the dataset is put that a visitor named: beside another one of that name, if there is one by now."""
+    out = Path(given["out"])
+    return out.with_name(free_name(out.parent, out.name))
 
 
 @contextlib.contextmanager
@@ -63,17 +69,17 @@ def _import_features(given: Mapping[str, Any], report: Report) -> str:
     from core.sample import Samples
 
     report(0.1, "reading")
-    folder, out = Path(given["folder"]), Path(given["out"])
+    folder, out = Path(given["folder"]), _place(given)
     kind = check.kind(folder)
     options = given.get({"features": "options", "tables": "samples"}.get(kind, ""), {})
     found = read(folder, **options)
     if isinstance(found, Samples):
         report(0.6, f"{len(found):,} samples read, writing")
-        stored.write(changed(found, name=given["name"]), out)
+        stored.write(changed(found, name=out.name), out)
     else:
         report(0.6, f"{len(found.clips)} clips read, writing")
         found = _without_videos(found) if "files" in given else found
-        native.write(changed(found, name=given["name"]), out)
+        native.write(changed(found, name=out.name), out)
         home = Workspace(out.parents[1])
         if out.parent == home.data:  # who opens a large set does not wait for its index
             report(0.95, "looking at what was written")

@@ -225,17 +225,6 @@ def test_checkpoints_that_are_more_than_weights(reader: guard.Reader, tmp_path: 
     assert re.search(words, refused(reader, "pt", tmp_path / "a.pt", make()))
 
 
-def test_the_table_of_tensors_that_do_not_fit() -> None:
-    problems = guard.match({"fc.weight": (32, 2048), "a": (3, 3)}, {"fc.weight": (32, 1024), "bn.bias": (32,)})
-    assert [(p.name, p.kind) for p in problems] == [
-        ("fc.weight", "mismatched"),
-        ("a", "missing"),
-        ("bn.bias", "unexpected"),
-    ]
-    assert guard.match({"a": (1,)}, {"a": [1]}) == ()
-    assert "32 x 2048  32 x 1024  mismatched" in guard.table(problems)
-
-
 # --- h5 -------------------------------------------------------------------------------------------------------
 
 

@@ -46,3 +46,10 @@ def test_a_video_beside_an_archive_is_left_out_and_said(tmp_path: Path) -> None:
     assert {clip.video for clip in found.clips.values()} == {None}
     assert any("1 videos, first that of clip" in note for note in found.notes)
     assert not (tmp_path / "out/clips").exists()
+
+
+def test_two_uploads_of_one_name_both_come_in(tmp_path: Path) -> None:
+    """Both were sent before the first was read, so neither could know of the other."""
+    given = archive(tmp_path, "x.mp4", b"")
+    assert [brought([given], tmp_path / "data/mine") for _ in range(2)] == ["mine", "mine-2"]
+    assert [native.read(tmp_path / "data" / name).name for name in ("mine", "mine-2")] == ["mine", "mine-2"]
