@@ -11,6 +11,13 @@ import pytest
 from core.explain import plane
 
 MAIN = sys.modules["__main__"]
+SLOW = frozenset((Path(__file__).with_name("slow.txt")).read_text().split())  # what `make quick` leaves out
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.nodeid.split("[")[0] in SLOW:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(autouse=True)
