@@ -186,7 +186,7 @@ def test_without_truth_scores_still_move(
         assert not complaints(app.run())
     app.segmented_control(key="corruption").set_value("pgd").run()
     assert not complaints(app)
-    assert ("no unit here has a label" in words(app)) == (what == "unlabelled")
+    assert ("no unit has a label" in words(app)) == (what == "unlabelled")
 
 
 def test_without_a_run_it_says_how_to_train_one(visit: Opener, tmp_path: Path) -> None:
