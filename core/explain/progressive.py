@@ -6,7 +6,7 @@ seen the other modalities through the context, so beside it stands the same prob
 the last one, and that one taken from another sample. What stands above the control is what the context knows of this
 sample; a control below t = 1 says that a foreign context drowns the modality's own input.
 
-Appendix B.2: what R steps cost. Rows are samples, or units of clips (`core.sample.part_of`).
+Appendix B.2: what R steps cost. Rows are samples, or units of clips (`Dataset.part`, `flat`).
 """
 
 import statistics

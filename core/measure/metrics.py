@@ -181,7 +181,7 @@ def measure(said: Mapping[str, np.ndarray], rows: Sequence[Clip]) -> Metrics: ..
 @overload
 def measure(said: Any, rows: Sequence[Clip] | Part) -> Judgement: ...
 def measure(said: Any, rows: Sequence[Clip] | Part) -> Judgement:
-    """Judge what a model says of rows (`core.score.infer.answers`) against what is true of them.
+    """Judge what a model says of rows (`core.score.judge.answers`) against what is true of them.
 
     said    clip name -> unit scores; of a `Part` the outputs `(rows, outputs)`, for units their scores or logits
     """
