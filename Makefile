@@ -3,6 +3,8 @@ PYTHON ?= python3.11
 PY := .venv/bin/python
 export OMP_NUM_THREADS ?= 1
 export PYTHONPATH := .
+# bytecode is written whatever the shell says: tests and pages start a hundred processes that would each compile everything
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: app install test quick lint assets bench browser clean
 
@@ -36,7 +38,7 @@ lint: .venv/dev
 test: .venv/dev browser lint
 	$(PY) -m pytest -q -n 2 --dist loadfile --instafail --durations=12
 
-# While one works: everything that needs no browser, no Ray and no second.
+# While one works: everything that needs no browser, no Ray and no second of its own.
 quick: .venv/dev lint
 	$(PY) -m pytest -q -n 2 --dist worksteal -m "not slow and not browser" --ignore=tests/browser --ignore=tests/app
 
